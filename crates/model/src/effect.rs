@@ -1,0 +1,426 @@
+//! An effect: one intended write at a vendor, with a deterministic key and a place in its episode's graph.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::id::{ConnectionName, EpisodeId, ExternalId, LeadId};
+use crate::person::IdentityKey;
+
+/// The kind of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectKind {
+    /// Find the person at the CRM by a strong key, or create it.
+    EnsurePerson,
+    /// Find the company at the CRM by a strong key, or create it.
+    EnsureCompany,
+    /// Tie two objects together.
+    Associate,
+    /// Write owner and fields in one call.
+    UpdateObject,
+    /// Create the task that tells the rep.
+    CreateTask,
+    /// Complete a task of ours.
+    CloseTask,
+    /// Give a task of ours to another owner.
+    ReassignTask,
+    /// Archive an object that we created.
+    ArchiveObject,
+}
+
+impl EffectKind {
+    /// Every kind, in the order in which a lead's writes happen.
+    pub const ALL: [EffectKind; 8] = [
+        Self::EnsurePerson,
+        Self::EnsureCompany,
+        Self::Associate,
+        Self::UpdateObject,
+        Self::CreateTask,
+        Self::ReassignTask,
+        Self::CloseTask,
+        Self::ArchiveObject,
+    ];
+
+    /// The name as stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EnsurePerson => "ensure_person",
+            Self::EnsureCompany => "ensure_company",
+            Self::Associate => "associate",
+            Self::UpdateObject => "update_object",
+            Self::CreateTask => "create_task",
+            Self::CloseTask => "close_task",
+            Self::ReassignTask => "reassign_task",
+            Self::ArchiveObject => "archive_object",
+        }
+    }
+
+    /// The kind of that name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// The secret of one installation, from which effect keys are derived; two installs never share keys.
+#[derive(Clone)]
+pub struct InstallKey([u8; 32]);
+
+impl InstallKey {
+    /// Wraps 32 random bytes that were made once and stored with the data.
+    #[must_use]
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Derives a key from parts; parts are length-prefixed, so ("ab","c") and ("a","bc") differ.
+    #[must_use]
+    pub fn derive(&self, parts: &[&[u8]]) -> EffectKey {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).unwrap_or_else(|_| unreachable!("HMAC takes any key length"));
+        for part in parts {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part);
+        }
+        let digest = mac.finalize().into_bytes();
+        // 128 bits are plenty against accident and keep the marker line in a task short.
+        EffectKey::new(digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>())
+    }
+}
+
+impl fmt::Debug for InstallKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InstallKey(…)")
+    }
+}
+
+/// Names one intended write for ever: the same intent has the same key, on every node and after every restart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EffectKey(String);
+
+impl EffectKey {
+    /// Wraps a key as stored.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The key as text, 32 hexadecimal digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EffectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What kind of vendor object a slot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlotKind {
+    /// The person's object at the CRM.
+    Person,
+    /// The company's object at the CRM.
+    Company,
+    /// The task that an episode created.
+    Task,
+    /// The owner that an episode's write confirmed; holds an owner id. The task waits for it, so that nobody gets a
+    /// task for a person whom a human gave to someone else meanwhile.
+    Owner,
+}
+
+impl SlotKind {
+    /// The name as stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Company => "company",
+            Self::Task => "task",
+            Self::Owner => "owner",
+        }
+    }
+}
+
+/// Whose object a slot holds: our person or account id for those, the effect's key for a task, the episode for an owner.
+pub type SlotOwner = String;
+
+/// A named place for a vendor id that may not exist yet; later effects name the slot and wait until it is bound.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Slot {
+    /// The connection at which the object lives.
+    pub connection: ConnectionName,
+    /// What kind of object.
+    pub kind: SlotKind,
+    /// Whose object.
+    pub of: SlotOwner,
+}
+
+/// How a slot came by its vendor id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SlotOrigin {
+    /// The vendor had the object.
+    Found,
+    /// We created it; only such an object may ever be archived by us.
+    Created,
+}
+
+impl SlotOrigin {
+    /// The name as stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::Created => "created",
+        }
+    }
+}
+
+/// A vendor object, known by id or by the slot that will hold its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum ObjectRef {
+    /// Known by id.
+    Id {
+        /// What it is; the connector knows its own name for that.
+        kind: SlotKind,
+        /// The vendor's id.
+        id: ExternalId,
+    },
+    /// Will be known once the slot is bound.
+    Slot {
+        /// The slot.
+        slot: Slot,
+    },
+}
+
+/// An owner write with the state it was decided on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerChange {
+    /// The owner that the decision saw; `None` for unowned. Another owner found at the vendor means that a human won.
+    pub expected: Option<ExternalId>,
+    /// The owner to write.
+    pub to: ExternalId,
+}
+
+/// What is to be written. Names of fields are the model's; the connector knows the vendor's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum EffectBody {
+    /// Find the person by its keys, strongest first, or create it with these lead fields.
+    EnsurePerson {
+        /// The slot to bind.
+        slot: Slot,
+        /// What names the person.
+        keys: Vec<IdentityKey>,
+        /// Lead fields to create the person with, by their declared names.
+        fields: BTreeMap<String, serde_json::Value>,
+    },
+    /// Find the company by domain, or create it.
+    EnsureCompany {
+        /// The slot to bind.
+        slot: Slot,
+        /// Name to create it with.
+        name: String,
+        /// Registrable domain to find it by, where known.
+        domain: Option<String>,
+    },
+    /// Tie two objects together with the vendor's default association.
+    Associate {
+        /// One end.
+        from: ObjectRef,
+        /// The other end.
+        to: ObjectRef,
+    },
+    /// Write owner and fields in one call.
+    UpdateObject {
+        /// The object.
+        target: ObjectRef,
+        /// The owner, where it is to change.
+        owner: Option<OwnerChange>,
+        /// Lead fields to write, by their declared names.
+        fields: BTreeMap<String, serde_json::Value>,
+        /// The owner slot that success binds, where other writes wait for the owner.
+        slot: Option<Slot>,
+    },
+    /// Create the task that tells the rep.
+    CreateTask {
+        /// The slot that will hold the task's id.
+        slot: Slot,
+        /// One line.
+        subject: String,
+        /// Plain text; the connector adds the marker line.
+        body: String,
+        /// When it is due.
+        due: Timestamp,
+        /// Who is to do it.
+        owner: ExternalId,
+        /// What it is about; its first entry is the parent by which the task is verified.
+        about: Vec<ObjectRef>,
+        /// The owner slot that must be bound first, where the episode writes an owner.
+        after: Option<Slot>,
+    },
+    /// Complete a task of ours.
+    CloseTask {
+        /// The task.
+        task: ObjectRef,
+    },
+    /// Give a task of ours to another owner.
+    ReassignTask {
+        /// The task.
+        task: ObjectRef,
+        /// The owner to write.
+        to: ExternalId,
+    },
+    /// Archive an object that we created.
+    ArchiveObject {
+        /// The object.
+        target: ObjectRef,
+    },
+}
+
+impl EffectBody {
+    /// The kind of the write.
+    #[must_use]
+    pub fn kind(&self) -> EffectKind {
+        match self {
+            Self::EnsurePerson { .. } => EffectKind::EnsurePerson,
+            Self::EnsureCompany { .. } => EffectKind::EnsureCompany,
+            Self::Associate { .. } => EffectKind::Associate,
+            Self::UpdateObject { .. } => EffectKind::UpdateObject,
+            Self::CreateTask { .. } => EffectKind::CreateTask,
+            Self::CloseTask { .. } => EffectKind::CloseTask,
+            Self::ReassignTask { .. } => EffectKind::ReassignTask,
+            Self::ArchiveObject { .. } => EffectKind::ArchiveObject,
+        }
+    }
+
+    /// The slot that success binds.
+    #[must_use]
+    pub fn binds(&self) -> Option<&Slot> {
+        match self {
+            Self::EnsurePerson { slot, .. } | Self::EnsureCompany { slot, .. } | Self::CreateTask { slot, .. } => Some(slot),
+            Self::UpdateObject { slot, .. } => slot.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The objects that must be known by id before the write can be sent.
+    pub fn refs(&self) -> impl Iterator<Item = &ObjectRef> {
+        let list: Vec<&ObjectRef> = match self {
+            Self::EnsurePerson { .. } | Self::EnsureCompany { .. } => Vec::new(),
+            Self::Associate { from, to } => vec![from, to],
+            Self::UpdateObject { target, .. } | Self::ArchiveObject { target } => vec![target],
+            Self::CreateTask { about, .. } => about.iter().collect(),
+            Self::CloseTask { task } | Self::ReassignTask { task, .. } => vec![task],
+        };
+        list.into_iter()
+    }
+
+    /// The slots that must be bound before the write can be sent.
+    pub fn needs(&self) -> impl Iterator<Item = &Slot> {
+        let after = match self {
+            Self::CreateTask { after, .. } => after.as_ref(),
+            _ => None,
+        };
+        let named = self.refs().filter_map(|object| match object {
+            ObjectRef::Slot { slot } => Some(slot),
+            ObjectRef::Id { .. } => None,
+        });
+        named.chain(after)
+    }
+
+    /// The same write with every slot replaced by the id that it holds; `None` if one is not bound.
+    #[must_use]
+    pub fn resolved(&self, id_in: impl Fn(&Slot) -> Option<ExternalId>) -> Option<Self> {
+        let resolve = |object: &ObjectRef| match object {
+            ObjectRef::Id { .. } => Some(object.clone()),
+            ObjectRef::Slot { slot } => id_in(slot).map(|id| ObjectRef::Id { kind: slot.kind, id }),
+        };
+        let mut body = self.clone();
+        match &mut body {
+            Self::EnsurePerson { .. } | Self::EnsureCompany { .. } => {}
+            Self::Associate { from, to } => {
+                *from = resolve(from)?;
+                *to = resolve(to)?;
+            }
+            Self::UpdateObject { target, .. } | Self::ArchiveObject { target } => *target = resolve(target)?,
+            Self::CreateTask { about, .. } => *about = about.iter().map(resolve).collect::<Option<_>>()?,
+            Self::CloseTask { task } | Self::ReassignTask { task, .. } => *task = resolve(task)?,
+        }
+        Some(body)
+    }
+}
+
+/// Where an effect stands.
+///
+/// There is no way from `Sending` back to `Planned` unless it is proven that nothing was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectState {
+    /// Waits for slots.
+    Blocked,
+    /// May be sent when due.
+    Planned,
+    /// Handed to the vendor; the answer is not stored yet.
+    Sending,
+    /// Sent, no answer that says what happened; to be verified after the settle window.
+    Unknown,
+    /// Done.
+    Done,
+    /// The vendor refused it for good.
+    Rejected,
+    /// Unclear for good: never resent by itself, shown to the operator.
+    Parked,
+    /// Not wanted any more.
+    Cancelled,
+}
+
+impl EffectState {
+    /// The name as stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Blocked => "blocked",
+            Self::Planned => "planned",
+            Self::Sending => "sending",
+            Self::Unknown => "unknown",
+            Self::Done => "done",
+            Self::Rejected => "rejected",
+            Self::Parked => "parked",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// True if nothing more will happen to it.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Rejected | Self::Parked | Self::Cancelled)
+    }
+}
+
+/// One intended write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Effect {
+    /// Names the intent.
+    pub key: EffectKey,
+    /// Where it is to be written.
+    pub connection: ConnectionName,
+    /// For which lead.
+    pub lead: LeadId,
+    /// In which episode.
+    pub episode: EpisodeId,
+    /// What is to be written.
+    pub body: EffectBody,
+}
