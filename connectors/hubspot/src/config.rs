@@ -1,0 +1,281 @@
+//! The connection's settings in usher.yaml, and the connection made from them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use usher_connector::window::Window;
+use usher_connector::{Configured, Connection, Host, Protocol};
+use usher_document::{Cursor, MapReader, OneOrMany, SecretRef};
+
+use crate::api::{self, CONTACTS};
+use crate::directory::HubSpotDirectory;
+use crate::inbound::HubSpotInbound;
+use crate::protocol::HubSpotProtocol;
+use crate::source::{HubSpotSource, PROPERTIES};
+use crate::target::HubSpotTarget;
+
+/// The client secret that signs webhooks, and the one before it during a rotation.
+pub(crate) const SECRET: &str = "inbound.secret";
+pub(crate) const PREVIOUS_SECRET: &str = "inbound.previous_secret";
+
+/// What the filters and paging of a search take besides the property names, in characters.
+const SEARCH_FRAME: usize = 600;
+
+/// The connector's own keys of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    properties: Vec<String>,
+    overlap: SignedDuration,
+    horizon: SignedDuration,
+    availability: bool,
+    inbound: Option<InboundSettings>,
+}
+
+#[derive(Debug, Clone)]
+struct InboundSettings {
+    secret: SecretRef,
+    previous: Option<SecretRef>,
+}
+
+#[derive(Debug, Default)]
+struct PullSettings {
+    properties: Vec<String>,
+    overlap: Option<Duration>,
+    horizon: Option<Duration>,
+}
+
+impl Settings {
+    pub(crate) fn read(map: &mut MapReader<'_>) -> Option<Self> {
+        let pull = match map.optional_at("pull") {
+            Some(at) => read_pull(&at),
+            None => Some(PullSettings::default()),
+        };
+        let availability = map.optional_at("availability").map_or(Some(true), |at| at.read());
+        let inbound = map.optional_at("inbound").map(|at| read_inbound(&at));
+        let inbound = match inbound {
+            Some(None) => return None,
+            Some(Some(inbound)) => Some(inbound),
+            None => None,
+        };
+        let pull = pull?;
+        Some(Self {
+            properties: pull.properties,
+            overlap: signed(pull.overlap.unwrap_or(Duration::from_secs(120))),
+            horizon: signed(pull.horizon.unwrap_or(Duration::from_secs(3_600))),
+            availability: availability?,
+            inbound,
+        })
+    }
+
+    fn windows(&self) -> Windows {
+        let grain = SignedDuration::from_millis(1);
+        Windows {
+            live: Window { overlap: self.overlap, hold_back: SignedDuration::ZERO, grain },
+            sweep: Window { overlap: self.overlap, hold_back: self.horizon, grain },
+        }
+    }
+}
+
+/// How the two lanes that follow the present read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Windows {
+    /// At the edge of now.
+    pub(crate) live: Window,
+    /// Behind the index's worst delay.
+    pub(crate) sweep: Window,
+}
+
+impl Configured for Settings {
+    fn secrets(&self) -> Vec<(&'static str, SecretRef)> {
+        let Some(inbound) = &self.inbound else { return Vec::new() };
+        let previous = inbound.previous.clone().map(|secret| (PREVIOUS_SECRET, secret));
+        [(SECRET, inbound.secret.clone())].into_iter().chain(previous).collect()
+    }
+
+    fn protocol(&self) -> Option<Arc<dyn Protocol>> {
+        Some(Arc::new(HubSpotProtocol))
+    }
+
+    fn connect(&self, host: Host) -> Connection {
+        let secrets: Vec<_> = [SECRET, PREVIOUS_SECRET].iter().filter_map(|name| host.secret(name)).collect();
+        let inbound = (!secrets.is_empty()).then(|| Arc::new(HubSpotInbound::new(secrets)) as Arc<_>);
+        let windows = self.windows();
+        let (http, connection) = (host.http, host.connection);
+        Connection {
+            source: Some(Arc::new(HubSpotSource::new(connection, http.clone(), &self.properties, windows))),
+            inbound,
+            directory: Some(Arc::new(HubSpotDirectory::new(http.clone(), self.availability, windows))),
+            target: Some(Arc::new(HubSpotTarget::new(http))),
+        }
+    }
+}
+
+fn read_pull(at: &Cursor<'_>) -> Option<PullSettings> {
+    let mut map = at.map()?;
+    // Read by the caller; asked for here so that it is no unknown key.
+    let _ = map.optional_at("every");
+    let mut good = true;
+    if let Some(objects) = map.optional_at("objects") {
+        good &= read_objects(&objects).is_some();
+    }
+    if let Some(start) = map.optional_at("start") {
+        good &= start.choice(&[("now", ())]).is_some();
+    }
+    let properties_at = map.optional_at("properties");
+    let properties = match &properties_at {
+        Some(at) => read_properties(at),
+        None => Some(Vec::new()),
+    };
+    let overlap = read_span(&mut map, "overlap", Duration::from_secs(24 * 3_600));
+    let horizon = read_span(&mut map, "horizon", Duration::from_secs(7 * 24 * 3_600));
+    map.finish();
+    good.then_some(PullSettings { properties: properties?, overlap: overlap?, horizon: horizon? })
+}
+
+/// `None` if the value is wrong, `Some(None)` if it is left out.
+fn read_span(map: &mut MapReader<'_>, key: &str, most: Duration) -> Option<Option<Duration>> {
+    let Some(at) = map.optional_at(key) else { return Some(None) };
+    let span = at.duration()?;
+    if span > most {
+        let hours = most.as_secs() / 3_600;
+        at.error("out-of-range", format!("`{key}` is at most {hours}h")).found(at.raw()).report();
+        return None;
+    }
+    Some(Some(span))
+}
+
+fn read_objects(at: &Cursor<'_>) -> Option<()> {
+    let later = ["leads", "deals", "companies", "tickets"];
+    let mut good = true;
+    let items = at.list()?;
+    if items.is_empty() {
+        at.error("empty", "`objects` lists nothing to pull").hint("write `objects: [contacts]`").report();
+        return None;
+    }
+    for item in items {
+        good &= item.choice_or_later(&[(CONTACTS, ())], &later).is_some();
+    }
+    good.then_some(())
+}
+
+fn read_properties(at: &Cursor<'_>) -> Option<Vec<String>> {
+    let OneOrMany::<String>(names) = at.read()?;
+    let valid = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    };
+    for name in &names {
+        if !valid(name) {
+            at.error("bad-name", format!("`{name}` is no internal name of a property"))
+                .hint("HubSpot shows it under Settings → Properties → the property → `</>`, as in `lead_budget`")
+                .report();
+            return None;
+        }
+    }
+    let length: usize = names.iter().map(|name| name.len() + 3).sum::<usize>()
+        + PROPERTIES.iter().map(|name| name.len() + 3).sum::<usize>();
+    if length + SEARCH_FRAME > api::SEARCH_BODY {
+        at.error("too-long", "these property names do not fit into one HubSpot search (3,000 characters)")
+            .hint("list only the properties that the mapping reads")
+            .report();
+        return None;
+    }
+    let mut seen: BTreeSet<&str> = PROPERTIES.iter().copied().collect();
+    Some(names.iter().filter(|name| seen.insert(name)).cloned().collect())
+}
+
+fn read_inbound(at: &Cursor<'_>) -> Option<InboundSettings> {
+    let mut map = at.map()?;
+    let secret = map.required("secret");
+    let previous = map.optional_at("previous_secret").map(|at| at.read::<SecretRef>());
+    map.finish();
+    let previous = match previous {
+        Some(None) => return None,
+        Some(found) => found,
+        None => None,
+    };
+    Some(InboundSettings { secret: secret?, previous })
+}
+
+fn signed(span: Duration) -> SignedDuration {
+    SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use usher_document::{Decode, Diagnostics, SourceFile, load_into};
+
+    use super::*;
+
+    struct Whole(Option<Settings>);
+
+    impl Decode for Whole {
+        fn decode(at: &Cursor<'_>) -> Option<Self> {
+            let mut map = at.map()?;
+            for common in ["connector", "auth", "base_url", "mapping"] {
+                let _ = map.optional_at(common);
+            }
+            let settings = Settings::read(&mut map);
+            map.finish();
+            Some(Self(settings))
+        }
+    }
+
+    /// The settings of a connection's YAML, and every problem found in it.
+    pub(crate) fn read(yaml: &str) -> (Option<Settings>, Vec<String>) {
+        let file = SourceFile::new("usher.yaml", yaml);
+        let diagnostics = Diagnostics::default();
+        let settings = load_into::<Whole>(&file, &diagnostics).and_then(|whole| whole.0);
+        (settings, diagnostics.into_sorted().into_iter().map(|problem| problem.message).collect())
+    }
+
+    #[test]
+    fn defaults_and_everything_set() {
+        let (settings, problems) = read("connector: hubspot\n");
+        let settings = settings.unwrap();
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(settings.windows().sweep.hold_back, SignedDuration::from_hours(1));
+        assert!(settings.availability && settings.secrets().is_empty());
+        let (settings, problems) = read(
+            "pull: { objects: [contacts], every: 30s, start: now, overlap: 5m, horizon: 2h, properties: [lead_budget, email] }\n\
+             availability: false\n\
+             inbound: { secret: { env: NEW }, previous_secret: { file: old.txt } }\n",
+        );
+        let settings = settings.unwrap();
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(settings.properties, ["lead_budget"], "what is read anyway is not listed twice");
+        assert_eq!(settings.windows().live.overlap, SignedDuration::from_mins(5));
+        assert_eq!(settings.secrets().len(), 2);
+    }
+
+    #[test]
+    fn wrong_settings_are_all_reported() {
+        let (settings, problems) = read(
+            "pull: { objects: [deals], start: yesterday, overlap: 2w, properties: [\"Lead budget\"], page: 5 }\n\
+             availability: maybe\ninbound: { secret: abc }\n",
+        );
+        assert!(settings.is_none());
+        let all = problems.join("\n");
+        for part in [
+            "`deals` is not in this version",
+            "`yesterday`",
+            "`overlap` is at most 24h",
+            "`Lead budget`",
+            "unknown key `page`",
+            "`true` or `false`",
+            "a secret must not stand in this file",
+        ] {
+            assert!(all.contains(part), "{part} in:\n{all}");
+        }
+    }
+
+    #[test]
+    fn too_many_properties_for_a_search_are_refused() {
+        let names: Vec<String> =
+            (0..100).map(|number| format!("a_rather_long_property_name_{number}")).collect();
+        let (settings, problems) = read(&format!("pull: {{ properties: [{}] }}\n", names.join(", ")));
+        assert!(settings.is_none() && problems[0].contains("3,000 characters"), "{problems:?}");
+    }
+}

@@ -1,0 +1,305 @@
+//! Contacts: at the edge of now by search, again behind the index's delay, history by listing, single ones by id.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use usher_connector::window::{Window, WindowState};
+use usher_connector::{
+    Batch, CallLane, Cursor, Fault, FaultClass, Fetched, Http, Pull, Response, RowProblem, Source,
+    StreamSpec, signature,
+};
+use usher_model::{ConnectionName, ExternalId, Lane, ObjectType, Record};
+
+use crate::api::{self, BATCH, CONTACTS};
+use crate::config::Windows;
+use crate::wire::{ErrorBody, Page, Text, instant};
+
+/// The time by which contacts are followed (other objects have `hs_lastmodifieddate`).
+const MODIFIED: &str = "lastmodifieddate";
+
+/// What every contact is read with; settings may add to it.
+pub(crate) const PROPERTIES: &[&str] = &[
+    "email",
+    "firstname",
+    "lastname",
+    "phone",
+    "mobilephone",
+    "company",
+    "website",
+    "jobtitle",
+    "address",
+    "city",
+    "state",
+    "zip",
+    "country",
+    "hs_language",
+    "message",
+    "lifecyclestage",
+    "hs_lead_status",
+    "hs_analytics_source",
+    "hs_analytics_source_data_1",
+    "hubspot_owner_id",
+    "createdate",
+    MODIFIED,
+    "hs_object_source",
+    "hs_object_source_label",
+];
+
+/// The source role.
+pub(crate) struct HubSpotSource {
+    connection: ConnectionName,
+    object: ObjectType,
+    http: Arc<dyn Http>,
+    properties: Vec<String>,
+    windows: Windows,
+}
+
+/// Where the listing of history stands.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Listing {
+    #[serde(default)]
+    after: Option<String>,
+    #[serde(default)]
+    finished: bool,
+}
+
+const LISTING_VERSION: u16 = 1;
+
+#[derive(Deserialize)]
+struct Row<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(borrow, default, rename = "createdAt")]
+    created: Option<Text<'a>>,
+    #[serde(borrow, default, rename = "updatedAt")]
+    updated: Option<Text<'a>>,
+    #[serde(default)]
+    archived: bool,
+    #[serde(borrow, default)]
+    properties: RowProperties<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct RowProperties<'a> {
+    #[serde(borrow, default, rename = "lastmodifieddate")]
+    modified: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    hs_object_source: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    hs_object_source_label: Option<Text<'a>>,
+}
+
+impl HubSpotSource {
+    pub(crate) fn new(
+        connection: ConnectionName,
+        http: Arc<dyn Http>,
+        extra: &[String],
+        windows: Windows,
+    ) -> Self {
+        let properties =
+            PROPERTIES.iter().map(|name| (*name).to_owned()).chain(extra.iter().cloned()).collect();
+        Self { connection, object: ObjectType::new(CONTACTS), http, properties, windows }
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.properties.iter().map(String::as_str).collect()
+    }
+
+    async fn follow(&self, ask: &Pull, window: Window) -> Result<Batch, Fault> {
+        let mut state = match &ask.cursor {
+            Some(cursor) => WindowState::from_cursor(cursor)?,
+            None => WindowState::starting_at(ask.start),
+        };
+        let Some(question) = window.ask(&mut state, ask.now) else {
+            return Ok(nothing(state.to_cursor()?));
+        };
+        let request = api::search_window(CONTACTS, MODIFIED, &question, &self.names(), CallLane::Pull)?;
+        let answer = self.http.send(request).await?;
+        let page = page(&answer)?;
+        let (records, problems) = self.records(&page);
+        let rows: Vec<(Timestamp, ExternalId)> = records
+            .iter()
+            .filter_map(|record| Some((record.modified_at?, record.external_id.clone())))
+            .collect();
+        let progress = window.absorb(&mut state, &rows, page.after().is_some())?;
+        Ok(Batch { records, problems, next: state.to_cursor()?, done: progress.done })
+    }
+
+    async fn list(&self, ask: &Pull) -> Result<Batch, Fault> {
+        let listing = ask.cursor.as_ref().map_or_else(|| Ok(Listing::default()), Listing::read)?;
+        if listing.finished {
+            return Ok(nothing(listing.to_cursor()?));
+        }
+        let request = api::list(api::objects(CONTACTS), listing.after.as_deref(), CallLane::Backfill)
+            .query("properties", self.properties.join(","))
+            .query("archived", "false");
+        let answer = self.http.send(request).await?;
+        let page = page(&answer)?;
+        let after = page.after().map(str::to_owned);
+        if after.is_some() && after == listing.after {
+            return Err(repeats());
+        }
+        let next = Listing { finished: after.is_none(), after };
+        let (records, problems) = self.records(&page);
+        Ok(Batch { records, problems, next: next.to_cursor()?, done: next.finished })
+    }
+
+    fn records(&self, page: &Page<'_>) -> (Vec<Record>, Vec<RowProblem>) {
+        let mut records = Vec::with_capacity(page.results.len());
+        let mut problems = Vec::new();
+        for raw in &page.results {
+            match self.record(raw) {
+                Ok(record) => records.push(record),
+                Err(_) => problems.push(unreadable(raw)),
+            }
+        }
+        (records, problems)
+    }
+
+    /// Parses only what the host needs to know; the rest travels as it came.
+    fn record(&self, raw: &RawValue) -> Result<Record, serde_json::Error> {
+        let row: Row<'_> = serde_json::from_str(raw.get())?;
+        let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.as_str().to_owned());
+        let stamp = row.properties.modified.as_ref().or(row.updated.as_ref());
+        let modified_at = stamp.and_then(|stamp| instant(stamp.as_str()));
+        // A time that can not be read still tells versions apart.
+        let revision = match modified_at {
+            Some(time) => time.as_millisecond().to_string(),
+            None => text(&row.properties.modified)
+                .or_else(|| text(&row.updated))
+                .unwrap_or_else(|| "none".to_owned()),
+        };
+        // HubSpot's knowledge base lists IMPORT among the values of "Record source" (hs_object_source_label).
+        let import = |text: &Option<Text<'_>>| text.as_ref().is_some_and(|text| text.as_str() == "IMPORT");
+        Ok(Record {
+            connection: self.connection.clone(),
+            object: self.object.clone(),
+            external_id: ExternalId::new(row.id.as_str()),
+            revision,
+            created_at: row.created.as_ref().and_then(|created| instant(created.as_str())),
+            modified_at,
+            imported: import(&row.properties.hs_object_source)
+                || import(&row.properties.hs_object_source_label),
+            gone: row.archived,
+            payload: raw.to_owned(),
+        })
+    }
+}
+
+#[async_trait]
+impl Source for HubSpotSource {
+    fn streams(&self) -> Vec<StreamSpec> {
+        vec![StreamSpec { object: self.object.clone(), lanes: &[Lane::Live, Lane::Sweep, Lane::Backfill] }]
+    }
+
+    async fn pull(&self, ask: &Pull) -> Result<Batch, Fault> {
+        if ask.object != self.object {
+            return Err(Fault::new(FaultClass::Defect, format!("there is no stream `{}` here", ask.object)));
+        }
+        match ask.lane {
+            Lane::Live => self.follow(ask, self.windows.live).await,
+            Lane::Sweep => self.follow(ask, self.windows.sweep).await,
+            Lane::Backfill => self.list(ask).await,
+        }
+    }
+
+    async fn fetch(
+        &self,
+        object: &ObjectType,
+        ids: &[ExternalId],
+    ) -> Result<Vec<(ExternalId, Fetched)>, Fault> {
+        if *object != self.object || ids.len() > BATCH {
+            return Err(Fault::new(
+                FaultClass::Defect,
+                format!("{} `{object}` can not be fetched", ids.len()),
+            ));
+        }
+        let asked = ids.iter().map(ExternalId::as_str);
+        let answer = self.http.send(api::read(CONTACTS, asked, None, &self.names(), CallLane::Pull)?).await?;
+        let page = page(&answer)?;
+        if let Some(error) = page.errors.iter().find(|error| !error.is_not_found()) {
+            return Err(unread(error));
+        }
+        let (records, problems) = self.records(&page);
+        if let Some(problem) = problems.first() {
+            return Err(Fault::new(
+                FaultClass::Transient,
+                "a contact in HubSpot's answer has an unexpected shape",
+            )
+            .because(problem.clone()));
+        }
+        let found: HashMap<ExternalId, Record> =
+            records.into_iter().map(|record| (record.external_id.clone(), record)).collect();
+        // What a complete answer leaves out was deleted, or merged into a contact with another id.
+        let outcome = |id: &ExternalId| match found.get(id) {
+            Some(record) if !record.gone => Fetched::Found(record.clone()),
+            _ => Fetched::Gone,
+        };
+        Ok(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
+    }
+
+    fn fetch_limit(&self) -> usize {
+        BATCH
+    }
+}
+
+impl Listing {
+    fn read(cursor: &Cursor) -> Result<Self, Fault> {
+        if cursor.version != LISTING_VERSION {
+            let message = format!("the stored position has version {}", cursor.version);
+            return Err(Fault::new(FaultClass::Misconfigured, message).advise("start the backfill again"));
+        }
+        Self::deserialize(&cursor.state).map_err(|error| {
+            Fault::new(FaultClass::Defect, "the stored position can not be read").because(error)
+        })
+    }
+
+    fn to_cursor(&self) -> Result<Cursor, Fault> {
+        let state = serde_json::to_value(self)
+            .map_err(|error| Fault::new(FaultClass::Defect, "a position has no JSON form").because(error))?;
+        Ok(Cursor { version: LISTING_VERSION, state })
+    }
+}
+
+fn nothing(next: Cursor) -> Batch {
+    Batch { records: Vec::new(), problems: Vec::new(), next, done: true }
+}
+
+/// A row that is no contact, named by its id if it has one, else by its bytes.
+fn unreadable(raw: &RawValue) -> RowProblem {
+    let print = signature::fingerprint(&[raw.get().as_bytes()]);
+    let id = serde_json::from_str::<Value>(raw.get())
+        .ok()
+        .and_then(|row| row.get("id")?.as_str().map(str::to_owned));
+    RowProblem {
+        external_id: ExternalId::new(id.unwrap_or_else(|| print.clone())),
+        revision: print,
+        reason: "HubSpot's row does not have the shape of a contact".to_owned(),
+    }
+}
+
+/// The page in an answer; what is no page leaves the window open.
+pub(crate) fn page(answer: &Response) -> Result<Page<'_>, Fault> {
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        Fault::new(FaultClass::Transient, "HubSpot's answer is no page of results, or was cut").because(error)
+    })
+}
+
+/// A list whose next page is the page just read.
+pub(crate) fn repeats() -> Fault {
+    Fault::new(FaultClass::Transient, "HubSpot's list points back to the page just read")
+        .advise("nothing is skipped; if it persists, report it to HubSpot")
+}
+
+/// Rows that HubSpot could not read for another reason than that they do not exist.
+pub(crate) fn unread(error: &ErrorBody) -> Fault {
+    Fault::new(FaultClass::Transient, format!("HubSpot could not read some rows: {}", error.words()))
+}
+
+#[cfg(test)]
+mod tests;

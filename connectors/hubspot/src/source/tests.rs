@@ -1,0 +1,213 @@
+//! The source role against a scripted vendor.
+#![allow(clippy::unwrap_used)]
+
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::*;
+use crate::testing::{Script, at, body, ids, vendor};
+
+const MS: SignedDuration = SignedDuration::from_millis(1);
+
+fn source(script: &Arc<Script>) -> HubSpotSource {
+    let live = Window { overlap: SignedDuration::from_mins(2), hold_back: SignedDuration::ZERO, grain: MS };
+    let windows = Windows { live, sweep: Window { hold_back: SignedDuration::from_hours(1), ..live } };
+    HubSpotSource::new("hubspot-main".into(), script.clone(), &["lead_budget".to_owned()], windows)
+}
+
+fn pull(lane: Lane, cursor: Option<Cursor>, now: i64) -> Pull {
+    Pull { object: CONTACTS.into(), lane, cursor, now: at(now), start: at(-60_000) }
+}
+
+fn fixture() -> Value {
+    serde_json::from_str(include_str!("../../fixtures/contacts.json")).unwrap()
+}
+
+#[tokio::test]
+async fn a_page_becomes_records_with_the_payload_as_it_came() {
+    let script = vendor(|_| (200, fixture()));
+    let batch = source(&script).pull(&pull(Lane::Live, None, 5_000)).await.unwrap();
+    assert!(batch.done && batch.problems.is_empty());
+    let [ana, ben, nobody] = &batch.records[..] else { panic!("three records") };
+    assert_eq!((ana.external_id.as_str(), ana.revision.as_str()), ("151", "1795341601200"));
+    assert_eq!(ana.created_at, Some(at(100)));
+    assert_eq!(serde_json::from_str::<Value>(ana.payload.get()).unwrap(), fixture()["results"][0]);
+    assert_eq!([ana.imported, ben.imported, nobody.imported], [false, true, false]);
+    assert_eq!(nobody.revision, "1795341601400", "without its own time a contact takes the object's");
+}
+
+#[tokio::test]
+async fn the_search_asks_for_the_window_the_properties_and_no_offset() {
+    let script = vendor(|_| (200, json!({ "results": [] })));
+    let hubspot = source(&script);
+    let first = hubspot.pull(&pull(Lane::Live, None, 0)).await.unwrap();
+    hubspot.pull(&pull(Lane::Live, Some(first.next), 300_000)).await.unwrap();
+    let [one, two] = &script.seen()[..] else { panic!("two calls") };
+    assert_eq!(one.path, "/crm/objects/2026-09/contacts/search");
+    assert_eq!((one.limits, one.lane), (&["search", "daily"][..], CallLane::Pull));
+    let filters = |request| body(request)["filterGroups"][0]["filters"].clone();
+    assert_eq!(
+        filters(one)[0],
+        json!({ "propertyName": "lastmodifieddate", "operator": "GTE", "value": "1795341540000" })
+    );
+    assert_eq!(filters(two)[0]["value"], "1795341540000", "the overlap stops at the start");
+    assert_eq!(
+        filters(two)[1],
+        json!({ "propertyName": "lastmodifieddate", "operator": "LTE", "value": "1795341900000" })
+    );
+    assert!(body(two).get("after").is_none());
+    let properties = body(two)["properties"].clone();
+    assert!(properties.as_array().unwrap().contains(&json!("lead_budget")));
+    assert!(body(two).to_string().len() < api::SEARCH_BODY);
+}
+
+#[tokio::test]
+async fn fm_002_ties_at_one_time_are_read_by_id() {
+    // 450 contacts changed in one millisecond; a page holds 200.
+    let script = vendor(|request| {
+        let body = body(request);
+        let filters = body["filterGroups"][0]["filters"].as_array().unwrap().clone();
+        let after = filters
+            .iter()
+            .find(|f| f["operator"] == "GT")
+            .map_or(0, |f| f["value"].as_str().unwrap().parse().unwrap());
+        let bound = |operator| {
+            filters.iter().find(|f| f["operator"] == operator).unwrap()["value"]
+                .as_str()
+                .unwrap()
+                .parse::<i64>()
+                .unwrap()
+        };
+        let inside = bound("GTE") <= 1_795_341_600_007 && 1_795_341_600_007 <= bound("LTE");
+        let all: Vec<Value> = (1..=450).filter(|id| inside && *id > after).map(|id| {
+            json!({ "id": id.to_string(), "properties": { "lastmodifieddate": "2026-11-22T10:00:00.007Z" } })
+        }).collect();
+        let more = all.len() > 200;
+        let mut page = json!({ "results": all.into_iter().take(200).collect::<Vec<_>>() });
+        if more {
+            page["paging"] = json!({ "next": { "after": "200" } });
+        }
+        (200, page)
+    });
+    let hubspot = source(&script);
+    let (mut seen, mut cursor) = (std::collections::BTreeSet::new(), None);
+    for _ in 0..10 {
+        let batch = hubspot.pull(&pull(Lane::Live, cursor, 1_000)).await.unwrap();
+        seen.extend(batch.records.into_iter().map(|record| record.external_id));
+        cursor = Some(batch.next);
+        if batch.done {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 450);
+    let sorts: Vec<Value> =
+        script.seen().iter().map(|r| body(r)["sorts"][0]["propertyName"].clone()).collect();
+    assert_eq!(sorts.iter().filter(|sort| **sort == "hs_object_id").count(), 3);
+}
+
+#[tokio::test]
+async fn fm_017_no_broken_answer_ends_a_window() {
+    for (status, answer) in [
+        (200, json!("<html>sign in</html>")),
+        (200, json!("")),
+        (200, json!("{\"results\": [")),
+        (200, json!({ "total": 0 })),
+        (500, json!({})),
+        (502, json!("<html>")),
+        (429, json!({})),
+        (403, json!({ "category": "MISSING_SCOPES" })),
+    ] {
+        for lane in [Lane::Live, Lane::Backfill] {
+            let given = answer.clone();
+            let script = vendor(move |_| (status, given.clone()));
+            let outcome = source(&script).pull(&pull(lane, None, 0)).await;
+            assert!(outcome.is_err(), "{status} {answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_row_without_an_id_is_a_problem_of_its_own() {
+    let script = vendor(|_| {
+        let mut page = fixture();
+        page["results"][1]["id"] = Value::Null;
+        (200, page)
+    });
+    let batch = source(&script).pull(&pull(Lane::Live, None, 5_000)).await.unwrap();
+    assert_eq!((batch.records.len(), batch.problems.len()), (2, 1));
+    assert!(!batch.problems[0].to_string().contains("ben@"));
+}
+
+#[tokio::test]
+async fn fm_004_the_sweep_waits_for_the_horizon() {
+    let script = vendor(|_| (200, fixture()));
+    let batch = source(&script).pull(&pull(Lane::Sweep, None, 0)).await.unwrap();
+    assert!(batch.done && script.seen().is_empty(), "nothing is an hour old yet");
+    let batch = source(&script).pull(&pull(Lane::Sweep, Some(batch.next), 3_600_000)).await.unwrap();
+    assert_eq!((batch.records.len(), script.seen().len()), (3, 1));
+}
+
+#[tokio::test]
+async fn history_is_listed_page_by_page_and_ends() {
+    let script = vendor(|request| {
+        let after = request.query.iter().find(|(name, _)| name == "after").map(|(_, value)| value.as_str());
+        let mut page = fixture();
+        if after.is_none() {
+            page["paging"] = json!({ "next": { "after": "152" } });
+        }
+        (200, page)
+    });
+    let hubspot = source(&script);
+    let first = hubspot.pull(&pull(Lane::Backfill, None, 0)).await.unwrap();
+    assert!(!first.done);
+    let second = hubspot.pull(&pull(Lane::Backfill, Some(first.next), 0)).await.unwrap();
+    assert!(second.done);
+    let third = hubspot.pull(&pull(Lane::Backfill, Some(second.next), 0)).await.unwrap();
+    assert!(third.done && third.records.is_empty());
+    let seen = script.seen();
+    assert_eq!(seen.len(), 2);
+    assert_eq!((seen[0].lane, seen[0].path.as_str()), (CallLane::Backfill, "/crm/objects/2026-09/contacts"));
+    assert!(seen[1].query.contains(&("after".to_owned(), "152".to_owned())));
+}
+
+#[tokio::test]
+async fn fm_013_a_list_that_points_to_itself_fails() {
+    let script = vendor(|_| (200, json!({ "results": [], "paging": { "next": { "after": "7" } } })));
+    let hubspot = source(&script);
+    let first = hubspot.pull(&pull(Lane::Backfill, None, 0)).await.unwrap();
+    assert!(hubspot.pull(&pull(Lane::Backfill, Some(first.next), 0)).await.is_err());
+}
+
+#[tokio::test]
+async fn fm_019_contacts_that_are_gone_are_told_from_those_unread() {
+    let script = vendor(|_| {
+        let mut page = fixture();
+        page["results"][1]["archived"] = json!(true);
+        page["errors"] =
+            json!([{ "status": "error", "category": "OBJECT_NOT_FOUND", "context": { "ids": ["9"] } }]);
+        (207, page)
+    });
+    let asked: Vec<ExternalId> = ["9", "152", "151", "151", "8"].map(ExternalId::from).to_vec();
+    let found = source(&script).fetch(&CONTACTS.into(), &asked).await.unwrap();
+    let there: Vec<bool> = found.iter().map(|(_, fetched)| matches!(fetched, Fetched::Found(_))).collect();
+    assert_eq!(there, [false, false, true, true, false]);
+    assert_eq!(ids(&script.seen()[0]).len(), 5);
+    let script = vendor(|_| {
+        (
+            207,
+            json!({ "results": [], "errors": [{ "category": "INTERNAL_ERROR", "context": { "ids": ["9"] } }] }),
+        )
+    });
+    let fault = source(&script).fetch(&CONTACTS.into(), &asked).await.unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Transient);
+}
+
+#[tokio::test]
+async fn hook_and_pull_give_the_same_record() {
+    let script = vendor(|_| (200, fixture()));
+    let hubspot = source(&script);
+    let pulled = hubspot.pull(&pull(Lane::Live, None, 5_000)).await.unwrap().records.remove(0);
+    let mut fetched = hubspot.fetch(&CONTACTS.into(), &["151".into()]).await.unwrap();
+    let Some((_, Fetched::Found(hooked))) = fetched.pop() else { panic!("it is there") };
+    assert_eq!(hooked, pulled);
+}

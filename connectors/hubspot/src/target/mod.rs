@@ -1,0 +1,201 @@
+//! The target role: which writes there are, and the way from a write to its outcome.
+
+mod batch;
+mod companies;
+mod persons;
+mod plan;
+mod tasks;
+mod update;
+mod verify;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use usher_connector::{
+    Capability, Fault, FaultClass, Http, Request, SendFailure, Target, Verdict, VerifyBy, Write, Written,
+};
+use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, ObjectType, SlotKind, SlotOrigin};
+
+use crate::api::{BATCH, BURST, COMPANIES, CONTACTS, TASKS};
+use batch::{Batch, Outcome};
+
+/// The target role.
+pub(crate) struct HubSpotTarget {
+    http: Arc<dyn Http>,
+}
+
+impl HubSpotTarget {
+    pub(crate) fn new(http: Arc<dyn Http>) -> Self {
+        Self { http }
+    }
+}
+
+/// The outcome of one write.
+type Sent = Result<Written, SendFailure>;
+
+/// Outcomes of writes as they become known, by position.
+struct Outcomes(Vec<Option<Sent>>);
+
+impl Outcomes {
+    fn new(writes: usize) -> Self {
+        Self((0..writes).map(|_| None).collect())
+    }
+
+    fn set(&mut self, write: usize, outcome: Sent) {
+        if let Some(place) = self.0.get_mut(write) {
+            *place = Some(outcome);
+        }
+    }
+
+    fn is_open(&self, write: usize) -> bool {
+        self.0.get(write).is_some_and(Option::is_none)
+    }
+
+    /// Gives every write that has no outcome yet this fault.
+    fn fail_open(&mut self, fault: &Fault) {
+        for place in &mut self.0 {
+            place.get_or_insert_with(|| Err(fault.repeat().into()));
+        }
+    }
+
+    fn finish(mut self) -> Vec<Sent> {
+        self.fail_open(&unmentioned());
+        self.0.into_iter().flatten().collect()
+    }
+}
+
+#[async_trait]
+impl Target for HubSpotTarget {
+    fn object_of(&self, kind: SlotKind) -> Option<ObjectType> {
+        object_name(kind).map(ObjectType::from)
+    }
+
+    fn capabilities(&self) -> Vec<Capability> {
+        let can = |kind, max_batch, verify| Capability { kind, max_batch, keyed: false, verify };
+        vec![
+            can(EffectKind::EnsurePerson, BATCH, VerifyBy::UniqueKey),
+            // A domain is not unique at HubSpot, and a search proves nothing.
+            can(EffectKind::EnsureCompany, companies::MOST, VerifyBy::Nothing),
+            Capability { keyed: true, ..can(EffectKind::Associate, BATCH, VerifyBy::Id) },
+            can(EffectKind::UpdateObject, BATCH, VerifyBy::Id),
+            can(EffectKind::CreateTask, BATCH, VerifyBy::ParentListing),
+            can(EffectKind::ReassignTask, BATCH, VerifyBy::Id),
+            can(EffectKind::CloseTask, BATCH, VerifyBy::Id),
+            can(EffectKind::ArchiveObject, BATCH, VerifyBy::Id),
+        ]
+    }
+
+    async fn send(&self, writes: &[Write]) -> Vec<Sent> {
+        let mut outcomes = Outcomes::new(writes.len());
+        match writes.first().map(|write| write.body.kind()) {
+            None => {}
+            Some(EffectKind::EnsurePerson) => persons::send(&*self.http, writes, &mut outcomes).await,
+            Some(EffectKind::EnsureCompany) => companies::send(&*self.http, writes, &mut outcomes).await,
+            Some(EffectKind::UpdateObject) => update::send(&*self.http, writes, &mut outcomes).await,
+            Some(EffectKind::CreateTask) => tasks::send(&*self.http, writes, &mut outcomes).await,
+            Some(_) => {
+                let batches = plan::all(writes, &mut outcomes);
+                run(&*self.http, writes, batches, &mut outcomes).await;
+            }
+        }
+        outcomes.finish()
+    }
+
+    async fn verify(&self, write: &Write) -> Result<Verdict, Fault> {
+        verify::verify(&*self.http, write).await
+    }
+
+    fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault> {
+        let mut outcomes = Outcomes::new(writes.len());
+        let batches = plan::all(writes, &mut outcomes);
+        batches.iter().map(Batch::request).collect()
+    }
+}
+
+/// Sends batches whose rows need no more than the common reading of an answer.
+async fn run(http: &dyn Http, writes: &[Write], batches: Vec<Batch>, outcomes: &mut Outcomes) {
+    for batch in batches {
+        for (write, outcome) in batch::send(http, batch).await {
+            let sent = match outcome {
+                Outcome::Done(_) => Ok(done(writes.get(write))),
+                other => Err(failure(other)),
+            };
+            outcomes.set(write, sent);
+        }
+    }
+}
+
+/// What a write binds that makes no object: an owner slot, if any, holds the owner.
+fn done(write: Option<&Write>) -> Written {
+    let id = match write.map(|write| &write.body) {
+        Some(EffectBody::UpdateObject { owner: Some(change), slot: Some(_), .. }) => Some(change.to.clone()),
+        _ => None,
+    };
+    Written { id, origin: SlotOrigin::Found }
+}
+
+/// What an outcome other than done means to the host.
+fn failure(outcome: Outcome) -> SendFailure {
+    match outcome {
+        Outcome::Refused(error) if error.is_not_found() => SendFailure::Gone,
+        Outcome::Refused(error) if error.is_about_owner() => {
+            SendFailure::OwnerRejected { reason: error.words() }
+        }
+        Outcome::Refused(error) if error.is("RATE_LIMITS") || error.is("RATE_LIMIT") => {
+            let class = FaultClass::Throttled { limit: BURST, retry_after: None };
+            Fault::new(class, "HubSpot left a row undone for its rate limit").into()
+        }
+        Outcome::Refused(error) if error.is("INTERNAL_ERROR") => unmentioned().into(),
+        Outcome::Refused(error) => {
+            let message = format!("HubSpot refused the write: {}", error.words());
+            Fault::new(FaultClass::Rejected, message)
+                .advise("correct the value in HubSpot or in the mapping, then retry it")
+                .into()
+        }
+        Outcome::Failed(fault) => fault.into(),
+        Outcome::Done(_) | Outcome::Unmentioned => unmentioned().into(),
+    }
+}
+
+fn unmentioned() -> Fault {
+    Fault::new(FaultClass::OutcomeUnknown, "HubSpot's answer does not say what became of the write")
+}
+
+fn defect(message: &str) -> SendFailure {
+    Fault::new(FaultClass::Defect, message).into()
+}
+
+/// HubSpot's object type for what a slot holds.
+fn object_name(kind: SlotKind) -> Option<&'static str> {
+    match kind {
+        SlotKind::Person => Some(CONTACTS),
+        SlotKind::Company => Some(COMPANIES),
+        SlotKind::Task => Some(TASKS),
+        SlotKind::Owner => None,
+    }
+}
+
+/// The object's type and id; a slot must have been resolved by the host.
+fn known(object: &ObjectRef) -> Result<(&'static str, &ExternalId), SendFailure> {
+    match object {
+        ObjectRef::Id { kind, id } => {
+            let name =
+                object_name(*kind).ok_or_else(|| defect("an owner is no object that can be written"))?;
+            Ok((name, id))
+        }
+        ObjectRef::Slot { .. } => Err(defect("a write was handed over before its slots were bound")),
+    }
+}
+
+/// The line in a task's body by which the task is found again.
+fn marker(write: &Write) -> String {
+    format!("usher:{}", write.key)
+}
+
+/// Writes of one call are of one kind.
+fn mixed(body: &EffectBody) -> SendFailure {
+    defect(&format!("a {} was handed over among writes of another kind", body.kind().as_str()))
+}
+
+#[cfg(test)]
+mod tests;

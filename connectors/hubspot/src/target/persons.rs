@@ -1,0 +1,124 @@
+//! Persons: found by e-mail in a strong read, else created, with a conflict resolved to the contact that exists.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use usher_connector::{CallLane, Fault, FaultClass, Http, SendFailure, Write, Written};
+use usher_model::{EffectBody, ExternalId, IdentityKind, SlotOrigin};
+
+use super::batch::{self, Clue, Name, Outcome, Row};
+use super::{Outcomes, failure, mixed, plan};
+use crate::api::{self, CONTACTS};
+use crate::directory::by_email;
+use crate::fields;
+use crate::wire::ErrorBody;
+
+pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outcomes) {
+    // Two writes for one address are one contact: the first creates it, the others find it.
+    let mut later: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut first_of: BTreeMap<String, usize> = BTreeMap::new();
+    for (write, item) in writes.iter().enumerate() {
+        if let Some(email) = emails(item).into_iter().next() {
+            match first_of.get(&email) {
+                Some(first) => drop(later.insert(write, *first)),
+                None => drop(first_of.insert(email, write)),
+            }
+        }
+    }
+    let all: Vec<String> = writes.iter().flat_map(emails).collect();
+    let known = match by_email(http, all.iter().map(String::as_str), CallLane::Write).await {
+        Ok(known) => known,
+        Err(fault) => return outcomes.fail_open(&fault),
+    };
+    for (write, item) in writes.iter().enumerate() {
+        if let Some(person) = emails(item).iter().find_map(|email| known.get(email)) {
+            outcomes.set(write, Ok(found(person.external_id.clone())));
+        }
+    }
+    let missing: Vec<usize> =
+        (0..writes.len()).filter(|write| outcomes.is_open(*write) && !later.contains_key(write)).collect();
+    for batch in plan::some(writes, missing.into_iter(), outcomes) {
+        for (write, outcome) in batch::send(http, batch).await {
+            let email = writes.get(write).and_then(|item| emails(item).into_iter().next());
+            outcomes.set(write, created(http, email.as_deref(), outcome).await);
+        }
+    }
+    for (write, first) in later {
+        if outcomes.is_open(write) {
+            let outcome = match outcomes.0.get(first) {
+                Some(Some(Ok(written))) => Ok(Written { origin: SlotOrigin::Found, ..written.clone() }),
+                // Nothing was sent for this one; by the next attempt the first is settled.
+                _ => Err(Fault::new(
+                    FaultClass::Transient,
+                    "another write for the same contact is not settled",
+                )
+                .into()),
+            };
+            outcomes.set(write, outcome);
+        }
+    }
+}
+
+async fn created(http: &dyn Http, email: Option<&str>, outcome: Outcome) -> Result<Written, SendFailure> {
+    match outcome {
+        Outcome::Done(row) => match row.id {
+            Some(id) => Ok(Written { id: Some(ExternalId::new(id)), origin: SlotOrigin::Created }),
+            None => Err(failure(Outcome::Unmentioned)),
+        },
+        Outcome::Refused(error) if error.is_conflict() => existing(http, email, error).await,
+        other => Err(failure(other)),
+    }
+}
+
+/// Somebody created the contact since we looked, or the address is a secondary one of another contact.
+async fn existing(http: &dyn Http, email: Option<&str>, error: ErrorBody) -> Result<Written, SendFailure> {
+    if let Some(id) = error.existing_id() {
+        return Ok(found(ExternalId::new(id)));
+    }
+    let known = by_email(http, email.into_iter(), CallLane::Write).await?;
+    match email.and_then(|email| known.get(email)) {
+        Some(person) => Ok(found(person.external_id.clone())),
+        None => Err(failure(Outcome::Refused(error))),
+    }
+}
+
+fn found(id: ExternalId) -> Written {
+    Written { id: Some(id), origin: SlotOrigin::Found }
+}
+
+pub(super) fn row(write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {
+    let EffectBody::EnsurePerson { fields, .. } = &item.body else {
+        return Err(mixed(&item.body));
+    };
+    let mut properties = fields::to_create(fields);
+    let email = emails(item).into_iter().next();
+    if let Some(email) = &email {
+        properties.insert("email".to_owned(), json!(email));
+    }
+    if properties.is_empty() {
+        let message = "HubSpot can not hold a contact without e-mail, name and phone number";
+        return Err(Fault::new(FaultClass::Rejected, message).advise("map one of these fields").into());
+    }
+    let trace = item.key.to_string();
+    let input = json!({ "properties": properties, "objectWriteTraceId": trace });
+    // Nothing but the answer to a call of its own could tell a contact without an address from its neighbours.
+    let alone = email.is_none();
+    let name = Name::Trace(trace, email.map(|email| Clue::Equals("email", email)));
+    Ok((api::batch(CONTACTS, "create"), Row { write, input, name }, alone))
+}
+
+/// The person's addresses in lower case, as given first: a key may be a cleaned form that HubSpot does not know.
+pub(super) fn emails(item: &Write) -> Vec<String> {
+    let EffectBody::EnsurePerson { keys, fields, .. } = &item.body else {
+        return Vec::new();
+    };
+    let given = fields.get("email").and_then(serde_json::Value::as_str);
+    let keys = keys.iter().filter(|key| key.kind == IdentityKind::Email).map(|key| key.value.as_str());
+    let mut emails: Vec<String> = Vec::new();
+    for email in given.into_iter().chain(keys).map(|email| email.trim().to_lowercase()) {
+        if !email.is_empty() && !emails.contains(&email) {
+            emails.push(email);
+        }
+    }
+    emails
+}

@@ -1,0 +1,570 @@
+//! The target role against scripted vendors.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use usher_connector::{Access, CallLane};
+use usher_model::{EffectKey, IdentityKey, IdentityKind, OwnerChange, Slot};
+
+use super::*;
+use crate::testing::{Script, at, body, ids, vendor};
+
+fn target(script: &Arc<Script>) -> HubSpotTarget {
+    HubSpotTarget::new(script.clone())
+}
+
+fn slot(kind: SlotKind) -> Slot {
+    Slot { connection: "hubspot-main".into(), kind, of: "x".to_owned() }
+}
+
+fn object(kind: SlotKind, id: &str) -> ObjectRef {
+    ObjectRef::Id { kind, id: id.into() }
+}
+
+fn write(key: &str, body: EffectBody) -> Write {
+    Write { key: EffectKey::new(key), body }
+}
+
+fn person(key: &str, email: Option<&str>) -> Write {
+    let keys = email.map(|email| IdentityKey { kind: IdentityKind::Email, value: email.to_owned() });
+    let mut fields = BTreeMap::from([("first_name".to_owned(), json!("Ana"))]);
+    fields.extend(email.map(|email| ("email".to_owned(), json!(email))));
+    write(
+        key,
+        EffectBody::EnsurePerson { slot: slot(SlotKind::Person), keys: keys.into_iter().collect(), fields },
+    )
+}
+
+fn owner(key: &str, id: &str, expected: Option<&str>, to: &str) -> Write {
+    let change = OwnerChange { expected: expected.map(Into::into), to: to.into() };
+    let target = object(SlotKind::Person, id);
+    let body = EffectBody::UpdateObject {
+        target,
+        owner: Some(change),
+        fields: BTreeMap::new(),
+        slot: Some(slot(SlotKind::Owner)),
+    };
+    write(key, body)
+}
+
+fn task(key: &str, contact: &str) -> Write {
+    write(
+        key,
+        EffectBody::CreateTask {
+            slot: slot(SlotKind::Task),
+            subject: "Call Ana".to_owned(),
+            body: "SEO <b>now</b>\n& more".to_owned(),
+            due: at(0),
+            owner: "71".into(),
+            after: None,
+            about: vec![object(SlotKind::Person, contact), object(SlotKind::Company, "500")],
+        },
+    )
+}
+
+/// Every outcome in one word, with the id where there is one.
+fn words(outcomes: &[Sent]) -> Vec<String> {
+    let word = |outcome: &Sent| match outcome {
+        Ok(Written { id, origin }) => {
+            format!("{} {}", origin.as_str(), id.as_ref().map_or("-", ExternalId::as_str))
+        }
+        Err(SendFailure::Fault(fault)) => fault.class().as_str().to_owned(),
+        Err(SendFailure::HumanWon { owner }) => {
+            format!("human {}", owner.as_ref().map_or("-", ExternalId::as_str))
+        }
+        Err(SendFailure::OwnerRejected { .. }) => "owner rejected".to_owned(),
+        Err(SendFailure::Gone) => "gone".to_owned(),
+    };
+    outcomes.iter().map(word).collect()
+}
+
+fn inputs(request: &Request) -> Vec<Value> {
+    body(request)["inputs"].as_array().unwrap().clone()
+}
+
+/// Creates every input as given; ids count from 1000. `echo` says whether the answer repeats the trace id.
+fn create_all(request: &Request, echo: bool) -> (u16, Value) {
+    let rows = inputs(request).into_iter().enumerate().map(|(at, input)| {
+        let mut row = json!({ "id": (1000 + at).to_string(), "properties": input["properties"] });
+        if echo {
+            row["objectWriteTraceId"] = input["objectWriteTraceId"].clone();
+        }
+        row
+    });
+    // Out of order, so that position can not stand in for identity.
+    let rows: Vec<Value> = rows.rev().collect();
+    (201, json!({ "status": "COMPLETE", "results": rows }))
+}
+
+#[tokio::test]
+async fn persons_are_read_by_email_first_and_only_the_missing_are_created() {
+    for echo in [true, false] {
+        let script = vendor(move |request| match request.path.as_str() {
+            "/crm/objects/2026-09/contacts/batch/read" => (
+                207,
+                json!({ "results": [{ "id": "7", "properties": { "email": "known@acme.example" } }],
+                    "errors": [{ "category": "OBJECT_NOT_FOUND", "context": { "ids": ["new@acme.example"] } }] }),
+            ),
+            _ => create_all(request, echo),
+        });
+        let writes = [
+            person("k1", Some("known@acme.example")),
+            person("k2", Some("New@acme.example")),
+            person("k3", Some("anew@acme.example")),
+            person("k4", None),
+        ];
+        let outcomes = target(&script).send(&writes).await;
+        let created: BTreeSet<String> = words(&outcomes)[1..3].iter().cloned().collect();
+        assert_eq!(words(&outcomes)[0], "found 7");
+        assert_eq!(created, BTreeSet::from(["created 1000".to_owned(), "created 1001".to_owned()]));
+        assert_eq!(words(&outcomes)[3], "created 1000", "alone in its call");
+        let sizes: Vec<usize> = script.writes().iter().map(|request| inputs(request).len()).collect();
+        assert_eq!(sizes, [2, 1]);
+        let first = &inputs(&script.writes()[0])[0];
+        assert_eq!(first["properties"], json!({ "email": "new@acme.example", "firstname": "Ana" }));
+        assert_eq!(first["objectWriteTraceId"], "k2");
+        // The second input of "anew" must not be taken for "new", which it contains.
+        let id_of = |at: usize| words(&outcomes)[at].clone();
+        assert_eq!(
+            (id_of(1), id_of(2)),
+            ("created 1000".to_owned(), "created 1001".to_owned()),
+            "echo {echo}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn fm_056_a_conflict_becomes_the_contact_that_exists() {
+    let script = vendor(|request| match (request.path.ends_with("/read"), inputs(request).len()) {
+        (true, _) => (200, json!({ "results": [] })),
+        // One row of three by trace id, in a success status.
+        (false, 3) => (
+            207,
+            json!({ "results": [{ "id": "1", "objectWriteTraceId": "a" }], "numErrors": 2, "errors": [
+            { "category": "CONFLICT", "message": "Contact already exists. Existing ID: 4711", "context": { "objectWriteTraceId": ["b"] } },
+            { "category": "VALIDATION_ERROR", "message": "bad c@acme", "context": { "objectWriteTraceId": ["c"] },
+              "errors": [{ "code": "INVALID_EMAIL", "context": { "propertyName": ["email"] } }] } ] }),
+        ),
+        // The whole call.
+        _ => (
+            409,
+            json!({ "status": "error", "category": "CONFLICT", "message": "Contact already exists. Existing ID: 99" }),
+        ),
+    });
+    let three = ["a", "b", "c"].map(|key| person(key, Some(&format!("{key}@acme.example"))));
+    let outcomes = target(&script).send(&three).await;
+    assert_eq!(words(&outcomes), ["created 1", "found 4711", "rejected"]);
+    let Err(SendFailure::Fault(fault)) = &outcomes[2] else { panic!() };
+    assert!(
+        fault.to_string().contains("INVALID_EMAIL at property email")
+            && !fault.to_string().contains("c@acme")
+    );
+    assert_eq!(words(&target(&script).send(&three[..1]).await), ["found 99"]);
+}
+
+#[tokio::test]
+async fn two_writes_for_one_address_make_one_contact() {
+    let script = vendor(|request| match request.path.ends_with("/read") {
+        true => (200, json!({ "results": [] })),
+        false => create_all(request, true),
+    });
+    let writes = [person("a", Some("ana@acme.example")), person("b", Some("Ana@Acme.example"))];
+    assert_eq!(words(&target(&script).send(&writes).await), ["created 1000", "found 1000"]);
+    assert_eq!(script.writes().iter().map(|request| inputs(request).len()).sum::<usize>(), 1);
+}
+
+#[tokio::test]
+async fn fm_041_no_search_decides_that_a_person_is_missing() {
+    let script = vendor(|request| match request.path.ends_with("/read") {
+        true => (503, json!({})),
+        false => create_all(request, true),
+    });
+    let outcomes = target(&script).send(&[person("a", Some("ana@acme.example"))]).await;
+    assert_eq!(words(&outcomes), ["transient"]);
+    assert!(
+        script.writes().is_empty() && script.seen().iter().all(|request| !request.path.contains("search"))
+    );
+}
+
+/// Contact id → owner, as a vendor that reads and updates in batches.
+fn contacts(owners: &[(&str, Option<&str>)]) -> Arc<Script> {
+    let mut owners: BTreeMap<String, Option<String>> =
+        owners.iter().map(|(id, owner)| ((*id).to_owned(), owner.map(str::to_owned))).collect();
+    vendor(move |request| {
+        let (mut results, mut missing) = (Vec::new(), Vec::new());
+        for input in inputs(request) {
+            let id = input["id"].as_str().unwrap().to_owned();
+            let Some(owner) = owners.get_mut(&id) else {
+                missing.push(id);
+                continue;
+            };
+            if request.access == Access::Write {
+                *owner = input["properties"]["hubspot_owner_id"].as_str().map(str::to_owned);
+            }
+            results.push(json!({ "id": id, "properties": { "hubspot_owner_id": owner } }));
+        }
+        (
+            200,
+            json!({ "results": results, "errors": [{ "category": "OBJECT_NOT_FOUND", "context": { "ids": missing } }] }),
+        )
+    })
+}
+
+#[tokio::test]
+async fn fm_049_an_owner_is_written_only_over_the_expected_one() {
+    let script =
+        contacts(&[("1", None), ("2", Some("50")), ("3", Some("60")), ("4", Some("71")), ("5", Some(""))]);
+    let writes = [
+        owner("a", "1", None, "71"),
+        owner("b", "2", Some("50"), "71"),
+        owner("c", "3", Some("50"), "71"),
+        owner("d", "4", Some("50"), "71"),
+        owner("e", "5", None, "71"),
+        owner("f", "6", None, "71"),
+    ];
+    let outcomes = target(&script).send(&writes).await;
+    assert_eq!(words(&outcomes), ["found 71", "found 71", "human 60", "found 71", "found 71", "gone"]);
+    assert_eq!(ids(&script.writes()[0]), ["1", "2", "4", "5"]);
+    assert_eq!(script.seen()[0].lane, CallLane::Write);
+}
+
+#[tokio::test]
+async fn fm_044_every_mix_of_done_refused_and_unmentioned_rows() {
+    for status in [200, 207] {
+        let script = vendor(move |request| {
+            if request.access == Access::Read {
+                let rows: Vec<Value> =
+                    ids(request).iter().map(|id| json!({ "id": id, "properties": {} })).collect();
+                return (200, json!({ "results": rows }));
+            }
+            let (mut results, mut errors) = (Vec::new(), Vec::new());
+            for id in ids(request).into_iter().rev() {
+                match id.parse::<u32>().unwrap() % 4 {
+                    0 => results.push(json!({ "id": id, "properties": {} })),
+                    1 => errors.push(json!({ "category": "OBJECT_NOT_FOUND", "context": { "ids": [id] } })),
+                    2 => errors.push(json!({ "category": "VALIDATION_ERROR", "context": { "ids": [id] },
+                        "errors": [{ "code": "INVALID_OWNER_ID", "context": { "propertyName": ["hubspot_owner_id"] } }] })),
+                    _ => {}
+                }
+            }
+            (status, json!({ "results": results, "numErrors": errors.len(), "errors": errors }))
+        });
+        let writes: Vec<Write> =
+            (0..100).map(|id| owner(&format!("k{id}"), &id.to_string(), None, "71")).collect();
+        let outcomes = words(&target(&script).send(&writes).await);
+        for (id, outcome) in outcomes.iter().enumerate() {
+            let expected = ["found 71", "gone", "owner rejected", "outcome_unknown"][id % 4];
+            assert_eq!(outcome, expected, "row {id}, status {status}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn fm_045_bad_rows_are_found_by_halving_and_the_others_written() {
+    let script = vendor(|request| {
+        if request.access == Access::Read {
+            let rows: Vec<Value> =
+                ids(request).iter().map(|id| json!({ "id": id, "properties": {} })).collect();
+            return (200, json!({ "results": rows }));
+        }
+        if ids(request).iter().any(|id| ["13", "14", "77"].contains(&id.as_str())) {
+            return (400, json!({ "status": "error", "category": "VALIDATION_ERROR", "message": "no" }));
+        }
+        let rows: Vec<Value> = ids(request).iter().map(|id| json!({ "id": id, "properties": {} })).collect();
+        (200, json!({ "results": rows }))
+    });
+    let writes: Vec<Write> =
+        (0..100).map(|id| owner(&format!("k{id}"), &id.to_string(), None, "71")).collect();
+    let outcomes = words(&target(&script).send(&writes).await);
+    let bad: Vec<usize> = (0..100).filter(|id| outcomes[*id] == "rejected").collect();
+    assert_eq!(bad, [13, 14, 77]);
+    assert_eq!(outcomes.iter().filter(|outcome| *outcome == "found 71").count(), 97);
+    assert!(script.writes().len() <= 1 + 2 * 3 * 7, "{} calls", script.writes().len());
+}
+
+#[tokio::test]
+async fn two_updates_of_one_object_never_share_a_call() {
+    let script = contacts(&[("1", None)]);
+    let writes = [owner("a", "1", None, "71"), owner("b", "1", None, "71")];
+    assert_eq!(words(&target(&script).send(&writes).await), ["found 71", "found 71"]);
+    assert_eq!(script.writes().len(), 2);
+}
+
+#[tokio::test]
+async fn fm_039_a_write_without_a_readable_answer_is_unknown() {
+    for (status, answer) in
+        [(500, json!({})), (200, json!("<html>")), (200, json!({ "results": 5 })), (200, json!({ "x": 1 }))]
+    {
+        let given = answer.clone();
+        let script = vendor(move |_| (status, given.clone()));
+        assert_eq!(
+            words(&target(&script).send(&[task("k", "1")]).await),
+            ["outcome_unknown"],
+            "{status} {answer}"
+        );
+        assert_eq!(script.seen().len(), 1, "never repeated");
+    }
+}
+
+#[tokio::test]
+async fn tasks_carry_associations_owner_marker_and_no_markup_of_strangers() {
+    for echo in [true, false] {
+        let script = vendor(move |request| create_all(request, echo));
+        let outcomes = target(&script).send(&[task("aaa", "1"), task("bbb", "2")]).await;
+        assert_eq!(words(&outcomes), ["created 1000", "created 1001"]);
+        let input = &inputs(&script.writes()[0])[0];
+        assert_eq!(
+            input["properties"]["hs_task_body"],
+            "SEO &lt;b&gt;now&lt;/b&gt;<br>&amp; more<br><br>usher:aaa"
+        );
+        assert_eq!(input["properties"]["hubspot_owner_id"], "71");
+        assert_eq!(input["properties"]["hs_timestamp"], "2026-11-22T10:00:00Z");
+        let types: Vec<&Value> = input["associations"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|a| &a["types"][0]["associationTypeId"])
+            .collect();
+        assert_eq!(types, [204, 192]);
+        assert_eq!(input["associations"][0]["to"]["id"], "1");
+        assert_eq!(script.seen().len(), 1, "the answer shows the owner: nothing to read back");
+    }
+}
+
+#[tokio::test]
+async fn fm_046_a_task_whose_owner_was_dropped_is_reported() {
+    let script = vendor(|request| {
+        if request.path.ends_with("/read") {
+            return (
+                200,
+                json!({ "results": [{ "id": "1000", "properties": { "hubspot_owner_id": null } },
+                { "id": "1001", "properties": { "hubspot_owner_id": "71" } }] }),
+            );
+        }
+        let (status, mut answer) = create_all(request, true);
+        for row in answer["results"].as_array_mut().unwrap() {
+            row["properties"].as_object_mut().unwrap().remove("hubspot_owner_id");
+        }
+        (status, answer)
+    });
+    let outcomes = target(&script).send(&[task("aaa", "1"), task("bbb", "2")]).await;
+    assert_eq!(words(&outcomes), ["rejected", "created 1001"]);
+}
+
+#[tokio::test]
+async fn fm_047_an_owner_that_hubspot_refuses_is_told_apart() {
+    let script = vendor(|_| {
+        (
+            400,
+            json!({ "status": "error", "category": "VALIDATION_ERROR", "message":
+            "Property values were not valid: [{\"isValid\":false,\"message\":\"71 was not one of the allowed options\",\"error\":\"INVALID_OPTION\",\"name\":\"hubspot_owner_id\"}]" }),
+        )
+    });
+    assert_eq!(words(&target(&script).send(&[task("k", "1")]).await), ["owner rejected"]);
+}
+
+#[tokio::test]
+async fn companies_are_proposed_by_search_and_confirmed_by_a_strong_read() {
+    let company = |key: &str, domain: &str| {
+        write(
+            key,
+            EffectBody::EnsureCompany {
+                slot: slot(SlotKind::Company),
+                name: "Acme".to_owned(),
+                domain: Some(domain.to_owned()),
+            },
+        )
+    };
+    let script = vendor(|request| match request.path.rsplit('/').next().unwrap() {
+        "search" => (200, json!({ "results": [{ "id": "100" }, { "id": "20" }, { "id": "3" }] })),
+        // The index was behind: company 3 has another domain by now.
+        "read" => (
+            200,
+            json!({ "results": [
+            { "id": "100", "properties": { "domain": "acme.example" } },
+            { "id": "20", "properties": { "domain": "acme.example" } },
+            { "id": "3", "properties": { "domain": "moved.example" } } ] }),
+        ),
+        _ => create_all(request, true),
+    });
+    let writes = [company("a", "Acme.example"), company("b", "other.example")];
+    assert_eq!(words(&target(&script).send(&writes).await), ["found 20", "created 1000"]);
+    assert_eq!(
+        inputs(&script.writes()[0])[0]["properties"],
+        json!({ "name": "Acme", "domain": "other.example" })
+    );
+    let search = &script.seen()[0];
+    let most: Vec<Write> =
+        (0..companies::MOST).map(|n| company("x", &format!("{n}{}.example", "a".repeat(200)))).collect();
+    target(&script).send(&most).await;
+    let longest =
+        script.seen().iter().filter(|r| r.path == search.path).map(|r| body(r).to_string().len()).max();
+    assert!(longest < Some(crate::api::SEARCH_BODY), "{longest:?}");
+    assert_eq!(target(&script).verify(&writes[1]).await.unwrap(), Verdict::Unsure);
+}
+
+fn small_writes() -> Vec<Write> {
+    vec![
+        write(
+            "a",
+            EffectBody::Associate { from: object(SlotKind::Person, "1"), to: object(SlotKind::Company, "2") },
+        ),
+        write("b", EffectBody::CloseTask { task: object(SlotKind::Task, "3") }),
+        write("c", EffectBody::ReassignTask { task: object(SlotKind::Task, "4"), to: "71".into() }),
+        write("d", EffectBody::ArchiveObject { target: object(SlotKind::Task, "5") }),
+    ]
+}
+
+#[tokio::test]
+async fn the_smaller_writes_and_their_verification() {
+    let script = vendor(|request| match request.path.as_str() {
+        "/crm/associations/2026-09/contacts/companies/batch/associate/default" => (
+            200,
+            json!({ "results": [{ "from": { "id": "2" }, "to": { "id": "1" } }, { "from": { "id": "1" }, "to": { "id": 2 } }] }),
+        ),
+        "/crm/objects/2026-09/tasks/batch/update" => {
+            let rows: Vec<Value> = inputs(request)
+                .iter()
+                .map(|input| json!({ "id": input["id"], "properties": input["properties"] }))
+                .collect();
+            (200, json!({ "results": rows }))
+        }
+        "/crm/objects/2026-09/tasks/batch/archive" => (204, Value::Null),
+        "/crm/associations/2026-09/contacts/companies/batch/read" => {
+            match body(request)["inputs"][0]["after"].as_str() {
+                None => (
+                    200,
+                    json!({ "results": [{ "to": [{ "toObjectId": 9 }], "paging": { "next": { "after": "9" } } }] }),
+                ),
+                Some(_) => (200, json!({ "results": [{ "to": [{ "toObjectId": 2 }] }] })),
+            }
+        }
+        "/crm/objects/2026-09/tasks/batch/read" => match ids(request)[0].as_str() {
+            "3" => {
+                (200, json!({ "results": [{ "id": "3", "properties": { "hs_task_status": "COMPLETED" } }] }))
+            }
+            "4" => (200, json!({ "results": [{ "id": "4", "properties": { "hubspot_owner_id": "70" } }] })),
+            _ => (207, json!({ "results": [], "errors": [{ "category": "OBJECT_NOT_FOUND" }] })),
+        },
+        other => panic!("{other}"),
+    });
+    let mut verdicts = Vec::new();
+    for item in small_writes() {
+        assert_eq!(
+            words(&target(&script).send(std::slice::from_ref(&item)).await),
+            ["found -"],
+            "{:?}",
+            item.body.kind()
+        );
+        verdicts.push(matches!(target(&script).verify(&item).await.unwrap(), Verdict::Found(_)));
+    }
+    assert_eq!(verdicts, [true, true, false, true]);
+}
+
+#[tokio::test]
+async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
+    let script = vendor(|request| match request.path.as_str() {
+        "/crm/associations/2026-09/contacts/tasks/batch/read" => match ids(request)[0].as_str() {
+            "1" => (
+                200,
+                json!({ "results": [{ "from": { "id": "1" }, "to": (0..150).map(|n| json!({ "toObjectId": 5_000 + n })).collect::<Vec<_>>() }] }),
+            ),
+            _ => (
+                207,
+                json!({ "results": [], "errors": [{ "category": "OBJECT_NOT_FOUND", "subCategory": "crm.associations.NO_ASSOCIATIONS_FOUND" }] }),
+            ),
+        },
+        _ => {
+            let rows: Vec<Value> = ids(request)
+                .iter()
+                .map(|id| {
+                    let marker = if id == "5003" { "usher:aaa" } else { "usher:aab" };
+                    json!({ "id": id, "properties": { "hs_task_body": format!("why<br><br>{marker}") } })
+                })
+                .collect();
+            (200, json!({ "results": rows }))
+        }
+    });
+    let hubspot = target(&script);
+    let created = Written { id: Some("5003".into()), origin: SlotOrigin::Created };
+    assert_eq!(hubspot.verify(&task("aaa", "1")).await.unwrap(), Verdict::Found(created));
+    assert_eq!(hubspot.verify(&task("zzz", "1")).await.unwrap(), Verdict::Absent);
+    assert_eq!(hubspot.verify(&task("aaa", "2")).await.unwrap(), Verdict::Absent);
+    assert!(
+        script
+            .seen()
+            .iter()
+            .all(|request| request.lane == CallLane::Verify && !request.path.contains("search"))
+    );
+    let broken = vendor(|_| (207, json!({ "results": [], "errors": [{ "category": "INTERNAL_ERROR" }] })));
+    assert!(target(&broken).verify(&task("aaa", "1")).await.is_err(), "a failed read proves no absence");
+}
+
+#[tokio::test]
+async fn persons_and_owners_are_verified_by_key_and_id() {
+    let script = contacts(&[("1", Some("71")), ("2", Some("50"))]);
+    let found = |id: &str| Verdict::Found(Written { id: Some(id.into()), origin: SlotOrigin::Found });
+    assert_eq!(target(&script).verify(&owner("a", "1", None, "71")).await.unwrap(), found("71"));
+    assert_eq!(target(&script).verify(&owner("a", "2", None, "71")).await.unwrap(), Verdict::Absent);
+    let script = vendor(|_| {
+        (200, json!({ "results": [{ "id": "9", "properties": { "email": "ana@acme.example" } }] }))
+    });
+    assert_eq!(target(&script).verify(&person("a", Some("ana@acme.example"))).await.unwrap(), found("9"));
+    assert_eq!(
+        target(&script).verify(&person("a", Some("ben@acme.example"))).await.unwrap(),
+        Verdict::Absent
+    );
+    assert_eq!(target(&script).verify(&person("a", None)).await.unwrap(), Verdict::Unsure);
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_requests_that_are_sent() {
+    let company = EffectBody::EnsureCompany {
+        slot: slot(SlotKind::Company),
+        name: "Acme".to_owned(),
+        domain: Some("acme.example".to_owned()),
+    };
+    let mut kinds = vec![
+        vec![person("a", Some("ana@acme.example")), person("b", None), person("c", Some("ben@acme.example"))],
+        vec![write("a", company)],
+        vec![owner("a", "1", None, "71"), owner("b", "2", None, "71"), owner("c", "1", None, "72")],
+        vec![task("a", "1"), task("b", "2")],
+    ];
+    kinds.extend(small_writes().into_iter().map(|item| vec![item]));
+    for writes in kinds {
+        let script = vendor(|request| match request.access {
+            Access::Read
+                if request.path.contains("search")
+                    || request.path.contains("contacts/batch/read")
+                        && body(request)["idProperty"] == "email" =>
+            {
+                (200, json!({ "results": [] }))
+            }
+            Access::Read => {
+                let rows: Vec<Value> =
+                    ids(request).iter().map(|id| json!({ "id": id, "properties": {} })).collect();
+                (200, json!({ "results": rows }))
+            }
+            Access::Write => (200, json!({ "results": [] })),
+        });
+        let hubspot = target(&script);
+        let described = hubspot.describe(&writes).unwrap();
+        hubspot.send(&writes).await;
+        assert_eq!(script.writes(), described, "{:?}", writes[0].body.kind());
+        assert!(!described.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn every_kind_is_a_capability_and_nothing_panics_on_odd_input() {
+    let script = vendor(|_| (200, json!({ "results": [] })));
+    let hubspot = target(&script);
+    let kinds: BTreeSet<EffectKind> = hubspot.capabilities().iter().map(|can| can.kind).collect();
+    assert_eq!(kinds, EffectKind::ALL.into_iter().collect());
+    assert!(hubspot.send(&[]).await.is_empty());
+    let unbound = write("a", EffectBody::CloseTask { task: ObjectRef::Slot { slot: slot(SlotKind::Task) } });
+    assert_eq!(words(&hubspot.send(std::slice::from_ref(&unbound)).await), ["defect"]);
+    assert!(hubspot.verify(&unbound).await.is_err());
+    assert_eq!(script.seen().len(), 0);
+}

@@ -1,0 +1,62 @@
+//! The directory role: owners, companies, and who the CRM knows already.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use usher_model::{CrmOwner, ExternalId, IdentityKey};
+
+use crate::fault::Fault;
+use crate::source::Cursor;
+
+/// A company as the CRM lists it, raw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrmAccount {
+    /// The CRM's id.
+    pub external_id: ExternalId,
+    /// The name.
+    pub name: String,
+    /// Domain or website as written, any number.
+    pub websites: Vec<String>,
+    /// The CRM's owner id.
+    pub owner: Option<ExternalId>,
+    /// The country as written.
+    pub country: Option<String>,
+    /// The CRM says that the company is deleted or archived.
+    pub gone: bool,
+}
+
+/// One step through the companies.
+#[derive(Debug, Clone)]
+pub struct AccountBatch {
+    /// The companies of this step; repeats are harmless.
+    pub accounts: Vec<CrmAccount>,
+    /// Where the next step starts.
+    pub next: Cursor,
+    /// True if everything up to `now` is read.
+    pub done: bool,
+}
+
+/// A person whom the CRM knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrmPerson {
+    /// The CRM's id.
+    pub external_id: ExternalId,
+    /// The CRM's owner id.
+    pub owner: Option<ExternalId>,
+}
+
+/// Lists owners and companies, and looks persons up.
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// Every owner, deactivated ones included, with availability where the CRM keeps it.
+    async fn owners(&self) -> Result<Vec<CrmOwner>, Fault>;
+
+    /// One bounded step through the companies: all of them from no cursor, then what changed.
+    async fn accounts(&self, cursor: Option<&Cursor>, now: Timestamp) -> Result<AccountBatch, Fault>;
+
+    /// Who has these keys, in the same order, by strong reads only (never by a search index). `None` also where the
+    /// vendor has no strong read for a kind of key; at most [`Directory::people_limit`] keys.
+    async fn people(&self, keys: &[IdentityKey]) -> Result<Vec<Option<CrmPerson>>, Fault>;
+
+    /// How many keys one `people` takes.
+    fn people_limit(&self) -> usize;
+}

@@ -1,0 +1,34 @@
+//! The contract between the host and a connector.
+//!
+//! The host owns the loop, HTTP, authentication, limits, retries, clock and storage; a connector owns meaning: which
+//! request to make, how to read the answer, what class a failure is. Nothing in this crate can open a socket, sleep
+//! or read the clock, and a connector's manifest has nothing else to do it with.
+//!
+//! A connector is found by its [`Manifest`], configured without any I/O ([`Connector::configure`]), and connected with
+//! a [`Host`]. A [`Connection`] has each role present or absent; no default method pretends success.
+
+mod directory;
+mod fault;
+mod http;
+mod inbound;
+mod limit;
+mod manifest;
+mod retry_after;
+mod roles;
+mod secret;
+pub mod signature;
+mod source;
+mod target;
+pub mod window;
+
+pub use crate::directory::{AccountBatch, CrmAccount, CrmPerson, Directory};
+pub use crate::fault::{Fault, FaultClass};
+pub use crate::http::{Access, Body, CallLane, Http, Request, Response};
+pub use crate::inbound::{Check, Inbound, Item, Parts, Refusal, Reply, SplitError};
+pub use crate::limit::{LimitReport, LimitSpec, Protocol};
+pub use crate::manifest::{Auth, ConfigExample, Manifest, Role, Scope};
+pub use crate::retry_after::{http_date, retry_after};
+pub use crate::roles::{Configured, Connection, Connector, FileEntry, Files, Host};
+pub use crate::secret::Secret;
+pub use crate::source::{Batch, Cursor, Fetched, Pull, RowProblem, Source, StreamSpec};
+pub use crate::target::{Capability, SendFailure, Target, Verdict, VerifyBy, Write, Written};

@@ -1,0 +1,96 @@
+//! The source role: records, one bounded step at a time.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use usher_model::{ExternalId, Lane, ObjectType, Record};
+
+use crate::fault::Fault;
+
+/// A position in a stream, opaque to the host and committed together with the records that it covers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The connector's version of `state`; a connector refuses versions that it does not know.
+    pub version: u16,
+    /// The connector's own state.
+    pub state: Value,
+}
+
+/// One stream of a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSpec {
+    /// The vendor's object type; also the stream's name.
+    pub object: ObjectType,
+    /// The lanes in which it can be pulled.
+    pub lanes: &'static [Lane],
+}
+
+/// What one step is asked to do.
+#[derive(Debug, Clone)]
+pub struct Pull {
+    /// Which stream.
+    pub object: ObjectType,
+    /// Which lane; each lane has a cursor of its own.
+    pub lane: Lane,
+    /// Where the last committed step ended; `None` at the very first.
+    pub cursor: Option<Cursor>,
+    /// The present instant.
+    pub now: Timestamp,
+    /// Nothing older is wanted in the live and sweep lanes: when the connection was first connected.
+    pub start: Timestamp,
+}
+
+/// One row that can not become a record; its neighbours are not affected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("row {external_id}: {reason}")]
+pub struct RowProblem {
+    /// The row's id, as its record would have had; a repeat of (object, id, revision) is the same problem.
+    pub external_id: ExternalId,
+    /// Names this version of the row.
+    pub revision: String,
+    /// What is wrong and what to do, without values from the row.
+    pub reason: String,
+}
+
+/// What one step brought.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// In any order, possibly with repeats of earlier steps: the store drops those by (object, id, revision).
+    pub records: Vec<Record>,
+    /// Rows that can not become records; the host stores each as a failed record, seen in `usher failed list`.
+    pub problems: Vec<RowProblem>,
+    /// Where the next step starts.
+    pub next: Cursor,
+    /// True if the stream is read up to `now`: wait before asking again.
+    pub done: bool,
+}
+
+/// One object asked for by id.
+#[derive(Debug)]
+pub enum Fetched {
+    /// As it is now.
+    Found(Record),
+    /// Deleted, archived or merged away.
+    Gone,
+}
+
+/// Pulls records.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// The configured streams.
+    fn streams(&self) -> Vec<StreamSpec>;
+
+    /// One bounded step: about one call to the vendor.
+    async fn pull(&self, ask: &Pull) -> Result<Batch, Fault>;
+
+    /// Reads objects by id, each with its own outcome; at most [`Source::fetch_limit`] ids.
+    async fn fetch(
+        &self,
+        object: &ObjectType,
+        ids: &[ExternalId],
+    ) -> Result<Vec<(ExternalId, Fetched)>, Fault>;
+
+    /// How many ids one `fetch` takes; 0 if objects can not be read by id.
+    fn fetch_limit(&self) -> usize;
+}

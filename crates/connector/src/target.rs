@@ -1,0 +1,107 @@
+//! The target role: writes, each with its own outcome, and how an unclear one is verified.
+
+use async_trait::async_trait;
+use usher_model::{EffectBody, EffectKey, EffectKind, ExternalId, ObjectType, SlotKind, SlotOrigin};
+
+use crate::fault::Fault;
+use crate::http::Request;
+
+/// How an unclear write of some kind can be verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerifyBy {
+    /// Reading the object by its id shows the outcome.
+    Id,
+    /// Reading by a key that the vendor keeps unique.
+    UniqueKey,
+    /// Listing the parent's objects and looking for our marker.
+    ParentListing,
+    /// Not at all: an unknown outcome parks.
+    Nothing,
+}
+
+/// What a target can do for one kind of write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capability {
+    /// The kind.
+    pub kind: EffectKind,
+    /// Writes per `send`.
+    pub max_batch: usize,
+    /// The vendor itself drops a repeat with the same key.
+    pub keyed: bool,
+    /// How an unclear outcome is verified.
+    pub verify: VerifyBy,
+}
+
+/// One write to send. Every object in it is known by id: the host has resolved the slots.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Write {
+    /// Names the intent; travels to the vendor where there is a place for it.
+    pub key: EffectKey,
+    /// What to write.
+    pub body: EffectBody,
+}
+
+/// A write that is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The object's id at the vendor, for writes that bind a slot.
+    pub id: Option<ExternalId>,
+    /// Whether the object was there already.
+    pub origin: SlotOrigin,
+}
+
+/// A write that is not done.
+#[derive(Debug)]
+pub enum SendFailure {
+    /// A fault with its class.
+    Fault(Fault),
+    /// The owner at the vendor is not the expected one: a human decided in the meantime.
+    HumanWon {
+        /// The owner found.
+        owner: Option<ExternalId>,
+    },
+    /// The vendor does not accept the owner (deactivated, unknown): decide again without it.
+    OwnerRejected {
+        /// The vendor's words.
+        reason: String,
+    },
+    /// The object to write is gone.
+    Gone,
+}
+
+impl From<Fault> for SendFailure {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// What a strong read says of an unclear write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It happened.
+    Found(Written),
+    /// It did not happen (so far).
+    Absent,
+    /// No strong read can tell.
+    Unsure,
+}
+
+/// Writes.
+#[async_trait]
+pub trait Target: Send + Sync {
+    /// The vendor's object type for what we call a person, company or task; `None` if it has no such thing.
+    fn object_of(&self, kind: SlotKind) -> Option<ObjectType>;
+
+    /// What it can do, one line for each kind that it supports.
+    fn capabilities(&self) -> Vec<Capability>;
+
+    /// Sends writes of one kind, at most `max_batch`, and answers one outcome for each, in order. An answer of the
+    /// vendor that does not mention a write leaves it as an unknown outcome.
+    async fn send(&self, writes: &[Write]) -> Vec<Result<Written, SendFailure>>;
+
+    /// Looks by strong reads whether the write happened.
+    async fn verify(&self, write: &Write) -> Result<Verdict, Fault>;
+
+    /// The writing requests that `send` would make, for dry runs; reads that only compare are left out.
+    fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault>;
+}

@@ -1,0 +1,154 @@
+//! The engine: what every step needs, in one place.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use jiff::Timestamp;
+use usher_mapping::Mapping;
+use usher_model::{Clock, ConnectionName, CrmOwner, InstallKey, Mode};
+use usher_routing::{Policy, Roster};
+use usher_store::Store;
+
+use crate::connected::Connected;
+use crate::error::EngineError;
+use crate::settings::{REFERRALS, WriteSettings};
+use crate::wake::Wake;
+
+/// What an engine is made from.
+#[derive(Debug)]
+pub struct Setup {
+    /// The storage.
+    pub store: Arc<dyn Store>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// The installation's key.
+    pub install: InstallKey,
+    /// Whether decisions reach the CRM.
+    pub mode: Mode,
+    /// The connected accounts.
+    pub connections: Vec<Connected>,
+    /// The CRM of record.
+    pub crm: ConnectionName,
+    /// How and what to write.
+    pub write: WriteSettings,
+    /// The routing policy.
+    pub policy: Arc<Policy>,
+    /// How leads that are entered by hand or by API are mapped.
+    pub referrals: Arc<Mapping>,
+}
+
+/// What every step needs.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) install: InstallKey,
+    pub(crate) mode: Mode,
+    pub(crate) connections: BTreeMap<ConnectionName, Connected>,
+    pub(crate) crm: ConnectionName,
+    pub(crate) write: WriteSettings,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) referrals: Arc<Mapping>,
+    roster: RwLock<Arc<Roster>>,
+    wake: Wake,
+}
+
+impl Engine {
+    /// Builds the engine from what the store knows: owners as last read, nothing fetched yet.
+    ///
+    /// # Errors
+    /// If the storage can not be read.
+    pub async fn new(setup: Setup) -> Result<Self, EngineError> {
+        let (owners, _) = setup.store.owners(&setup.crm).await?;
+        let roster = Roster::new(&setup.policy, &owners);
+        Ok(Self {
+            store: setup.store,
+            clock: setup.clock,
+            install: setup.install,
+            mode: setup.mode,
+            connections: setup.connections.into_iter().map(|each| (each.name.clone(), each)).collect(),
+            crm: setup.crm,
+            write: setup.write,
+            policy: setup.policy,
+            referrals: setup.referrals,
+            roster: RwLock::new(Arc::new(roster)),
+            wake: Wake::default(),
+        })
+    }
+
+    /// The wake-ups between the steps.
+    #[must_use]
+    pub fn wake(&self) -> &Wake {
+        &self.wake
+    }
+
+    /// The storage.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The mode.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The CRM of record.
+    #[must_use]
+    pub fn crm(&self) -> &ConnectionName {
+        &self.crm
+    }
+
+    /// The connected accounts.
+    pub fn connections(&self) -> impl Iterator<Item = &Connected> {
+        self.connections.values()
+    }
+
+    /// The connected account of that name.
+    ///
+    /// # Errors
+    /// If there is none; the message lists those that exist.
+    pub fn connection(&self, name: &ConnectionName) -> Result<&Connected, EngineError> {
+        self.connections.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.connections.keys().map(ConnectionName::as_str).collect();
+            let problem = format!("no connection has this name; usher.yaml has {}", known.join(", "));
+            EngineError::Unsuitable { connection: name.clone(), problem }
+        })
+    }
+
+    /// The present instant.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn mapping_of(&self, connection: &ConnectionName) -> Option<&Arc<Mapping>> {
+        if connection.as_str() == REFERRALS {
+            return Some(&self.referrals);
+        }
+        self.connections.get(connection).map(|each| &each.mapping)
+    }
+
+    pub(crate) fn roster(&self) -> Arc<Roster> {
+        match self.roster.read() {
+            Ok(roster) => Arc::clone(&roster),
+            // A writer that panicked left the old value in place: it is still good.
+            Err(poisoned) => Arc::clone(&poisoned.into_inner()),
+        }
+    }
+
+    pub(crate) fn replace_owners(&self, owners: &[CrmOwner]) {
+        let roster = Arc::new(Roster::new(&self.policy, owners));
+        match self.roster.write() {
+            Ok(mut slot) => *slot = roster,
+            Err(poisoned) => *poisoned.into_inner() = roster,
+        }
+    }
+
+    /// What is wrong with the roster as the CRM shows it, in sentences.
+    #[must_use]
+    pub fn roster_problems(&self) -> Vec<String> {
+        self.roster().problems().to_vec()
+    }
+}

@@ -1,0 +1,141 @@
+//! One entry of `connections:`: the keys that every connection has; the rest is the connector's.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use usher_connector::{Auth, Configured};
+use usher_document::{Cursor, Decode, MapReader, SecretRef};
+use usher_model::ConnectionName;
+
+use crate::connected::{Connector, Registry};
+use crate::settings::REFERRALS;
+
+/// How much of a vendor's limits may be used.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Limits {
+    /// At most this part, between 0 and 1.
+    Share(f64),
+    /// No limiter: for simulators without limits.
+    Off,
+}
+
+/// One entry of `connections:`.
+#[derive(Clone)]
+pub struct ConnectionSettings {
+    /// Its name.
+    pub name: ConnectionName,
+    /// The connector.
+    pub connector: Connector,
+    /// The connector's own settings.
+    pub configured: Arc<dyn Configured>,
+    /// The credential for calls.
+    pub token: Option<SecretRef>,
+    /// Where the vendor is, unless at its usual address.
+    pub base_url: Option<String>,
+    /// The mapping file; `None` for the shipped one.
+    pub mapping: Option<PathBuf>,
+    /// How often the source is pulled.
+    pub every: Duration,
+    /// How often the slow second pass runs.
+    pub sweep_every: Duration,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// How much of the vendor's limits may be used.
+    pub limits: Limits,
+}
+
+impl std::fmt::Debug for ConnectionSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectionSettings")
+            .field("name", &self.name)
+            .field("connector", &self.connector.manifest().id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads `connections:`. `None` if any entry can not be used.
+pub(super) fn decode_all(map: &mut MapReader<'_>, registry: &Registry) -> Option<Vec<ConnectionSettings>> {
+    let mut entries = map.required_at("connections")?.map()?;
+    let entries = entries.entries();
+    let read: Vec<Option<ConnectionSettings>> =
+        entries.iter().map(|(name, at)| decode(&name.value, at, registry)).collect();
+    read.into_iter().collect()
+}
+
+fn decode(name: &str, at: &Cursor<'_>, registry: &Registry) -> Option<ConnectionSettings> {
+    if !valid_name(name) {
+        at.error("connection-name", "a connection's name has small letters, digits and `-`, and is none of ours")
+            .found(name)
+            .hint(format!("choose a name like `site-form`; `{REFERRALS}` is built in"))
+            .report();
+        return None;
+    }
+    let mut map = at.map()?;
+    let connector = map.required_at("connector").and_then(|at| {
+        let id = at.text()?;
+        registry.find(id).or_else(|| {
+            at.error("unknown-connector", "no connector has this name").found(id).allowed(id, registry.ids()).report();
+            None
+        })
+    })?;
+    let token = token(&mut map, connector.manifest().auth);
+    let base_url = map.optional::<String>("base_url").map(|url| url.trim_end_matches('/').to_owned());
+    let mapping = map.optional::<String>("mapping").map(PathBuf::from);
+    let every = map.optional_at("pull").and_then(|at| at.map()?.optional::<Duration>("every"));
+    let timeout = map.or("timeout", Duration::from_secs(30));
+    let limits = map.or("limits", Limits::Share(0.5));
+    map.not_in_this_version(&["also_feeds_crm"]);
+    let configured = connector.configure(&mut map);
+    map.finish();
+    Some(ConnectionSettings {
+        name: ConnectionName::new(name),
+        connector,
+        configured: configured?,
+        token: token?,
+        base_url,
+        mapping,
+        every: every.unwrap_or(Duration::from_secs(30)),
+        sweep_every: Duration::from_secs(600),
+        timeout,
+        limits,
+    })
+}
+
+fn valid_name(name: &str) -> bool {
+    let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    plain && !name.is_empty() && name.len() <= 60 && name != REFERRALS
+}
+
+/// The credential: required where the connector makes calls.
+fn token(map: &mut MapReader<'_>, auth: Auth) -> Option<Option<SecretRef>> {
+    if auth == Auth::None {
+        return Some(None);
+    }
+    let at = map.required_at("auth")?;
+    let mut auth = at.map()?;
+    auth.not_in_this_version(&["oauth"]);
+    let later = auth.has("oauth");
+    let token = if later { None } else { auth.required::<SecretRef>("token") };
+    auth.finish();
+    token.map(Some)
+}
+
+impl Decode for Limits {
+    fn decode(at: &Cursor<'_>) -> Option<Self> {
+        if at.is_scalar() {
+            return at.choice(&[("off", Self::Off)]);
+        }
+        let mut map = at.map()?;
+        let share = map.required_at("share").and_then(|at| {
+            let text = at.text()?;
+            let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
+            percent.filter(|percent| *percent > 0.0 && *percent <= 100.0).or_else(|| {
+                at.error("share", "the share is no percentage between 0 and 100").found(text).hint("write it as `50%`").report();
+                None
+            })
+        });
+        map.finish();
+        share.map(|percent| Self::Share(percent / 100.0))
+    }
+}

@@ -1,0 +1,160 @@
+//! usher.yaml: the settings of one installation, read strictly and as a whole.
+
+mod connection;
+mod write;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use usher_document::{Cursor, Diagnostics, SecretRef, SourceFile};
+use usher_model::{ConnectionName, Mode};
+
+pub use connection::{ConnectionSettings, Limits};
+pub use write::WriteSettings;
+
+use crate::connected::Registry;
+
+/// The name of the built-in connection through which leads come that are entered by hand or by API.
+pub const REFERRALS: &str = "referrals";
+
+/// Where the daemon listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpSettings {
+    /// Address and port; loopback unless told otherwise.
+    pub listen: String,
+    /// How senders address us: signatures cover it.
+    pub public_url: Option<String>,
+    /// The key that `POST /api/leads` asks for; without one the route is off.
+    pub api_key: Option<SecretRef>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8470".to_owned(), public_url: None, api_key: None }
+    }
+}
+
+/// The settings of one installation.
+#[derive(Debug)]
+pub struct Settings {
+    /// The folder that relative paths start from: where usher.yaml lies.
+    pub folder: PathBuf,
+    /// Whether decisions reach the CRM.
+    pub mode: Mode,
+    /// The database, as `sqlite://usher.db`.
+    pub store: String,
+    /// The connections, in the order of the file.
+    pub connections: Vec<ConnectionSettings>,
+    /// The CRM of record.
+    pub crm: ConnectionName,
+    /// How and what to write.
+    pub write: WriteSettings,
+    /// The routing file.
+    pub routing: PathBuf,
+    /// Where the daemon listens.
+    pub http: HttpSettings,
+}
+
+impl Settings {
+    /// Reads usher.yaml. Every problem is added to `diagnostics`; `None` if the file can not be used.
+    #[must_use]
+    pub fn read(source: &SourceFile, folder: &Path, registry: &Registry, diagnostics: &Diagnostics) -> Option<Self> {
+        let node = match usher_document::parse(source) {
+            Ok(node) => node,
+            Err(problems) => {
+                diagnostics.extend(problems);
+                return None;
+            }
+        };
+        let settings = decode(&Cursor::root(source, &node, diagnostics), folder, registry);
+        if diagnostics.has_errors() { None } else { settings }
+    }
+
+    /// A path of the file, from the folder in which the file lies.
+    #[must_use]
+    pub fn resolve(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// The connection of that name.
+    #[must_use]
+    pub fn connection(&self, name: &str) -> Option<&ConnectionSettings> {
+        self.connections.iter().find(|connection| connection.name.as_str() == name)
+    }
+}
+
+fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Settings> {
+    let mut map = at.map()?;
+    map.version(1);
+    let mode = map
+        .required_at("mode")
+        .and_then(|at| at.choice_or_later(&[("observe", Mode::Observe), ("live", Mode::Live)], &["canary"]));
+    let store = map.optional_at("store").map_or_else(|| Some("sqlite://usher.db".to_owned()), |at| store_url(&at));
+    let connections = connection::decode_all(&mut map, registry);
+    let crm = map.required_at("crm").and_then(|at| crm_name(&at, connections.as_deref()));
+    let write = map.optional::<WriteSettings>("write");
+    let routing = map.or::<String>("routing", "routing.yaml".to_owned());
+    let http = map.optional_at("http").map_or_else(|| Some(HttpSettings::default()), |at| http_settings(&at));
+    map.not_in_this_version(&["alerts", "key"]);
+    map.finish();
+    Some(Settings {
+        folder: folder.to_owned(),
+        mode: mode?,
+        store: store?,
+        connections: connections?,
+        crm: crm?,
+        write: write.unwrap_or_default(),
+        routing: PathBuf::from(routing),
+        http: http?,
+    })
+}
+
+fn store_url(at: &Cursor<'_>) -> Option<String> {
+    let url = at.text()?;
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        at.not_in_this_version("a Postgres store");
+        return None;
+    }
+    if !url.starts_with("sqlite://") || url.len() == "sqlite://".len() {
+        at.error("store", "the store is no database that usher knows")
+            .found(url)
+            .hint("write `sqlite://usher.db`; the path is relative to this file")
+            .report();
+        return None;
+    }
+    Some(url.to_owned())
+}
+
+fn crm_name(at: &Cursor<'_>, connections: Option<&[ConnectionSettings]>) -> Option<ConnectionName> {
+    let name = at.text()?;
+    let connections = connections?;
+    let Some(connection) = connections.iter().find(|connection| connection.name.as_str() == name) else {
+        let names: BTreeSet<&str> = connections.iter().map(|connection| connection.name.as_str()).collect();
+        at.error("unknown-connection", "no connection has this name").found(name).allowed(name, names).report();
+        return None;
+    };
+    if !connection.connector.manifest().example.is_crm {
+        at.error("not-a-crm", format!("`{name}` is a {} connection, which is no CRM", connection.connector.manifest().id))
+            .hint("name the connection in which persons, owners and accounts live")
+            .report();
+        return None;
+    }
+    Some(connection.name.clone())
+}
+
+fn http_settings(at: &Cursor<'_>) -> Option<HttpSettings> {
+    let mut map = at.map()?;
+    let default = HttpSettings::default();
+    let listen = map.optional_at("listen").map_or(Some(default.listen), |at| {
+        let text = at.text()?;
+        if text.parse::<std::net::SocketAddr>().is_err() {
+            at.error("listen", "this is no address and port").found(text).hint("write it as `127.0.0.1:8470`").report();
+            return None;
+        }
+        Some(text.to_owned())
+    });
+    let public_url = map.optional::<String>("public_url").map(|url| url.trim_end_matches('/').to_owned());
+    let api_key = map.optional::<SecretRef>("api_key");
+    map.finish();
+    Some(HttpSettings { listen: listen?, public_url, api_key })
+}

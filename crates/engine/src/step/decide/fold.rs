@@ -1,0 +1,289 @@
+//! The fold: one draft or waiting lead after the other, each on the state that the ones before it left.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use usher_identity::Names;
+use usher_model::{
+    Account, AccountId, Balance, CloseReason, Decision, DecisionId, Draft, Enrollment, EpisodeId, ExternalId, IgnoreReason, Lead,
+    LeadId, LeadState, Mode, PersonId, RecordState, RepKey, Resolution, Slot, SlotKind, SlotOrigin, Trigger, Turn,
+};
+use usher_routing::{Input, Outcome, Roster, State, TurnLine};
+use usher_store::{
+    BalanceDelta, DecisionCommit, DecisionView, IdentityBinding, LinkBinding, NewLead, RecordEnd, WaitingLead,
+};
+
+use crate::engine::Engine;
+use crate::step::decide::people::{People, link_key};
+use crate::step::decide::plan;
+
+/// The state of a fold and the commit that it builds up.
+pub(super) struct Fold<'e> {
+    engine: &'e Engine,
+    roster: &'e Roster,
+    people: People,
+    accounts: HashMap<AccountId, Account>,
+    state: State,
+    now: Timestamp,
+    commit: DecisionCommit,
+}
+
+/// What routing is asked for one lead.
+struct Question<'a> {
+    lead: &'a Lead,
+    account_reason: Option<&'a str>,
+    crm_owner: Option<&'a ExternalId>,
+    trigger: Trigger,
+    waiting: Option<&'a WaitingLead>,
+}
+
+impl<'e> Fold<'e> {
+    pub(super) fn new(engine: &'e Engine, roster: &'e Roster, mut view: DecisionView, now: Timestamp) -> Self {
+        Self {
+            engine,
+            roster,
+            people: People::new(&mut view),
+            accounts: view.accounts.into_iter().map(|account| (account.id, account)).collect(),
+            state: balances(view.balances),
+            now,
+            commit: DecisionCommit::default(),
+        }
+    }
+
+    pub(super) fn finish(self) -> DecisionCommit {
+        self.commit
+    }
+
+    /// Settles a draft: echo, known, an update of an open lead, or a new lead.
+    pub(super) fn take(&mut self, draft: Draft) {
+        let link = self.people.link(&draft).cloned();
+        if link.as_ref().is_some_and(|link| link.ours) {
+            return self.ignore(&draft, IgnoreReason::Echo);
+        }
+        let person = link.as_ref().map(|link| link.person).or_else(|| self.people.resolve(&draft));
+        let echo = draft.in_crm && link.is_none() && person.is_some_and(|person| self.people.being_written(person));
+        if echo {
+            // Created by us a moment ago; the answer that will bind its link is still on its way.
+            return self.ignore(&draft, IgnoreReason::Echo);
+        }
+        if let Some(person) = person
+            && self.people.open_lead(person).is_some()
+        {
+            return self.update(&draft, person);
+        }
+        let once = draft.enrollment != Enrollment::EveryTime;
+        if once && link.is_some_and(|link| link.enrolled) {
+            return self.ignore(&draft, IgnoreReason::Known);
+        }
+        self.open(draft, person);
+    }
+
+    fn ignore(&mut self, draft: &Draft, reason: IgnoreReason) {
+        self.end(draft, RecordState::Ignored, Some(reason), None);
+    }
+
+    fn end(&mut self, draft: &Draft, state: RecordState, reason: Option<IgnoreReason>, lead: Option<LeadId>) {
+        self.commit.records.push(RecordEnd { record: draft.record, state, reason, lead, detail: None });
+    }
+
+    /// The draft adds to a lead that is open already: same owner, no new turn, no second task.
+    fn update(&mut self, draft: &Draft, person: PersonId) {
+        self.recognise(draft, person);
+        let Some(lead) = self.people.open_lead_mut(person) else {
+            return;
+        };
+        let (id, mode) = (lead.id, lead.mode);
+        let before = lead.fields.clone();
+        lead.fields.fill_from(&draft.fields);
+        if lead.fields != before {
+            self.commit.completed.push((id, lead.fields.clone()));
+        }
+        if let (Mode::Observe, true, Some(owner)) = (mode, draft.in_crm, &draft.crm_owner) {
+            self.commit.incumbents.push((id, owner.clone(), self.now));
+        }
+        self.end(draft, RecordState::Updated, None, Some(id));
+    }
+
+    /// Ties the draft's keys, its object and the person's object at the CRM to the person.
+    fn recognise(&mut self, draft: &Draft, person: PersonId) {
+        for key in self.people.learn(person, &draft.keys) {
+            self.commit.identity.push(IdentityBinding { key, person });
+        }
+        if self.people.link(draft).is_none_or(|link| !link.enrolled) {
+            self.people.enrolled(draft, person);
+            self.commit.links.push(LinkBinding { key: link_key(draft), person, enrolled: true });
+        }
+        if let Some(id) = &draft.crm_person {
+            let slot = self.person_slot(person);
+            if self.people.bind(&slot, id) {
+                self.commit.slots.push((slot, id.clone(), SlotOrigin::Found));
+            }
+        }
+    }
+
+    fn person_slot(&self, person: PersonId) -> Slot {
+        Slot { connection: self.engine.crm.clone(), kind: SlotKind::Person, of: person.to_string() }
+    }
+
+    fn open(&mut self, draft: Draft, known: Option<PersonId>) {
+        let person = known.unwrap_or_else(|| {
+            let person = PersonId::new(self.now);
+            self.commit.persons.push(person);
+            self.people.add(person, Names::of(&draft.fields));
+            person
+        });
+        self.recognise(&draft, person);
+        let mut lead = Lead {
+            id: LeadId::new(self.now),
+            person,
+            account: draft.account,
+            state: LeadState::Decided,
+            close_reason: None,
+            detail: None,
+            mode: self.engine.mode,
+            connection: draft.connection.clone(),
+            received_at: draft.received_at,
+            opened_at: self.now,
+            fields: draft.fields.clone(),
+        };
+        self.end(&draft, RecordState::Opened, None, Some(lead.id));
+        let question = Question {
+            lead: &lead,
+            account_reason: draft.account_reason.as_deref(),
+            crm_owner: draft.crm_owner.as_ref(),
+            trigger: Trigger::Arrived,
+            waiting: None,
+        };
+        let decision = self.route(&question);
+        (lead.state, lead.close_reason, lead.detail) = standing(&decision.resolution);
+        if let Resolution::Waiting(wait) = &decision.resolution {
+            self.commit.waits.push((lead.id, wait.clone()));
+        }
+        self.plan(&lead, &decision, draft.crm_owner.as_ref());
+        self.commit.decisions.push(decision);
+        self.people.opened(lead.clone());
+        self.commit.opened.push(NewLead { lead, crm_owner: draft.crm_owner });
+    }
+
+    /// Looks again at a lead that waited.
+    pub(super) fn reconsider(&mut self, waiting: WaitingLead) {
+        let question = Question {
+            lead: &waiting.lead,
+            account_reason: None,
+            crm_owner: waiting.crm_owner.as_ref(),
+            trigger: Trigger::Opened,
+            waiting: Some(&waiting),
+        };
+        let decision = self.route(&question);
+        let (state, close_reason, detail) = standing(&decision.resolution);
+        self.commit.moved.push((waiting.lead.id, state, close_reason, detail));
+        if let Resolution::Waiting(wait) = &decision.resolution {
+            self.commit.waits.push((waiting.lead.id, wait.clone()));
+        } else {
+            self.commit.supersedes.push((waiting.lead.id, decision.episode));
+            self.plan(&waiting.lead, &decision, waiting.crm_owner.as_ref());
+        }
+        self.commit.decisions.push(decision);
+    }
+
+    fn route(&mut self, question: &Question<'_>) -> Decision {
+        let lead = question.lead;
+        let episode = EpisodeId::new(self.now);
+        let input = Input {
+            fields: &lead.fields,
+            account: lead.account.and_then(|id| self.accounts.get(&id)),
+            account_reason: question.account_reason,
+            crm_owner: question.crm_owner,
+            treat_as_unowned: &self.engine.write.treat_as_unowned,
+            trigger: question.trigger,
+            received_at: lead.received_at,
+            waiting: question.waiting.map(|waiting| &waiting.wait),
+            excluded: question.waiting.map_or(&[], |waiting| waiting.excluded.as_slice()),
+        };
+        let seed = self.seed(lead.id, episode);
+        let outcome =
+            usher_routing::decide(&self.engine.policy, self.roster, &input, &self.state, self.now, seed);
+        self.state.apply(&outcome);
+        let id = DecisionId::new(self.now);
+        self.account_for(id, &outcome);
+        Decision {
+            id,
+            episode,
+            lead: lead.id,
+            trigger: question.trigger,
+            at: self.now,
+            mode: self.engine.mode,
+            path: outcome.path,
+            resolution: outcome.resolution,
+            why: outcome.why,
+            trace: outcome.trace,
+        }
+    }
+
+    /// Drawn from the installation's key, so that nobody outside can steer a tie and every replay draws the same.
+    fn seed(&self, lead: LeadId, episode: EpisodeId) -> u64 {
+        let key = self.engine.install.derive(&[b"seed", lead.as_bytes(), episode.as_bytes()]);
+        key.as_str().get(..16).and_then(|digits| u64::from_str_radix(digits, 16).ok()).unwrap_or_default()
+    }
+
+    /// Writes the turn into the ledger and adds to the balances what it means.
+    fn account_for(&mut self, decision: DecisionId, outcome: &Outcome) {
+        let Some(line) = &outcome.turn else {
+            return;
+        };
+        self.commit.turns.push(Turn {
+            pool: line.pool.clone(),
+            mode: self.engine.mode,
+            decision,
+            at: self.now,
+            rep: line.rep.clone(),
+            shares: line.shares.clone(),
+            count: 1,
+            reason: "assigned".to_owned(),
+        });
+        for (rep, share) in &line.shares {
+            self.gain(line, rep, Balance { entitled: *share, taken: 0.0 });
+        }
+        self.gain(line, &line.rep, Balance { entitled: 0.0, taken: 1.0 });
+    }
+
+    fn gain(&mut self, line: &TurnLine, rep: &RepKey, add: Balance) {
+        let balances = &mut self.commit.balances;
+        match balances.iter_mut().find(|delta| delta.pool == line.pool && delta.rep == *rep) {
+            Some(delta) => {
+                delta.add.entitled += add.entitled;
+                delta.add.taken += add.taken;
+            }
+            None => balances.push(BalanceDelta { pool: line.pool.clone(), rep: rep.clone(), add }),
+        }
+    }
+
+    fn plan(&mut self, lead: &Lead, decision: &Decision, seen_owner: Option<&ExternalId>) {
+        let slot = self.person_slot(lead.person);
+        let at_crm = self.people.bound(&slot).is_some();
+        let account = lead.account.and_then(|id| self.accounts.get(&id));
+        let keys = usher_identity::keys(&lead.fields);
+        let intent = plan::Intent { lead, decision, seen_owner, slot, at_crm, account, keys };
+        let effects = plan::effects(self.engine, &intent, self.now);
+        if !at_crm && !effects.is_empty() {
+            self.people.planned_at_crm(lead.person);
+        }
+        self.commit.effects.extend(effects);
+    }
+}
+
+fn balances(stored: BTreeMap<String, BTreeMap<RepKey, Balance>>) -> State {
+    let of_pool = |(pool, reps): (String, BTreeMap<RepKey, Balance>)| {
+        reps.into_iter().map(move |(rep, balance)| (pool.clone(), rep, balance))
+    };
+    State::from_balances(stored.into_iter().flat_map(of_pool))
+}
+
+/// Where a resolution leaves the lead.
+fn standing(resolution: &Resolution) -> (LeadState, Option<CloseReason>, Option<String>) {
+    match resolution {
+        Resolution::Assigned { .. } | Resolution::Kept { .. } => (LeadState::Decided, None, None),
+        Resolution::Waiting(wait) => (LeadState::Waiting, None, Some(wait.because.clone())),
+        Resolution::Dropped { reason } => (LeadState::Closed, Some(CloseReason::Suppressed), Some(reason.clone())),
+    }
+}

@@ -1,0 +1,151 @@
+//! The writes that a decision means: person, owner, task, each with its key and its place in the graph.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use usher_model::{
+    Account, Decision, Effect, EffectBody, EffectKey, EffectKind, ExternalId, IdentityKey, Lead, Mode, ObjectRef,
+    OwnerChange, Resolution, Slot, SlotKind,
+};
+use usher_store::NewEffect;
+
+use crate::engine::Engine;
+
+/// What is to be written for one decision.
+pub(super) struct Intent<'a> {
+    pub(super) lead: &'a Lead,
+    pub(super) decision: &'a Decision,
+    /// The owner that the decision saw at the CRM.
+    pub(super) seen_owner: Option<&'a ExternalId>,
+    /// The slot of the person's object at the CRM.
+    pub(super) slot: Slot,
+    /// The slot is bound: the CRM knows the person.
+    pub(super) at_crm: bool,
+    pub(super) account: Option<&'a Account>,
+    pub(super) keys: Vec<IdentityKey>,
+}
+
+/// The effects of a decision, in the order in which they happen.
+pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> Vec<NewEffect> {
+    let (owner, changes_owner) = match &intent.decision.resolution {
+        Resolution::Assigned { owner, .. } => (owner, intent.seen_owner != Some(owner)),
+        Resolution::Kept { owner } => (owner, false),
+        Resolution::Waiting(_) | Resolution::Dropped { .. } => return Vec::new(),
+    };
+    let mut bodies = Vec::with_capacity(4);
+    let company = intent.account.map(|account| ObjectRef::Id { kind: SlotKind::Company, id: account.external_id.clone() });
+    let person = ObjectRef::Slot { slot: intent.slot.clone() };
+    if !intent.at_crm {
+        bodies.push(EffectBody::EnsurePerson {
+            slot: intent.slot.clone(),
+            keys: intent.keys.clone(),
+            fields: intent.lead.fields.values.clone(),
+        });
+        if let Some(company) = &company {
+            bodies.push(EffectBody::Associate { from: person.clone(), to: company.clone() });
+        }
+    }
+    let confirmed = changes_owner.then(|| Slot {
+        connection: engine.crm.clone(),
+        kind: SlotKind::Owner,
+        of: intent.decision.episode.to_string(),
+    });
+    if changes_owner {
+        bodies.push(EffectBody::UpdateObject {
+            target: person.clone(),
+            owner: Some(OwnerChange { expected: intent.seen_owner.cloned(), to: owner.clone() }),
+            fields: std::collections::BTreeMap::new(),
+            slot: confirmed.clone(),
+        });
+    }
+    bodies.push(task(engine, intent, owner, person, company, confirmed, now));
+    let observed = engine.mode == Mode::Observe;
+    let numbered = (0_u32..).zip(bodies);
+    numbered.map(|(ordinal, body)| new_effect(engine, intent, ordinal, body, now, observed)).collect()
+}
+
+fn task(
+    engine: &Engine,
+    intent: &Intent<'_>,
+    owner: &ExternalId,
+    person: ObjectRef,
+    company: Option<ObjectRef>,
+    after: Option<Slot>,
+    now: Timestamp,
+) -> EffectBody {
+    let mut about = vec![person];
+    about.extend(company);
+    let of = format!("{}/{}", intent.lead.id, intent.decision.episode);
+    EffectBody::CreateTask {
+        slot: Slot { connection: engine.crm.clone(), kind: SlotKind::Task, of },
+        subject: subject(intent),
+        body: body(intent),
+        due: now.checked_add(engine.write.task_due).unwrap_or_else(|_| now + Duration::from_secs(3600)),
+        owner: owner.clone(),
+        about,
+        after,
+    }
+}
+
+fn subject(intent: &Intent<'_>) -> String {
+    let fields = &intent.lead.fields;
+    let name = fields.display_name();
+    match intent.account.map(|account| account.name.as_str()).or(fields.text("company")) {
+        Some(company) => format!("New lead: {name} ({company})"),
+        None => format!("New lead: {name}"),
+    }
+}
+
+/// The body says why this rep has it, then what the person wrote.
+fn body(intent: &Intent<'_>) -> String {
+    let fields = &intent.lead.fields;
+    let mut lines = vec![intent.decision.why.clone()];
+    let shown = ["email", "phone", "service_line", "urgency", "budget", "country", "source_detail", "message"];
+    for name in shown {
+        match fields.values.get(name) {
+            Some(serde_json::Value::String(text)) => lines.push(format!("{}: {text}", label(name))),
+            Some(serde_json::Value::Number(number)) => lines.push(format!("{}: {number}", label(name))),
+            _ => {}
+        }
+    }
+    lines.join("\n")
+}
+
+fn label(name: &str) -> String {
+    let mut words = name.replace('_', " ");
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    words
+}
+
+fn new_effect(
+    engine: &Engine,
+    intent: &Intent<'_>,
+    ordinal: u32,
+    body: EffectBody,
+    now: Timestamp,
+    observed: bool,
+) -> NewEffect {
+    let effect = Effect {
+        key: key(engine, intent, ordinal, &body),
+        connection: engine.crm.clone(),
+        lead: intent.lead.id,
+        episode: intent.decision.episode,
+        body,
+    };
+    NewEffect { effect, ordinal, due_at: now, observed }
+}
+
+/// `ensure_*` is the same intent for every lead of the person; everything else belongs to its episode.
+fn key(engine: &Engine, intent: &Intent<'_>, ordinal: u32, body: &EffectBody) -> EffectKey {
+    let connection = engine.crm.as_str().as_bytes();
+    let kind = body.kind();
+    let mode = intent.decision.mode.as_str().as_bytes();
+    if kind == EffectKind::EnsurePerson {
+        return engine.install.derive(&[mode, kind.as_str().as_bytes(), connection, intent.lead.person.as_bytes()]);
+    }
+    let lead: &[u8] = intent.lead.id.as_bytes();
+    let episode: &[u8] = intent.decision.episode.as_bytes();
+    engine.install.derive(&[mode, kind.as_str().as_bytes(), connection, lead, episode, &ordinal.to_be_bytes()])
+}

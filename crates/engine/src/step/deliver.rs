@@ -1,0 +1,248 @@
+//! Deliver: planned writes are sent in batches; an unclear outcome is verified, never guessed.
+//!
+//! The state machine is in the store; this step decides which edge an answer takes. There is no edge from `sending`
+//! back to `planned` unless it is proven that the vendor did nothing.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use usher_connector::{Capability, Fault, FaultClass, SendFailure, Target, Verdict, VerifyBy, Write, Written};
+use usher_model::{ConnectionName, EffectBody, EffectKind, EffectState, ExternalId, crash};
+use usher_store::{ClaimedEffect, EffectEnd, EffectOutcome};
+
+use crate::connected::Connected;
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+/// Unclear writes looked up in one step.
+const VERIFY_SLICE: u32 = 50;
+/// A rest after a fault that only an operator can mend.
+const REST: Duration = Duration::from_secs(60);
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DeliverReport {
+    /// Writes handed to the vendor.
+    pub sent: usize,
+    /// Of these, done.
+    pub done: usize,
+    /// Unclear writes looked up.
+    pub verified: usize,
+}
+
+impl Engine {
+    /// Sends what is planned and due at a connection, one batch of each kind, in the order in which a lead's writes
+    /// happen; then looks up what is unclear. Does nothing while writes are paused or in observe mode.
+    ///
+    /// # Errors
+    /// If the storage fails. A vendor's faults are outcomes of the writes.
+    pub async fn deliver(&self, connection: &ConnectionName) -> Result<DeliverReport, EngineError> {
+        let mut report = DeliverReport::default();
+        let connected = self.connection(connection)?;
+        let Some(target) = connected.roles.target.clone() else {
+            return Ok(report);
+        };
+        if self.mode == usher_model::Mode::Observe || self.store.paused().await?.is_some() {
+            return Ok(report);
+        }
+        let capabilities = target.capabilities();
+        for kind in EffectKind::ALL {
+            if let Some(capability) = capabilities.iter().find(|capability| capability.kind == kind) {
+                let (sent, done) = self.send_kind(connected, &*target, capability).await?;
+                report.sent += sent;
+                report.done += done;
+            }
+        }
+        report.verified = self.verify(connected, &*target, &capabilities).await?;
+        Ok(report)
+    }
+
+    async fn send_kind(
+        &self,
+        connected: &Connected,
+        target: &dyn Target,
+        capability: &Capability,
+    ) -> Result<(usize, usize), EngineError> {
+        let now = self.now();
+        let limit = u32::try_from(capability.max_batch).unwrap_or(u32::MAX);
+        let claimed =
+            self.store.claim_effects(&connected.name, capability.kind, limit, now, now + lease(connected)).await?;
+        if claimed.is_empty() {
+            return Ok((0, 0));
+        }
+        crash::point("deliver.after_claim");
+        let (mut outcomes, mut writes, mut sent) = (Vec::new(), Vec::new(), Vec::new());
+        for effect in claimed {
+            match resolve(&effect) {
+                Some(write) => {
+                    writes.push(write);
+                    sent.push(effect);
+                }
+                None => outcomes.push(outcome(&effect, unresolvable(now))),
+            }
+        }
+        let mut results = target.send(&writes).await;
+        crash::point("deliver.after_send");
+        // A connector that answers fewer outcomes than writes leaves the rest unclear.
+        results.resize_with(writes.len(), || Err(SendFailure::Fault(unanswered())));
+        for (effect, result) in sent.iter().zip(results) {
+            outcomes.push(outcome(effect, self.judge(effect, result, target, capability)));
+        }
+        let done = outcomes.iter().filter(|outcome| matches!(outcome.end, EffectEnd::Done { .. })).count();
+        self.store.finish_effects(outcomes, self.now()).await?;
+        crash::point("deliver.after_finish");
+        Ok((sent.len(), done))
+    }
+
+    /// Which edge an answer takes.
+    fn judge(
+        &self,
+        effect: &ClaimedEffect,
+        result: Result<Written, SendFailure>,
+        target: &dyn Target,
+        capability: &Capability,
+    ) -> EffectEnd {
+        let now = self.now();
+        match result {
+            Ok(written) => done(effect, written, target),
+            Err(SendFailure::HumanWon { owner }) => {
+                let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("owner {owner}"));
+                EffectEnd::Cancelled { reason: format!("a human decided meanwhile: the CRM shows {owner}") }
+            }
+            Err(SendFailure::Gone) => EffectEnd::Cancelled { reason: "the object is gone at the CRM".to_owned() },
+            Err(SendFailure::OwnerRejected { reason }) => EffectEnd::Rejected {
+                reason: format!("the CRM refuses this owner ({reason}); activate the owner or take the rep out of routing.yaml, then `usher failed retry`"),
+            },
+            Err(SendFailure::Fault(fault)) => self.after_fault(effect, &fault, capability, now),
+        }
+    }
+
+    fn after_fault(&self, effect: &ClaimedEffect, fault: &Fault, capability: &Capability, now: Timestamp) -> EffectEnd {
+        let reason = fault.to_string();
+        match fault.class() {
+            FaultClass::Transient => EffectEnd::Planned { due_at: now + backoff(effect.attempt), reason },
+            FaultClass::Throttled { retry_after, .. } => {
+                let wait = retry_after.unwrap_or_else(|| signed(backoff(effect.attempt)));
+                EffectEnd::Planned { due_at: now.saturating_add(wait).unwrap_or(now + REST), reason }
+            }
+            FaultClass::Unauthorized | FaultClass::Misconfigured => {
+                tracing::error!(connection = %effect.effect.connection, %fault, "writes rest until this is mended");
+                EffectEnd::Planned { due_at: now + REST, reason }
+            }
+            FaultClass::Rejected => EffectEnd::Rejected { reason },
+            FaultClass::OutcomeUnknown if capability.verify == VerifyBy::Nothing => EffectEnd::Parked {
+                reason: format!("{reason}; nothing can tell whether it happened: look at the CRM, then `usher failed retry`"),
+            },
+            FaultClass::OutcomeUnknown => EffectEnd::Unknown { due_at: now + self.look_after(0), reason },
+            FaultClass::Defect => EffectEnd::Parked { reason },
+        }
+    }
+
+    /// Verification looks at growing delays until the settle window has passed.
+    fn look_after(&self, looks: u32) -> Duration {
+        let step = self.write.settle / 8;
+        (step * (looks + 1)).clamp(Duration::from_millis(200), self.write.settle)
+    }
+
+    async fn verify(
+        &self,
+        connected: &Connected,
+        target: &dyn Target,
+        capabilities: &[Capability],
+    ) -> Result<usize, EngineError> {
+        let now = self.now();
+        self.store.recover_effects(now).await?;
+        let claimed = self.store.claim_unknown(&connected.name, VERIFY_SLICE, now, now + lease(connected)).await?;
+        let mut outcomes = Vec::with_capacity(claimed.len());
+        for effect in &claimed {
+            let kind = effect.effect.body.kind();
+            let by = capabilities.iter().find(|capability| capability.kind == kind).map(|capability| capability.verify);
+            outcomes.push(outcome(effect, self.look(effect, target, by.unwrap_or(VerifyBy::Nothing)).await));
+        }
+        let count = outcomes.len();
+        if count > 0 {
+            self.store.finish_effects(outcomes, self.now()).await?;
+        }
+        Ok(count)
+    }
+
+    async fn look(&self, effect: &ClaimedEffect, target: &dyn Target, by: VerifyBy) -> EffectEnd {
+        let Some(write) = resolve(effect) else {
+            return unresolvable(self.now());
+        };
+        if by == VerifyBy::Nothing {
+            return EffectEnd::Parked {
+                reason: "nothing can tell whether it happened: look at the CRM, then `usher failed retry`".to_owned(),
+            };
+        }
+        let verdict = target.verify(&write).await;
+        let now = self.now();
+        let settled = effect.sent_at.is_none_or(|sent| now.duration_since(sent) >= signed(self.write.settle));
+        let again = now + self.look_after(effect.verified);
+        match verdict {
+            Ok(Verdict::Found(written)) => done(effect, written, target),
+            Ok(Verdict::Absent) if settled => {
+                EffectEnd::Planned { due_at: now, reason: "verified absent after the settle window".to_owned() }
+            }
+            Ok(Verdict::Unsure) if settled => EffectEnd::Parked {
+                reason: "the CRM does not tell whether it happened: look there, then `usher failed retry`".to_owned(),
+            },
+            Ok(Verdict::Absent | Verdict::Unsure) => {
+                EffectEnd::Unknown { due_at: again, reason: "not found yet; may still land".to_owned() }
+            }
+            Err(fault) => EffectEnd::Unknown { due_at: now + backoff(effect.verified + 1), reason: fault.to_string() },
+        }
+    }
+}
+
+/// Longer than any call can take, so that a living process never loses a claim.
+fn lease(connected: &Connected) -> Duration {
+    // A batch may be split down to one culprit: ten halvings of 30 s calls at the worst.
+    connected.timeout * 12
+}
+
+/// Full waits of 1, 2, 4 … seconds, at most five minutes.
+fn backoff(attempt: u32) -> Duration {
+    Duration::from_secs(1 << attempt.saturating_sub(1).min(8)).min(Duration::from_secs(300))
+}
+
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+fn unanswered() -> Fault {
+    Fault::new(FaultClass::OutcomeUnknown, "the vendor's answer does not mention this write")
+}
+
+fn unresolvable(now: Timestamp) -> EffectEnd {
+    EffectEnd::Planned { due_at: now + REST, reason: "an object that it needs is not known yet".to_owned() }
+}
+
+fn outcome(effect: &ClaimedEffect, end: EffectEnd) -> EffectOutcome {
+    let state = match &end {
+        EffectEnd::Rejected { .. } => Some(EffectState::Rejected),
+        EffectEnd::Parked { .. } => Some(EffectState::Parked),
+        _ => None,
+    };
+    if let Some(state) = state {
+        tracing::warn!(key = %effect.effect.key, kind = effect.effect.body.kind().as_str(), state = state.as_str(), "a write ended badly; see `usher failed list`");
+    }
+    EffectOutcome { key: effect.effect.key.clone(), attempt: effect.attempt, end }
+}
+
+fn resolve(effect: &ClaimedEffect) -> Option<Write> {
+    let body = effect.effect.body.resolved(|slot| {
+        effect.bindings.iter().find(|binding| binding.slot == *slot).map(|binding| binding.id.clone())
+    })?;
+    Some(Write { key: effect.effect.key.clone(), body })
+}
+
+fn done(effect: &ClaimedEffect, written: Written, target: &dyn Target) -> EffectEnd {
+    let slot = effect.effect.body.binds();
+    let id: Option<ExternalId> = match &effect.effect.body {
+        // The owner slot holds the owner that is now confirmed.
+        EffectBody::UpdateObject { owner: Some(change), .. } => Some(change.to.clone()),
+        _ => written.id,
+    };
+    EffectEnd::Done { id, origin: written.origin, object: slot.and_then(|slot| target.object_of(slot.kind)) }
+}

@@ -1,0 +1,10 @@
+//! The steps, in the order in which a lead passes them.
+
+pub(crate) mod decide;
+pub(crate) mod deliver;
+pub(crate) mod fetch;
+pub(crate) mod prepare;
+pub(crate) mod pull;
+pub(crate) mod receive;
+pub(crate) mod refresh;
+pub(crate) mod split;

@@ -1,0 +1,213 @@
+//! Prepare: a record is mapped, its person and account are looked up, and it becomes a draft, or it ends here.
+//!
+//! Everything that needs the network or CPU happens here, with no transaction held. Nothing that other leads could
+//! contradict is written: who the person is, and who gets the lead, is for the decider.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use usher_connector::CrmPerson;
+use usher_mapping::Mapped;
+use usher_model::{Account, AccountKey, Draft, Enrollment, IdentityKey, IdentityKind, IgnoreReason, Lane, RecordId};
+use usher_store::{Prepared, StoredRecord, Verdict};
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::wake::Step;
+
+/// Records prepared in one step.
+const SLICE: u32 = 250;
+/// How long a claim lasts: far longer than a slice needs, so that only a dead process loses it.
+const LEASE: Duration = Duration::from_secs(120);
+/// A record that was claimed so often without an outcome takes the process down with it: it is failed unread.
+const MAX_ATTEMPTS: u32 = 5;
+/// Accounts looked at for one key; a name shared by more companies than this names none of them.
+const PER_KEY: u32 = 20;
+/// How long a record waits when the CRM could not be asked who the person is.
+const RETRY: Duration = Duration::from_secs(15);
+
+/// A record that was mapped and waits for look-ups.
+struct Candidate {
+    record: StoredRecord,
+    draft: Draft,
+    account_keys: Vec<AccountKey>,
+}
+
+impl Engine {
+    /// Prepares the next records. Returns how many; 0 if there is nothing to do.
+    ///
+    /// # Errors
+    /// If the storage fails. A vendor that does not answer only delays the records that need it.
+    pub async fn prepare(&self) -> Result<usize, EngineError> {
+        let now = self.now();
+        let records = self.store.claim_records(SLICE, now, now + LEASE).await?;
+        if records.is_empty() {
+            return Ok(0);
+        }
+        let count = records.len();
+        let (mut candidates, mut prepared) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for record in records {
+            let id = record.id;
+            match self.understand(record) {
+                Ok(candidate) => candidates.push(*candidate),
+                Err(verdict) => prepared.push(Prepared { record: id, verdict }),
+            }
+        }
+        self.match_accounts(&mut candidates).await?;
+        let unanswered = self.look_people_up(&mut candidates).await;
+        prepared.extend(candidates.into_iter().map(|candidate| conclude(candidate, &unanswered, now)));
+        self.store.commit_prepared(prepared, self.now()).await?;
+        self.wake().ring(Step::Decide);
+        Ok(count)
+    }
+
+    /// Maps one record, or says why it ends here.
+    fn understand(&self, record: StoredRecord) -> Result<Box<Candidate>, Verdict> {
+        if record.attempts > MAX_ATTEMPTS {
+            let problem = format!(
+                "preparing this record stopped the program {MAX_ATTEMPTS} times; report it, then `usher failed retry {}`",
+                record.id
+            );
+            return Err(Verdict::Failed { problem });
+        }
+        if record.gone {
+            return Err(ignored(IgnoreReason::Gone, None));
+        }
+        let Some(mapping) = self.mapping_of(&record.connection) else {
+            let problem = format!("no connection `{}` in usher.yaml any more; add it again or leave this", record.connection);
+            return Err(Verdict::Failed { problem });
+        };
+        let (fields, enrollment) = match mapping.map(record.payload.get()) {
+            Mapped::Failed { problems } => return Err(Verdict::Failed { problem: problems.join("; ") }),
+            Mapped::Rejected { reason } => return Err(ignored(IgnoreReason::Rejected, Some(reason))),
+            Mapped::Lead { enrolled: false, why, .. } => return Err(ignored(IgnoreReason::NotEnrolled, Some(why))),
+            Mapped::Lead { fields, enrollment, .. } => (fields, enrollment),
+        };
+        self.enroll(&record, enrollment)?;
+        let in_crm = record.connection == self.crm;
+        let draft = Draft {
+            record: record.id,
+            connection: record.connection.clone(),
+            object: record.object.clone(),
+            external_id: record.external_id.clone(),
+            in_crm,
+            lane: record.lane,
+            received_at: record.received_at,
+            enrollment,
+            keys: usher_identity::keys(&fields),
+            account: None,
+            account_reason: None,
+            crm_owner: if in_crm { fields.text("owner").map(Into::into) } else { None },
+            crm_person: in_crm.then(|| record.external_id.clone()),
+            fields,
+        };
+        let account_keys = usher_matching::lead_keys(&draft.fields);
+        Ok(Box::new(Candidate { record, draft, account_keys }))
+    }
+
+    /// Whether a record of that age and origin may open a lead at all.
+    fn enroll(&self, record: &StoredRecord, enrollment: Enrollment) -> Result<(), Verdict> {
+        if record.lane == Lane::Backfill {
+            return Err(ignored(IgnoreReason::Learned, None));
+        }
+        if enrollment == Enrollment::EveryTime {
+            return Ok(());
+        }
+        if record.imported {
+            return Err(ignored(IgnoreReason::Imported, None));
+        }
+        let start = self.connections.get(&record.connection).map(|connected| connected.started_at);
+        let old = matches!((record.created_at, start), (Some(created), Some(start)) if created < start);
+        if old && enrollment == Enrollment::Created {
+            return Err(ignored(IgnoreReason::BeforeStart, None));
+        }
+        Ok(())
+    }
+
+    async fn match_accounts(&self, candidates: &mut [Candidate]) -> Result<(), EngineError> {
+        let mut keys: Vec<AccountKey> = candidates.iter().flat_map(|candidate| candidate.account_keys.clone()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let found = self.store.accounts_by_keys(&self.crm, &keys, PER_KEY).await?;
+        let mut by_key: BTreeMap<&AccountKey, Vec<usize>> = BTreeMap::new();
+        for (index, (_, keys)) in found.iter().enumerate() {
+            for key in keys {
+                by_key.entry(key).or_default().push(index);
+            }
+        }
+        for candidate in candidates {
+            let mut indices: Vec<usize> =
+                candidate.account_keys.iter().filter_map(|key| by_key.get(key)).flatten().copied().collect();
+            indices.sort_unstable();
+            indices.dedup();
+            let near: Vec<(Account, Vec<AccountKey>)> =
+                indices.iter().filter_map(|index| found.get(*index)).cloned().collect();
+            let chosen = usher_matching::choose(&candidate.draft.fields, &candidate.account_keys, &near);
+            candidate.draft.account = chosen.account;
+            candidate.draft.account_reason = Some(chosen.reason);
+        }
+        Ok(())
+    }
+
+    /// Asks the CRM which of the drafts' persons it knows. Returns the records whose question was not answered: they
+    /// wait, because a decision that does not know the present owner would be a guess.
+    async fn look_people_up(&self, candidates: &mut [Candidate]) -> BTreeMap<RecordId, String> {
+        let mut unanswered = BTreeMap::new();
+        let directory = self.connections.get(&self.crm).and_then(|connected| connected.roles.directory.clone());
+        let Some(directory) = directory else {
+            return unanswered;
+        };
+        let mut asked: Vec<(usize, IdentityKey)> = Vec::new();
+        for (index, candidate) in candidates.iter().enumerate() {
+            let email = candidate.draft.keys.iter().find(|key| key.kind == IdentityKind::Email);
+            if let (false, Some(email)) = (candidate.draft.in_crm, email) {
+                asked.push((index, email.clone()));
+            }
+        }
+        for chunk in asked.chunks(directory.people_limit().max(1)) {
+            let keys: Vec<IdentityKey> = chunk.iter().map(|(_, key)| key.clone()).collect();
+            match directory.people(&keys).await {
+                Ok(people) => {
+                    for ((index, _), person) in chunk.iter().zip(people) {
+                        if let (Some(candidate), Some(person)) = (candidates.get_mut(*index), person) {
+                            candidate.recognise(person);
+                        }
+                    }
+                }
+                Err(fault) => {
+                    tracing::warn!(connection = %self.crm, %fault, "the CRM could not be asked who these persons are");
+                    for (index, _) in chunk {
+                        if let Some(candidate) = candidates.get(*index) {
+                            unanswered.insert(candidate.record.id, fault.to_string());
+                        }
+                    }
+                }
+            }
+        }
+        unanswered
+    }
+}
+
+impl Candidate {
+    fn recognise(&mut self, person: CrmPerson) {
+        self.draft.crm_person = Some(person.external_id);
+        self.draft.crm_owner = person.owner;
+    }
+}
+
+fn conclude(candidate: Candidate, unanswered: &BTreeMap<RecordId, String>, now: Timestamp) -> Prepared {
+    let record = candidate.record.id;
+    let verdict = match unanswered.get(&record) {
+        Some(problem) => Verdict::Later { at: now + RETRY, problem: problem.clone() },
+        None => Verdict::Mapped { draft: Box::new(candidate.draft), ready_at: now },
+    };
+    Prepared { record, verdict }
+}
+
+fn ignored(reason: IgnoreReason, detail: Option<String>) -> Verdict {
+    Verdict::Ignored { reason, detail }
+}

@@ -1,0 +1,26 @@
+//! What connectors run on: HTTP, secrets, rate limits, retries, redaction, files.
+//!
+//! A connection gets a [`VendorHttp`]: its base URL ([`BaseUrl`]), its [`Credential`], its vendor's limits
+//! ([`Limiter`]) and bounds on time and size ([`HttpSettings`]). It sends what a connector asks for, repeats only what
+//! is provably safe, and gives each failure its final class.
+
+mod address;
+mod credential;
+mod files;
+mod install_key;
+mod limiter;
+mod redact;
+mod secret;
+#[cfg(test)]
+mod testing;
+mod tls;
+mod vendor;
+
+pub use crate::address::{BaseUrl, BaseUrlError};
+pub use crate::credential::{Credential, CredentialError};
+pub use crate::files::LocalFiles;
+pub use crate::install_key::{InstallKey, KeyError};
+pub use crate::limiter::{Allowance, LimitStatus, Limiter, LimiterSettings, Permit, Share, ShareError};
+pub use crate::secret::{SecretError, resolve_env, resolve_file};
+pub use crate::tls::install as install_tls;
+pub use crate::vendor::{HttpSettings, HttpSettingsError, NoHttp, VendorHttp, VendorSpec};

@@ -1,0 +1,186 @@
+//! One limit: our quota, the vendor's last word on it, and its pauses.
+
+use std::time::Duration;
+
+use usher_connector::{CallLane, LimitReport, LimitSpec};
+
+use super::LimitStatus;
+use super::budget::{Budget, STEPS};
+use super::headroom::{Headroom, reserve};
+use super::pace::Pace;
+use super::settings::Allowance;
+
+/// From this period on a limit is a budget to spend, below it a pace to keep.
+const BUDGET_FROM: Duration = Duration::from_secs(3600);
+
+/// Periods are cut to this: longer ones would overflow the pacing arithmetic.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+/// A `Retry-After` is obeyed up to this or the limit's period, whichever is longer (FM-065).
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
+#[derive(Debug)]
+enum Quota {
+    None,
+    Pace(Pace),
+    Budget(Budget),
+}
+
+/// One limit. Times are durations since the limiter's origin.
+#[derive(Debug)]
+pub(super) struct Limit {
+    name: &'static str,
+    allowance: Allowance,
+    /// The vendor's numbers, declared or learned.
+    calls: u32,
+    per: Duration,
+    quota: Quota,
+    headroom: Option<Headroom>,
+    remaining: Option<u32>,
+    blocked_until: Duration,
+    in_flight: u32,
+}
+
+impl Limit {
+    pub(super) fn new(spec: LimitSpec, allowance: Allowance) -> Self {
+        let per = spec.per.clamp(Duration::from_millis(1), LONGEST);
+        let quota = match allowance {
+            Allowance::Unlimited => Quota::None,
+            Allowance::Share(share) if per >= BUDGET_FROM => {
+                Quota::Budget(Budget::new(share.of(spec.calls), per))
+            }
+            Allowance::Share(share) => Quota::Pace(Pace::new(share.of(spec.calls), per)),
+        };
+        Self {
+            name: spec.name,
+            allowance,
+            calls: spec.calls,
+            per,
+            quota,
+            headroom: None,
+            remaining: None,
+            blocked_until: Duration::ZERO,
+            in_flight: 0,
+        }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How long until a call of that lane may go; zero if it may go now. Takes nothing.
+    pub(super) fn wait(&mut self, lane: CallLane, now: Duration) -> Duration {
+        let spare = self.reserve(lane);
+        let by_quota = match &mut self.quota {
+            Quota::None => Duration::ZERO,
+            Quota::Pace(pace) => pace.wait(now),
+            Quota::Budget(budget) => budget.wait(spare, now),
+        };
+        let by_vendor = self.headroom.map_or(Duration::ZERO, |room| room.wait(spare, now));
+        by_quota.max(by_vendor).max(self.blocked_until.saturating_sub(now))
+    }
+
+    /// Counts a call that `wait` has just allowed.
+    pub(super) fn take(&mut self, lane: CallLane, now: Duration) {
+        let spare = self.reserve(lane);
+        match &mut self.quota {
+            Quota::None => {}
+            Quota::Pace(pace) => pace.take(now),
+            Quota::Budget(budget) => budget.take(now),
+        }
+        if let Some(room) = &mut self.headroom {
+            room.take(spare, now);
+        }
+        self.in_flight += 1;
+    }
+
+    /// A counted call has ended.
+    pub(super) fn release(&mut self) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+    }
+
+    /// Learns from an answer whose call is still counted as in flight.
+    pub(super) fn report(&mut self, report: &LimitReport, now: Duration) {
+        self.learn(report, now);
+        let Some(remaining) = report.remaining else { return };
+        self.remaining = Some(remaining);
+        if let Allowance::Share(share) = self.allowance {
+            // The vendor may not have counted the other calls under way yet.
+            let unseen = self.in_flight.saturating_sub(1);
+            let left = remaining.saturating_sub(unseen);
+            let ours = if left == 0 { 0 } else { share.of(left) };
+            self.headroom = Some(Headroom::new(ours, now, self.memory()));
+        }
+    }
+
+    fn learn(&mut self, report: &LimitReport, now: Duration) {
+        let calls = report.calls.filter(|calls| *calls > 0).unwrap_or(self.calls);
+        let per = report.per.filter(|per| !per.is_zero()).unwrap_or(self.per).min(LONGEST);
+        if (calls, per) == (self.calls, self.per) {
+            return;
+        }
+        let ours = match self.allowance {
+            Allowance::Share(share) => share.of(calls),
+            Allowance::Unlimited => calls,
+        };
+        match &mut self.quota {
+            Quota::None => {}
+            Quota::Pace(pace) if per < BUDGET_FROM => *pace = pace.changed(ours, per, now),
+            Quota::Budget(budget) if per >= BUDGET_FROM => budget.change(ours, per, now),
+            // A limit that turns from a pace into a budget is another limit: keep to what was declared.
+            _ => return,
+        }
+        tracing::info!(limit = self.name, calls, period_ms = per.as_millis(), "learned the vendor's limit");
+        (self.calls, self.per) = (calls, per);
+    }
+
+    /// No call before the pause is over. Without a duration, a time after which asking again is decent.
+    pub(super) fn block(&mut self, pause: Option<Duration>, now: Duration) -> Duration {
+        let cap = self.per.max(LONGEST_PAUSE);
+        let pause = pause.unwrap_or_else(|| self.memory());
+        if pause > cap {
+            let (asked_s, limit) = (pause.as_secs(), self.name);
+            tracing::warn!(
+                limit,
+                asked_s,
+                obeyed_s = cap.as_secs(),
+                "the vendor asks for a pause without measure"
+            );
+        }
+        let pause = pause.min(cap);
+        self.blocked_until = self.blocked_until.max(now + pause);
+        pause
+    }
+
+    pub(super) fn status(&mut self, now: Duration, waiting: usize) -> LimitStatus {
+        let (allowed, used) = match &mut self.quota {
+            Quota::None => (None, None),
+            Quota::Pace(pace) => (Some(pace.calls()), None),
+            Quota::Budget(budget) => (Some(budget.calls()), Some(budget.used(now))),
+        };
+        let fresh = self.headroom.is_none_or(|room| room.left(now).is_some());
+        LimitStatus {
+            name: self.name,
+            calls: self.calls,
+            per: self.per,
+            allowed,
+            used,
+            remaining: self.remaining.filter(|_| fresh),
+            blocked_for: Some(self.blocked_until.saturating_sub(now)).filter(|pause| !pause.is_zero()),
+            waiting,
+            in_flight: self.in_flight,
+        }
+    }
+
+    fn reserve(&self, lane: CallLane) -> u32 {
+        match self.allowance {
+            Allowance::Share(share) => reserve(lane, share.of(self.calls)),
+            Allowance::Unlimited => 0,
+        }
+    }
+
+    /// How long a word of the vendor holds: a period, or a step of a budget.
+    fn memory(&self) -> Duration {
+        if self.per >= BUDGET_FROM { self.per / STEPS } else { self.per.max(Duration::from_secs(1)) }
+    }
+}

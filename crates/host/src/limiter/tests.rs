@@ -1,0 +1,248 @@
+//! The limiter on a paused clock: order, limits, pauses, patience, cancellation.
+
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_secs(100_000);
+
+fn spec(name: &'static str, calls: u32, per: Duration) -> LimitSpec {
+    LimitSpec { name, calls, per }
+}
+
+fn limiter(specs: &[LimitSpec]) -> Arc<Limiter> {
+    Arc::new(Limiter::new(specs, &LimiterSettings::all(Allowance::Share(Share::ALL))).unwrap())
+}
+
+fn left(name: &'static str, remaining: u32) -> LimitReport {
+    LimitReport { name, calls: None, per: None, remaining: Some(remaining) }
+}
+
+/// Lets every spawned task run until it waits.
+async fn settle() {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn throttled(fault: &Fault) -> (&'static str, i64) {
+    match fault.class() {
+        FaultClass::Throttled { limit, retry_after } => (limit, retry_after.unwrap().as_secs()),
+        other => panic!("not throttled: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fm_064_many_waiters_never_exceed_any_window() {
+    let limiter = limiter(&[spec("burst", 30, 10 * SECOND), spec("search", 5, SECOND)]);
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = tokio::task::JoinSet::new();
+    for index in 0..400_usize {
+        let (limiter, times) = (Arc::clone(&limiter), Arc::clone(&times));
+        let names: &[&'static str] = if index % 2 == 0 { &["burst"] } else { &["burst", "search"] };
+        tasks.spawn(async move {
+            let permit = limiter.acquire(names, CallLane::Pull, LONG).await.unwrap();
+            times.lock().unwrap().push((limiter.now(), names.len() == 2));
+            drop(permit);
+        });
+    }
+    tasks.join_all().await;
+    let times = times.lock().unwrap();
+    assert_eq!(times.len(), 400);
+    for (at, _) in times.iter() {
+        let burst = times.iter().filter(|(t, _)| *t >= *at && *t - *at <= 10 * SECOND).count();
+        let search = times.iter().filter(|(t, search)| *search && *t >= *at && *t - *at <= SECOND).count();
+        assert!(burst <= 30 && search <= 5, "{burst} {search}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn better_lanes_overtake_and_a_lane_keeps_its_order() {
+    let limiter = limiter(&[spec("second", 1, SECOND)]);
+    drop(limiter.acquire(&["second"], CallLane::Pull, LONG).await.unwrap());
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = tokio::task::JoinSet::new();
+    let lanes = [
+        CallLane::Backfill,
+        CallLane::Backfill,
+        CallLane::Pull,
+        CallLane::Verify,
+        CallLane::Write,
+        CallLane::Write,
+    ];
+    for (index, lane) in lanes.into_iter().enumerate() {
+        let (limiter, order) = (Arc::clone(&limiter), Arc::clone(&order));
+        tasks.spawn(async move {
+            let _permit = limiter.acquire(&["second"], lane, LONG).await.unwrap();
+            order.lock().unwrap().push((lane, index));
+        });
+    }
+    settle().await;
+    assert_eq!(limiter.snapshot()[0].waiting, 6);
+    tasks.join_all().await;
+    let order = order.lock().unwrap();
+    let expected = [4, 5, 3, 2, 0, 1].map(|index| (lanes[index], index));
+    assert_eq!(*order, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_limit_does_not_hold_up_others() {
+    let limiter = limiter(&[spec("search", 1, 60 * SECOND), spec("burst", 100, SECOND)]);
+    drop(limiter.acquire(&["search"], CallLane::Write, LONG).await.unwrap());
+    let blocked = tokio::spawn({
+        let limiter = Arc::clone(&limiter);
+        async move { limiter.acquire(&["search"], CallLane::Write, LONG).await.map(drop) }
+    });
+    settle().await;
+    let start = limiter.now();
+    drop(limiter.acquire(&["burst"], CallLane::Backfill, LONG).await.unwrap());
+    assert_eq!(limiter.now(), start);
+    blocked.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiter_that_gives_up_takes_nothing_and_lets_the_next_one_pass() {
+    let limiter = limiter(&[spec("second", 1, SECOND)]);
+    drop(limiter.acquire(&["second"], CallLane::Pull, LONG).await.unwrap());
+    let first = tokio::spawn({
+        let limiter = Arc::clone(&limiter);
+        async move { limiter.acquire(&["second"], CallLane::Write, LONG).await.map(drop) }
+    });
+    settle().await;
+    let second = tokio::spawn({
+        let limiter = Arc::clone(&limiter);
+        async move { limiter.acquire(&["second"], CallLane::Write, 2 * SECOND).await.map(drop) }
+    });
+    settle().await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    second.await.unwrap().unwrap();
+    assert!(limiter.now() < 2 * SECOND);
+    let status = &limiter.snapshot()[0];
+    assert_eq!((status.waiting, status.in_flight), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn i9_no_call_precedes_a_retry_after() {
+    let limiter = limiter(&[spec("burst", 100, SECOND)]);
+    let waiter = tokio::spawn({
+        let limiter = Arc::clone(&limiter);
+        assert_eq!(limiter.block("burst", Some(7 * SECOND)), Some(7 * SECOND));
+        async move { limiter.acquire(&["burst"], CallLane::Write, LONG).await.map(|_| limiter.now()) }
+    });
+    settle().await;
+    assert_eq!(limiter.snapshot()[0].blocked_for, Some(7 * SECOND));
+    // A later, shorter word does not cut the pause, a longer one extends it for those who wait already.
+    limiter.block("burst", Some(SECOND));
+    limiter.block("burst", Some(9 * SECOND));
+    assert!(waiter.await.unwrap().unwrap() >= 9 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fm_065_absurd_pauses_are_cut_and_missing_ones_filled() {
+    let limiter = limiter(&[spec("burst", 100, 10 * SECOND), spec("daily", 1000, 86_400 * SECOND)]);
+    assert_eq!(limiter.block("burst", Some(Duration::MAX)), Some(3600 * SECOND));
+    assert_eq!(limiter.block("daily", Some(Duration::MAX)), Some(86_400 * SECOND));
+    assert_eq!(limiter.block("burst", None), Some(10 * SECOND));
+    assert_eq!(limiter.block("daily", None), Some(900 * SECOND));
+    assert_eq!(limiter.block("other", None), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fm_064_a_wait_beyond_patience_is_refused_at_once() {
+    let limiter = limiter(&[spec("daily", 10, 86_400 * SECOND)]);
+    limiter.block("daily", Some(600 * SECOND));
+    let start = limiter.now();
+    let fault = limiter.acquire(&["daily"], CallLane::Write, 30 * SECOND).await.unwrap_err();
+    assert_eq!(throttled(&fault), ("daily", 600));
+    assert_eq!(limiter.now(), start);
+    assert_eq!(limiter.snapshot()[0].waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn patience_ends_behind_others_too() {
+    let limiter = limiter(&[spec("second", 1, SECOND)]);
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..10 {
+        let limiter = Arc::clone(&limiter);
+        tasks.spawn(async move { limiter.acquire(&["second"], CallLane::Write, LONG).await.map(drop) });
+    }
+    settle().await;
+    let fault = limiter.acquire(&["second"], CallLane::Pull, 3 * SECOND).await.unwrap_err();
+    assert_eq!(throttled(&fault).0, "second");
+    assert_eq!(limiter.now(), 3 * SECOND);
+    assert!(tasks.join_all().await.iter().all(Result::is_ok));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daily_budget_leaves_the_last_part_to_writes() {
+    let limiter = limiter(&[spec("daily", 100, 86_400 * SECOND)]);
+    let call = async |lane| limiter.acquire(&["daily"], lane, SECOND).await.map(drop);
+    for _ in 0..80 {
+        call(CallLane::Backfill).await.unwrap();
+    }
+    assert!(call(CallLane::Backfill).await.is_err());
+    for _ in 0..15 {
+        call(CallLane::Pull).await.unwrap();
+    }
+    assert!(call(CallLane::Pull).await.is_err());
+    for _ in 0..5 {
+        call(CallLane::Write).await.unwrap();
+    }
+    assert_eq!(throttled(&call(CallLane::Write).await.unwrap_err()).0, "daily");
+    assert_eq!(limiter.snapshot()[0].used, Some(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_are_learned_but_only_our_share_is_used() {
+    let specs = [spec("burst", 100, 10 * SECOND)];
+    let limiter = Limiter::new(&specs, &LimiterSettings::default()).unwrap();
+    assert_eq!(limiter.snapshot()[0].allowed, Some(50));
+    let told = |calls| LimitReport { name: "burst", calls: Some(calls), per: None, remaining: None };
+    limiter.report(&[told(190), LimitReport { name: "unknown", ..told(1) }]);
+    assert_eq!(limiter.snapshot()[0].allowed, Some(95));
+    limiter.report(&[told(0)]);
+    assert_eq!(limiter.snapshot()[0].allowed, Some(95));
+    limiter.report(&[LimitReport { per: Some(86_400 * SECOND), ..told(9) }]);
+    assert_eq!((limiter.snapshot()[0].calls, limiter.snapshot()[0].per), (190, 10 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_left_pauses_until_the_vendor_says_otherwise() {
+    let limiter = limiter(&[spec("burst", 100, 10 * SECOND)]);
+    let permit = limiter.acquire(&["burst"], CallLane::Pull, LONG).await.unwrap();
+    limiter.report(&[left("burst", 0)]);
+    drop(permit);
+    let waiter = tokio::spawn({
+        let limiter = Arc::clone(&limiter);
+        async move { limiter.acquire(&["burst"], CallLane::Write, LONG).await.map(|_| limiter.now()) }
+    });
+    settle().await;
+    assert!(!waiter.is_finished());
+    limiter.report(&[left("burst", 60)]);
+    assert_eq!(waiter.await.unwrap().unwrap(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unlimited_still_obeys_the_vendors_pauses() {
+    let settings = LimiterSettings::all(Allowance::Unlimited);
+    let limiter = Arc::new(Limiter::new(&[spec("burst", 1, 60 * SECOND)], &settings).unwrap());
+    for _ in 0..1000 {
+        drop(limiter.acquire(&["burst"], CallLane::Pull, Duration::ZERO).await.unwrap());
+    }
+    limiter.report(&[left("burst", 0)]);
+    drop(limiter.acquire(&["burst"], CallLane::Pull, Duration::ZERO).await.unwrap());
+    limiter.block("burst", Some(5 * SECOND));
+    assert!(limiter.acquire(&["burst"], CallLane::Pull, SECOND).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_and_double_names_are_defects() {
+    let limiter = limiter(&[spec("burst", 1, SECOND)]);
+    let fault = limiter.acquire(&["brust"], CallLane::Pull, LONG).await.unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Defect);
+    let twice = [spec("burst", 1, SECOND), spec("burst", 2, SECOND)];
+    assert_eq!(Limiter::new(&twice, &LimiterSettings::default()).unwrap_err().class(), FaultClass::Defect);
+    drop(limiter.acquire(&[], CallLane::Pull, Duration::ZERO).await.unwrap());
+}

@@ -1,0 +1,232 @@
+//! The door to a vendor: one connection's calls, from the limits to the judged answer.
+
+mod exchange;
+mod outcome;
+mod prepare;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use backon::{ExponentialBuilder, Retryable as _};
+use jiff::SignedDuration;
+use tokio::time::Instant;
+use usher_connector::{Access, Fault, FaultClass, Http, Protocol, Request, Response, http_date, retry_after};
+use usher_model::{Clock, ConnectionName};
+
+use self::exchange::exchange;
+use self::outcome::{Failure, settle};
+pub use self::settings::{HttpSettings, HttpSettingsError};
+use crate::address::{BaseUrl, GuardedDns};
+use crate::credential::Credential;
+use crate::limiter::{LimitStatus, Limiter};
+use crate::redact::{ShownHeaders, ShownPath};
+
+/// The HTTP of one connection: its own pool, its own limits, its own credential.
+pub struct VendorHttp {
+    connection: ConnectionName,
+    base: BaseUrl,
+    credential: Credential,
+    protocol: Arc<dyn Protocol>,
+    settings: HttpSettings,
+    clock: Arc<dyn Clock>,
+    limiter: Arc<Limiter>,
+    client: reqwest::Client,
+}
+
+/// What a connection's HTTP is made of.
+#[derive(Clone)]
+pub struct VendorSpec {
+    /// The connection, for logs.
+    pub connection: ConnectionName,
+    /// Where its calls go.
+    pub base_url: BaseUrl,
+    /// What they are authenticated with.
+    pub credential: Credential,
+    /// How the vendor speaks.
+    pub protocol: Arc<dyn Protocol>,
+}
+
+impl VendorHttp {
+    /// Builds the client. Makes no call. Fails as misconfigured if the settings contradict each other or if the
+    /// machine's certificates can not be loaded.
+    pub fn new(spec: VendorSpec, settings: HttpSettings, clock: Arc<dyn Clock>) -> Result<Self, Fault> {
+        settings.check().map_err(|error| {
+            Fault::new(FaultClass::Misconfigured, "unusable HTTP settings").because(error)
+        })?;
+        let limiter = Arc::new(Limiter::new(&spec.protocol.limits(), &settings.limits)?);
+        let client = client(&spec.base_url, &settings)?;
+        let VendorSpec { connection, base_url: base, credential, protocol } = spec;
+        Ok(Self { connection, base, credential, protocol, settings, clock, limiter, client })
+    }
+
+    /// The limits as they stand.
+    #[must_use]
+    pub fn limits(&self) -> Vec<LimitStatus> {
+        self.limiter.snapshot()
+    }
+
+    /// The longest that one call takes, waits and retries included. A lease over a call must be longer.
+    #[must_use]
+    pub fn longest_call(&self) -> Duration {
+        self.settings.deadline
+    }
+
+    /// One attempt: limits, exchange, judgement.
+    async fn attempt(
+        &self,
+        request: &Request,
+        wire: &reqwest::Request,
+        deadline: Instant,
+    ) -> Result<Response, Failure> {
+        // An attempt that starts in time also ends in time: the request timeout spans connect to last byte.
+        let patience =
+            deadline.saturating_duration_since(Instant::now()).saturating_sub(self.settings.request_timeout);
+        let acquired = self.limiter.acquire(request.limits, request.lane, patience).await;
+        let permit = acquired.map_err(Failure::last)?;
+        let wire = wire.try_clone().ok_or_else(|| {
+            Failure::last(Fault::new(FaultClass::Defect, "a request body can be sent only once"))
+        })?;
+        let started = Instant::now();
+        let exchanged = exchange(&self.client, wire, self.settings.max_body).await;
+        self.log(request, started, exchanged.as_ref().ok());
+        let response = exchanged.map_err(|failed| failed.settle(request.access, self.base.host()))?;
+        self.limiter.report(&self.protocol.read_limits(&response));
+        drop(permit);
+        let judged = match outcome::refuse(&response) {
+            Some(fault) => Err(fault),
+            None => self.protocol.judge(request, &response),
+        };
+        match judged.and_then(|()| outcome::not_success(&response)) {
+            Ok(()) => Ok(response),
+            Err(fault) => Err(self.failed(request, &response, fault)),
+        }
+    }
+
+    /// Obeys the pause that a bad answer asks for, and says whether the call may be repeated.
+    fn failed(&self, request: &Request, response: &Response, fault: Fault) -> Failure {
+        let asked = self.asked_pause(response);
+        let mut pause = asked;
+        let fault = match fault.class() {
+            FaultClass::Throttled { limit, retry_after } => {
+                let told = retry_after.map(forward).max(asked);
+                pause = Some(self.block(request, limit, told)).or(told);
+                let retry_after = pause.and_then(|pause| SignedDuration::try_from(pause).ok());
+                fault.reclassed(FaultClass::Throttled { limit, retry_after })
+            }
+            _ => {
+                if let Some(asked) = asked {
+                    for limit in request.limits {
+                        self.limiter.block(limit, Some(asked));
+                    }
+                }
+                fault
+            }
+        };
+        let fault = settle(request.access, response.status, fault);
+        let short = pause.is_none_or(|pause| pause <= self.settings.longest_inline_pause);
+        let passing = matches!(fault.class(), FaultClass::Transient | FaultClass::Throttled { .. });
+        Failure { repeat: request.access == Access::Read && passing && short, pause, fault }
+    }
+
+    /// Pauses the limit that the connector named; the call's own limits if it named one that it never declared.
+    fn block(&self, request: &Request, limit: &str, told: Option<Duration>) -> Duration {
+        self.limiter.block(limit, told).unwrap_or_else(|| {
+            tracing::warn!(connection = %self.connection, limit, "an undeclared limit is exhausted");
+            let pauses = request.limits.iter().filter_map(|limit| self.limiter.block(limit, told));
+            pauses.max().or(told).unwrap_or(self.settings.first_backoff)
+        })
+    }
+
+    /// Dates are held against the vendor's own clock where it tells it.
+    fn asked_pause(&self, response: &Response) -> Option<Duration> {
+        let now = response.header("date").and_then(http_date).unwrap_or_else(|| self.clock.now());
+        retry_after(response.header("retry-after")?, now).map(forward)
+    }
+
+    /// The pause before the next attempt: full jitter over the growing delay, on top of what the vendor asked for.
+    /// `None` if the repeat could not end before the deadline.
+    fn pause(&self, failure: &Failure, delay: Option<Duration>, deadline: Instant) -> Option<Duration> {
+        let pause = failure.pause.unwrap_or_default() + delay?.mul_f64(rand::random());
+        let end = Instant::now().checked_add(pause)?.checked_add(self.settings.request_timeout)?;
+        (end <= deadline).then_some(pause)
+    }
+
+    fn log(&self, request: &Request, started: Instant, response: Option<&Response>) {
+        tracing::debug!(
+            connection = %self.connection,
+            method = %request.method,
+            path = %ShownPath(&request.path),
+            lane = ?request.lane,
+            status = response.map(|response| response.status),
+            bytes = response.map(|response| response.body.len()),
+            headers = response.map(|response| tracing::field::display(ShownHeaders(&response.headers))),
+            elapsed_ms = started.elapsed().as_millis(),
+            "called the vendor"
+        );
+    }
+}
+
+#[async_trait]
+impl Http for VendorHttp {
+    async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let wire = prepare::prepare(&request, &self.base, &self.credential)?;
+        let deadline = Instant::now() + self.settings.deadline;
+        let delays = ExponentialBuilder::default()
+            .with_min_delay(self.settings.first_backoff)
+            .with_max_delay(self.settings.longest_inline_pause)
+            .with_max_times(self.settings.retries);
+        let attempt = || self.attempt(&request, &wire, deadline);
+        let outcome = attempt
+            .retry(delays)
+            .when(|failure: &Failure| failure.repeat)
+            .adjust(|failure, delay| self.pause(failure, delay, deadline))
+            .await;
+        outcome.map_err(|failure| failure.fault)
+    }
+}
+
+impl fmt::Debug for VendorHttp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VendorHttp").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+/// For connectors that make no calls.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoHttp;
+
+#[async_trait]
+impl Http for NoHttp {
+    async fn send(&self, _request: Request) -> Result<Response, Fault> {
+        Err(Fault::new(FaultClass::Defect, "a connector that declares no HTTP made a call"))
+    }
+}
+
+fn forward(duration: SignedDuration) -> Duration {
+    duration.max(SignedDuration::ZERO).unsigned_abs()
+}
+
+fn client(base: &BaseUrl, settings: &HttpSettings) -> Result<reqwest::Client, Fault> {
+    crate::tls::install();
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("usher/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(settings.connect_timeout)
+        .timeout(settings.request_timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .dns_resolver(GuardedDns);
+    if base.is_loopback() {
+        // A proxy's loopback is not ours.
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| {
+        Fault::new(FaultClass::Misconfigured, "the HTTP client can not be built")
+            .advise("check that this machine has its CA certificates and that the proxy settings are URLs")
+            .because(error.without_url())
+    })
+}

@@ -1,0 +1,142 @@
+//! Inboxes that several people read: `info@`, `sales@`. They name a company, not a person.
+
+/// Local parts of shared inboxes, in the languages of our users. Our own list, from the names that RFC 2142 reserves
+/// and those that company sites print.
+const LOCAL_PARTS: &[&str] = &[
+    "abuse",
+    "accounting",
+    "accounts",
+    "admin",
+    "administration",
+    "administracion",
+    "admissions",
+    "anfrage",
+    "ap",
+    "atencion",
+    "bestellung",
+    "billing",
+    "bookings",
+    "booking",
+    "buchhaltung",
+    "business",
+    "careers",
+    "comercial",
+    "commercial",
+    "compras",
+    "contabilidad",
+    "contact",
+    "contacto",
+    "contactus",
+    "contato",
+    "contatti",
+    "customercare",
+    "customerservice",
+    "dispatch",
+    "einkauf",
+    "email",
+    "empfang",
+    "enquiries",
+    "enquiry",
+    "events",
+    "export",
+    "finance",
+    "frontdesk",
+    "general",
+    "hello",
+    "help",
+    "helpdesk",
+    "hi",
+    "hola",
+    "hostmaster",
+    "hr",
+    "import",
+    "inbox",
+    "info",
+    "informacion",
+    "information",
+    "inquiries",
+    "inquiry",
+    "invoice",
+    "invoices",
+    "it",
+    "jobs",
+    "kontakt",
+    "kundenservice",
+    "legal",
+    "logistics",
+    "mail",
+    "mailbox",
+    "management",
+    "marketing",
+    "media",
+    "news",
+    "newsletter",
+    "noc",
+    "noreply",
+    "no-reply",
+    "office",
+    "officemanager",
+    "online",
+    "operations",
+    "orders",
+    "order",
+    "partners",
+    "post",
+    "postmaster",
+    "poststelle",
+    "praxis",
+    "presse",
+    "press",
+    "procurement",
+    "projects",
+    "purchase",
+    "purchasing",
+    "reception",
+    "recepcion",
+    "recruiting",
+    "recruitment",
+    "reservations",
+    "rezeption",
+    "sales",
+    "secretary",
+    "sekretariat",
+    "security",
+    "service",
+    "services",
+    "shop",
+    "store",
+    "studio",
+    "support",
+    "team",
+    "tech",
+    "vendas",
+    "ventas",
+    "verkauf",
+    "vertrieb",
+    "verwaltung",
+    "web",
+    "webmaster",
+    "welcome",
+    "zentrale",
+];
+
+/// Whether an address in key form belongs to a shared inbox rather than to one person.
+#[must_use]
+pub fn is_shared_inbox(email: &str) -> bool {
+    let local = email.split_once('@').map_or(email, |(local, _)| local);
+    let local = local.split_once('+').map_or(local, |(local, _)| local);
+    LOCAL_PARTS.contains(&local)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_inboxes_are_known() {
+        assert!(is_shared_inbox("info@acme.example"));
+        assert!(is_shared_inbox("sales+web@acme.example"));
+        assert!(!is_shared_inbox("ana.silva@acme.example"));
+        assert!(!is_shared_inbox("infomercial@acme.example"));
+    }
+}

@@ -1,0 +1,199 @@
+//! One HubSpot request from the wire to the answer: authentication, limits, switches, dispatch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::call::{Call, Reply};
+use super::errors::ApiError;
+use super::limits::Policy;
+use super::routes::{self, Area};
+use super::state::{Grant, Hub, Stamp};
+use crate::clock::{Millis, iso};
+use crate::oracle::{Actor, correlation_id};
+use crate::serve::{Kill, Wire};
+use crate::world::World;
+
+/// A request that will be committed after its client has gone.
+#[derive(Debug)]
+pub(crate) struct LateCall {
+    wire: Wire,
+    grant: Grant,
+    correlation: u64,
+}
+
+/// What the switches have in mind for a request.
+#[derive(Debug, Default)]
+struct Fate {
+    wait: Duration,
+    lose: bool,
+    truncate: bool,
+    late: bool,
+    gateway_timeout: bool,
+}
+
+/// Answers one request.
+pub(crate) async fn answer(world: &Arc<World>, wire: Wire, kill: &Kill) -> Reply {
+    let (reply, fate, hold) = {
+        let mut hub = world.hub();
+        let now = world.clock.now();
+        hub.tick(now);
+        let correlation = hub.next();
+        let begun = begin(&mut hub, &wire, now, correlation);
+        let (reply, fate) = match begun {
+            Err(refusal) => (finish(refusal, correlation), Fate::default()),
+            Ok((grant, fate)) => (execute(&mut hub, wire, grant, now, correlation, &fate), fate),
+        };
+        let hold = Duration::from_millis(if fate.late { hub.faults.late_commit_hold_ms } else { 0 });
+        let latency = hub.faults.latency_ms;
+        let wait = fate.wait + Duration::from_millis(hub.dice.span(latency));
+        (reply, Fate { wait, ..fate }, hold)
+    };
+    world.pump();
+    let wait = fate.wait + hold;
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+    if fate.lose || fate.late {
+        kill.now();
+    }
+    cut(reply, fate.truncate)
+}
+
+fn cut(mut reply: Reply, truncate: bool) -> Reply {
+    if truncate {
+        reply.body.truncate(reply.body.len() / 2);
+    }
+    reply
+}
+
+/// A write may change something; searches and batch reads are POSTs that do not.
+fn is_write(wire: &Wire, segments: &[&str]) -> bool {
+    wire.method != "GET" && !matches!(segments.last(), Some(&("search" | "read")))
+}
+
+/// Token, limits, and the switches that strike before anything is done.
+fn begin(hub: &mut Hub, wire: &Wire, now: Millis, correlation: u64) -> Result<(Grant, Fate), Reply> {
+    let segments = wire.segments();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let search = routes::is_search(&segments);
+    hub.oracle.request(if search { "hubspot search" } else { "hubspot request" });
+    let grant = authenticate(hub, wire, now, correlation).map_err(|error| refusal(&error))?;
+    if let Err(policy) = hub.meter.take(now, search) {
+        hub.oracle.request("hubspot 429");
+        return Err(throttled(hub, policy));
+    }
+    if !hub.faults.covers(&wire.path) {
+        return Ok((grant, Fate::default()));
+    }
+    let faults = hub.faults.clone();
+    let mut strikes = vec![(faults.throttle_daily, Policy::Daily)];
+    strikes.push(if search {
+        (faults.throttle_search, Policy::Search)
+    } else {
+        (faults.throttle_burst, Policy::Burst)
+    });
+    for (rate, policy) in strikes {
+        if hub.fires(rate, policy.fault(), now, correlation) {
+            return Err(throttled(hub, policy));
+        }
+    }
+    if hub.fires(faults.server_error, "server_error", now, correlation) {
+        let status = if hub.dice.roll(0.5) { 502 } else { 503 };
+        return Err(Reply::html(status, "Bad gateway"));
+    }
+    if hub.fires(faults.html, "html", now, correlation) {
+        return Err(Reply::html(200, "Sign in"));
+    }
+    let write = is_write(wire, &segments);
+    let mut fate = Fate::default();
+    if hub.fires(faults.slow, "slow", now, correlation) {
+        fate.wait = Duration::from_millis(hub.dice.span(faults.slow_ms));
+    }
+    if write {
+        fate.late = hub.fires(faults.late_commit, "late_commit", now, correlation);
+        fate.lose = !fate.late && hub.fires(faults.lost_response, "lost_response", now, correlation);
+        let clear = !fate.late && !fate.lose;
+        fate.gateway_timeout = clear
+            && hub.fires(faults.server_error_after_commit, "server_error_after_commit", now, correlation);
+    }
+    let clear = !fate.late && !fate.lose && !fate.gateway_timeout;
+    fate.truncate = clear && hub.fires(faults.truncated, "truncated", now, correlation);
+    Ok((grant, fate))
+}
+
+fn throttled(hub: &Hub, policy: Policy) -> Reply {
+    let reply = refusal(&policy.error());
+    if policy == Policy::Search { reply } else { hub.meter.headers(reply) }
+}
+
+fn authenticate(hub: &mut Hub, wire: &Wire, now: Millis, correlation: u64) -> Result<Grant, ApiError> {
+    let token = wire.authorization.as_deref().and_then(|header| {
+        let (scheme, token) = header.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let grant = token.and_then(|token| hub.grants.iter().find(|grant| grant.token == token)).cloned();
+    let grant = grant.ok_or_else(ApiError::unauthenticated)?;
+    if hub.faults.expired_token || grant.expired {
+        hub.oracle.fire(now, "expired_token", correlation);
+        return Err(ApiError::expired(&iso(now)));
+    }
+    Ok(grant)
+}
+
+fn refusal(error: &ApiError) -> Reply {
+    Reply::json(error.status, &error.body)
+}
+
+fn execute(hub: &mut Hub, wire: Wire, grant: Grant, now: Millis, correlation: u64, fate: &Fate) -> Reply {
+    if fate.late {
+        let due = hub.after(now, hub.faults.late_commit_ms);
+        hub.schedule(due, super::later::Later::Commit(Box::new(LateCall { wire, grant, correlation })));
+        return Reply::empty(500);
+    }
+    let search = wire.path.ends_with("/search");
+    let reply = perform(hub, &wire, &grant, now, correlation);
+    let reply = finish(reply, correlation);
+    if fate.gateway_timeout {
+        return Reply::html(504, "Gateway timeout");
+    }
+    if search { reply } else { hub.meter.headers(reply) }
+}
+
+fn perform(hub: &mut Hub, wire: &Wire, grant: &Grant, now: Millis, correlation: u64) -> Reply {
+    let segments = wire.segments();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let Some(route) = routes::route(&segments) else { return refusal(&ApiError::route()) };
+    let revoked = hub.faults.revoked_scopes.clone();
+    let call = Call {
+        version: route.version,
+        stamp: Stamp { at: now, actor: Actor::Api(grant.number), correlation },
+        grant,
+        revoked: &revoked,
+        query: &wire.query,
+        body: &wire.body,
+    };
+    let area: Area = route.area;
+    match routes::dispatch(hub, &wire.method, area, route.rest, &call) {
+        Ok(reply) => reply,
+        Err(error) => refusal(&error),
+    }
+}
+
+/// Commits a late request; nobody reads the answer.
+pub(crate) fn commit_late(hub: &mut Hub, at: Millis, late: &LateCall) {
+    hub.oracle.request("hubspot late commit");
+    perform(hub, &late.wire, &late.grant, at, late.correlation);
+}
+
+/// Adds the correlation id to an error's body and to the headers.
+fn finish(mut reply: Reply, correlation: u64) -> Reply {
+    let id = correlation_id(correlation);
+    if reply.status >= 400
+        && let Ok(mut body) = serde_json::from_slice::<serde_json::Value>(&reply.body)
+        && body.is_object()
+    {
+        body["correlationId"] = id.clone().into();
+        reply.body = serde_json::to_vec(&body).unwrap_or_default();
+    }
+    reply.header("X-HubSpot-Correlation-Id", id)
+}

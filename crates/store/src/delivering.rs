@@ -1,0 +1,120 @@
+//! Delivering: the outbox, its claims and its outcomes.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use usher_model::{ConnectionName, Effect, EffectKey, EffectKind, ExternalId, ObjectType, Slot, SlotOrigin};
+
+use crate::error::StoreError;
+
+/// A slot with the id that it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotBinding {
+    /// The slot.
+    pub slot: Slot,
+    /// The vendor's id.
+    pub id: ExternalId,
+}
+
+/// An effect handed out to be sent or verified.
+#[derive(Debug, Clone)]
+pub struct ClaimedEffect {
+    /// The effect.
+    pub effect: Effect,
+    /// Every slot that it needs, bound.
+    pub bindings: Vec<SlotBinding>,
+    /// Which attempt this is, from 1; stored before the attempt.
+    pub attempt: u32,
+    /// When it was last handed to the vendor, before this claim.
+    pub sent_at: Option<Timestamp>,
+    /// How often its outcome was looked up in vain.
+    pub verified: u32,
+}
+
+/// What happened to a claimed effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EffectEnd {
+    /// Done; binds the slot, if it has one.
+    Done {
+        /// The vendor's id of the slot's object.
+        id: Option<ExternalId>,
+        /// Whether the object was there already.
+        origin: SlotOrigin,
+        /// The vendor's object type, for the link to the person.
+        object: Option<ObjectType>,
+    },
+    /// Proven not sent, or proven absent after the settle window: send (again) when due.
+    Planned {
+        /// Not before.
+        due_at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// Sent, outcome unclear: look when due.
+    Unknown {
+        /// Not before.
+        due_at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// Refused for good.
+    Rejected {
+        /// The vendor's words, without personal data, and what to do.
+        reason: String,
+    },
+    /// Unclear for good.
+    Parked {
+        /// Why.
+        reason: String,
+    },
+    /// Not wanted any more: a human won, the object is gone.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// One claimed effect's outcome.
+#[derive(Debug, Clone)]
+pub struct EffectOutcome {
+    /// The effect.
+    pub key: EffectKey,
+    /// The attempt that ended; a claim that was taken over meanwhile is not overwritten.
+    pub attempt: u32,
+    /// What happened.
+    pub end: EffectEnd,
+}
+
+/// Delivering.
+#[async_trait]
+pub trait Delivering: Send + Sync {
+    /// Claims planned effects of one kind that are due, oldest first, and marks them `sending`: from here on they are
+    /// assumed to have reached the vendor until an outcome says otherwise.
+    async fn claim_effects(
+        &self,
+        connection: &ConnectionName,
+        kind: EffectKind,
+        limit: u32,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Vec<ClaimedEffect>, StoreError>;
+
+    /// Claims effects with an unclear outcome that are due to be looked up. They stay `unknown`.
+    async fn claim_unknown(
+        &self,
+        connection: &ConnectionName,
+        limit: u32,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Vec<ClaimedEffect>, StoreError>;
+
+    /// Stores outcomes in one transaction: states and attempts, bound slots, links of persons that we created,
+    /// effects that a bound slot unblocks, effects cancelled because what they need was refused, and leads that
+    /// closed by it (written once every effect of the last episode is done, failed once one can not be).
+    async fn finish_effects(&self, outcomes: Vec<EffectOutcome>, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Turns `sending` effects whose lease lapsed into `unknown`: they may have been sent by a process that died.
+    async fn recover_effects(&self, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// When the next effect of the connection becomes due, if any is not due yet.
+    async fn next_effect_at(&self, connection: &ConnectionName, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+}

@@ -1,0 +1,174 @@
+//! Delivering on SQLite: claims. What becomes of them is in `finish`.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind};
+
+use super::SqliteStore;
+use super::codec::{from_json, id, list, maybe_instant, ms, slot_name, text};
+use super::fault::Fault;
+use super::finish;
+use super::writer::Priority;
+use crate::delivering::{ClaimedEffect, Delivering, EffectOutcome, SlotBinding};
+use crate::error::StoreError;
+
+#[async_trait]
+impl Delivering for SqliteStore {
+    async fn claim_effects(
+        &self,
+        connection: &ConnectionName,
+        kind: EffectKind,
+        limit: u32,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Vec<ClaimedEffect>, StoreError> {
+        let connection = connection.clone();
+        self.write(Priority::Decide, "claims effects", move |conn| {
+            Box::pin(async move {
+                let rows: Vec<ClaimedRow> = sqlx::query_as(
+                    "UPDATE effect SET state = 'sending', attempts = attempts + 1, sent_before = sent_at, sent_at = ?4, \
+                     lease_until = ?5 WHERE seq IN (SELECT seq FROM effect WHERE state = 'planned' AND connection = ?1 \
+                     AND kind = ?2 AND due_at <= ?4 AND NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused') \
+                     ORDER BY due_at, seq LIMIT ?3) \
+                     RETURNING due_at, seq, key, lead, episode, attempts, sent_before, verified, body",
+                )
+                .bind(text(&connection))
+                .bind(kind.as_str())
+                .bind(limit)
+                .bind(ms(now))
+                .bind(ms(lease_until))
+                .fetch_all(&mut *conn)
+                .await?;
+                claimed(conn, &connection, rows).await
+            })
+        })
+        .await
+    }
+
+    async fn claim_unknown(
+        &self,
+        connection: &ConnectionName,
+        limit: u32,
+        now: Timestamp,
+        lease_until: Timestamp,
+    ) -> Result<Vec<ClaimedEffect>, StoreError> {
+        let connection = connection.clone();
+        self.write(Priority::Decide, "claims unclear effects", move |conn| {
+            Box::pin(async move {
+                let rows: Vec<ClaimedRow> = sqlx::query_as(
+                    "UPDATE effect SET attempts = attempts + 1, due_at = ?4 WHERE seq IN (SELECT seq FROM effect \
+                     WHERE state = 'unknown' AND connection = ?1 AND due_at <= ?3 ORDER BY due_at, seq LIMIT ?2) \
+                     RETURNING due_at, seq, key, lead, episode, attempts, sent_at, verified, body",
+                )
+                .bind(text(&connection))
+                .bind(limit)
+                .bind(ms(now))
+                .bind(ms(lease_until))
+                .fetch_all(&mut *conn)
+                .await?;
+                claimed(conn, &connection, rows).await
+            })
+        })
+        .await
+    }
+
+    async fn finish_effects(&self, outcomes: Vec<EffectOutcome>, now: Timestamp) -> Result<(), StoreError> {
+        self.write(Priority::Decide, "stores the outcome of effects", move |conn| {
+            Box::pin(finish::store(conn, outcomes, now))
+        })
+        .await
+    }
+
+    async fn recover_effects(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.write(Priority::Decide, "recovers effects", move |conn| {
+            Box::pin(async move {
+                let done = sqlx::query(
+                    "UPDATE effect SET state = 'unknown', due_at = ?1, lease_until = NULL, \
+                     problem = 'the process that sent it gave no answer' WHERE state = 'sending' AND lease_until <= ?1",
+                )
+                .bind(ms(now))
+                .execute(conn)
+                .await?;
+                Ok(done.rows_affected())
+            })
+        })
+        .await
+    }
+
+    async fn next_effect_at(
+        &self,
+        connection: &ConnectionName,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let connection = text(connection);
+        self.read("looks for the next effect", move |conn| {
+            Box::pin(async move {
+                let kinds = list(EffectKind::ALL.map(EffectKind::as_str))?;
+                let (next,): (Option<i64>,) = sqlx::query_as(
+                    "WITH next (at) AS (SELECT (SELECT min(due_at) FROM effect WHERE state = 'planned' \
+                     AND connection = ?1 AND kind = j.value AND due_at > ?2) FROM json_each(?3) j UNION ALL \
+                     SELECT min(due_at) FROM effect WHERE state = 'unknown' AND connection = ?1 AND due_at > ?2 \
+                     UNION ALL SELECT min(lease_until) FROM effect WHERE state = 'sending' AND lease_until > ?2) \
+                     SELECT min(at) FROM next",
+                )
+                .bind(connection)
+                .bind(ms(now))
+                .bind(kinds)
+                .fetch_one(conn)
+                .await?;
+                maybe_instant(next)
+            })
+        })
+        .await
+    }
+}
+
+type ClaimedRow = (i64, i64, String, String, String, u32, Option<i64>, u32, String);
+
+/// The claimed effects in the order in which they were due, each with the ids of the slots that it needs.
+async fn claimed(
+    conn: &mut SqliteConnection,
+    connection: &ConnectionName,
+    mut rows: Vec<ClaimedRow>,
+) -> Result<Vec<ClaimedEffect>, Fault> {
+    rows.sort_by_key(|row| (row.0, row.1));
+    let mut claimed = Vec::with_capacity(rows.len());
+    for (_, _, key, lead, episode, attempt, sent_at, verified, body) in rows {
+        let body: EffectBody = from_json("effect", &body)?;
+        let key = EffectKey::new(key);
+        let effect = Effect { key, connection: connection.clone(), lead: id(&lead)?, episode: id(&episode)?, body };
+        let sent_at = maybe_instant(sent_at)?;
+        claimed.push(ClaimedEffect { effect, bindings: Vec::new(), attempt, sent_at, verified });
+    }
+    let bound = bound_ids(conn, &claimed).await?;
+    for claim in &mut claimed {
+        for slot in claim.effect.body.needs() {
+            if let Some(id) = bound.get(&slot_name(slot)) {
+                claim.bindings.push(SlotBinding { slot: slot.clone(), id: id.as_str().into() });
+            }
+        }
+    }
+    Ok(claimed)
+}
+
+async fn bound_ids(
+    conn: &mut SqliteConnection,
+    claimed: &[ClaimedEffect],
+) -> Result<HashMap<String, String>, Fault> {
+    let mut names: Vec<String> = claimed.iter().flat_map(|claim| claim.effect.body.needs().map(slot_name)).collect();
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    names.sort_unstable();
+    names.dedup();
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT s.name, s.external_id FROM json_each(?) j CROSS JOIN slot s ON s.name = j.value",
+    )
+    .bind(list(&names)?)
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().collect())
+}

@@ -1,0 +1,202 @@
+//! Storing what became of claimed effects, and everything that follows from it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use sqlx::SqliteConnection;
+use usher_model::{EffectBody, EffectState, SlotKind, SlotOrigin};
+
+use super::bulk::Bulk;
+use super::codec::{effect_state, from_json, list, ms, numbers, text};
+use super::fault::Fault;
+use super::slots::{self, Binding};
+use super::settle;
+use crate::delivering::{EffectEnd, EffectOutcome};
+
+static OUTCOME: Bulk = Bulk::new(
+    "WITH v (seq, state, cancelled, due_at, verified, ended_at, problem, external_id) AS (VALUES",
+    8,
+    ") UPDATE effect SET state = v.state, cancelled = v.cancelled, due_at = coalesce(v.due_at, effect.due_at), \
+     lease_until = NULL, verified = effect.verified + v.verified, ended_at = v.ended_at, problem = v.problem, \
+     external_id = coalesce(v.external_id, effect.external_id) FROM v WHERE effect.seq = v.seq",
+);
+
+static ATTEMPT: Bulk = Bulk::new(
+    "INSERT INTO attempt (effect, number, at, outcome, detail) VALUES",
+    5,
+    "ON CONFLICT DO UPDATE SET at = excluded.at, outcome = excluded.outcome, detail = excluded.detail",
+);
+
+static LINK: Bulk = Bulk::new(
+    "INSERT INTO link (connection, object, external_id, person, enrolled, ours) VALUES",
+    6,
+    "ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled), ours = max(ours, excluded.ours)",
+);
+
+/// An effect whose claim still holds, with its outcome.
+struct Ended {
+    seq: i64,
+    attempt: u32,
+    was: EffectState,
+    lead: String,
+    binds: Option<String>,
+    body: Option<String>,
+    key: String,
+    state: EffectState,
+    due_at: Option<i64>,
+    problem: Option<String>,
+    bound: Option<(String, SlotOrigin, Option<String>)>,
+}
+
+/// Stores the outcomes whose claims still hold.
+pub(super) async fn store(
+    conn: &mut SqliteConnection,
+    outcomes: Vec<EffectOutcome>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let ended = still_held(conn, outcomes).await?;
+    if ended.is_empty() {
+        return Ok(());
+    }
+    update(conn, &ended, now).await?;
+    bind(conn, &ended, now).await?;
+    let mut leads: BTreeSet<String> = ended.iter().map(|end| end.lead.clone()).collect();
+    for end in &ended {
+        let cancelled = match end.state {
+            EffectState::Rejected => "refused",
+            EffectState::Cancelled => "vendor",
+            _ => continue,
+        };
+        if let Some(slot) = &end.binds {
+            let problem = end.problem.as_deref().unwrap_or_default();
+            let slots = [slot.clone()];
+            leads.extend(settle::cancel_dependents(conn, &slots, cancelled, problem, now).await?);
+        }
+    }
+    let seqs: Vec<i64> = ended.iter().map(|end| end.seq).collect();
+    leads.extend(settle::leads_behind(conn, numbers(&seqs)?).await?);
+    settle::close_leads(conn, &leads, now).await
+}
+
+type HeldRow = (i64, String, u32, String, String, Option<String>, Option<String>);
+
+/// Compares each outcome with its row: a claim that was taken over, or an effect that ended meanwhile, is left alone.
+async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -> Result<Vec<Ended>, Fault> {
+    let rows: Vec<HeldRow> = sqlx::query_as(
+        "SELECT e.seq, e.key, e.attempts, e.state, e.lead, e.binds, CASE WHEN e.binds IS NOT NULL THEN e.body END \
+         FROM json_each(?) j CROSS JOIN effect e ON e.key = j.value WHERE e.state IN ('sending', 'unknown')",
+    )
+    .bind(list(outcomes.iter().map(|outcome| outcome.key.as_str()))?)
+    .fetch_all(conn)
+    .await?;
+    let mut held: HashMap<String, HeldRow> = rows.into_iter().map(|row| (row.1.clone(), row)).collect();
+    let mut ended = Vec::with_capacity(outcomes.len());
+    for outcome in outcomes {
+        // Removed, so that a second outcome for one claim finds nothing.
+        let Some((seq, key, attempts, was, lead, binds, body)) = held.remove(outcome.key.as_str()) else { continue };
+        if attempts != outcome.attempt {
+            tracing::info!(%key, "an outcome came after its claim was taken over; it is not stored");
+            continue;
+        }
+        let was = effect_state(&was)?;
+        let mut end = Ended {
+            seq,
+            attempt: outcome.attempt,
+            was,
+            lead,
+            binds,
+            body,
+            key,
+            state: EffectState::Done,
+            due_at: None,
+            problem: None,
+            bound: None,
+        };
+        end.apply(outcome.end);
+        ended.push(end);
+    }
+    Ok(ended)
+}
+
+impl Ended {
+    fn apply(&mut self, outcome: EffectEnd) {
+        let (state, due_at, problem) = match outcome {
+            EffectEnd::Done { id: Some(id), origin, object } => {
+                self.bound = Some((text(&id), origin, object.map(text)));
+                (EffectState::Done, None, None)
+            }
+            // Whatever waits for the slot would wait for ever.
+            EffectEnd::Done { id: None, .. } if self.binds.is_some() => {
+                let problem = "the connector reported success without the id of the object; look at the vendor";
+                (EffectState::Parked, None, Some(problem.to_owned()))
+            }
+            EffectEnd::Done { .. } => (EffectState::Done, None, None),
+            EffectEnd::Planned { due_at, reason } => (EffectState::Planned, Some(due_at), Some(reason)),
+            EffectEnd::Unknown { due_at, reason } => (EffectState::Unknown, Some(due_at), Some(reason)),
+            EffectEnd::Rejected { reason } => (EffectState::Rejected, None, Some(reason)),
+            EffectEnd::Parked { reason } => (EffectState::Parked, None, Some(reason)),
+            EffectEnd::Cancelled { reason } => (EffectState::Cancelled, None, Some(reason)),
+        };
+        self.state = state;
+        self.due_at = due_at.map(ms);
+        self.problem = problem.map(text);
+    }
+}
+
+async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
+    OUTCOME
+        .run(conn, ended, |query, end| {
+            let in_vain = end.was == EffectState::Unknown && end.state == EffectState::Unknown;
+            query
+                .bind(end.seq)
+                .bind(end.state.as_str())
+                .bind((end.state == EffectState::Cancelled).then_some("vendor"))
+                .bind(end.due_at)
+                .bind(i64::from(in_vain))
+                .bind(end.state.is_final().then(|| ms(now)))
+                .bind(end.problem.clone())
+                .bind(end.bound.as_ref().map(|(id, _, _)| id.clone()))
+        })
+        .await?;
+    ATTEMPT
+        .run(conn, ended, |query, end| {
+            query
+                .bind(end.seq)
+                .bind(end.attempt)
+                .bind(ms(now))
+                .bind(end.state.as_str())
+                .bind(end.problem.clone())
+        })
+        .await?;
+    Ok(())
+}
+
+/// Binds the slots of what is done, and ties a person's object to the person: one that we created has opened its lead,
+/// so its echo from the vendor is known for what it is.
+async fn bind(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
+    let mut bindings = Vec::new();
+    for end in ended {
+        let (Some((id, origin, object)), Some(body)) = (&end.bound, &end.body) else { continue };
+        let body: EffectBody = from_json("effect", body)?;
+        let Some(slot) = body.binds().cloned() else { continue };
+        let (id, effect) = (id.as_str().into(), end.key.clone());
+        bindings.push(Binding { slot, id, origin: *origin, object: object.clone(), effect });
+    }
+    let persons: Vec<(&Binding, &str)> = bindings
+        .iter()
+        .filter(|binding| binding.slot.kind == SlotKind::Person)
+        .filter_map(|binding| Some((binding, binding.object.as_deref()?)))
+        .collect();
+    LINK.run(conn, &persons, |query, (binding, object)| {
+        let created = binding.origin == SlotOrigin::Created;
+        query
+            .bind(text(&binding.slot.connection))
+            .bind((*object).to_owned())
+            .bind(text(&binding.id))
+            .bind(text(&binding.slot.of))
+            .bind(created)
+            .bind(created)
+    })
+    .await?;
+    slots::bind(conn, &bindings, now).await
+}

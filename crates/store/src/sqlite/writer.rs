@@ -1,0 +1,235 @@
+//! The writer: one task that owns the only writing connection and commits queued commands in groups.
+//!
+//! Each command runs in a savepoint inside one `BEGIN IMMEDIATE … COMMIT`, so that a hundred small commands cost one
+//! sync of the disk and a failing one takes nobody with it. Callers are answered after the commit, never before.
+
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use sqlx::{Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use super::fault::{Fault, GroupFault, is_busy};
+
+/// How urgent a command is. A group takes the more urgent ones first, but at least one of each kind that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// Somebody waits for an answer: webhooks, the API, an operator.
+    Acknowledge,
+    /// A lead's way through the house.
+    Decide,
+    /// Directory and upkeep.
+    Maintain,
+}
+
+/// Capacity of each queue; a full one makes its callers wait.
+const QUEUED: [usize; 3] = [1024, 256, 64];
+/// How many commands of each priority one group takes at most.
+const TAKEN: [usize; 3] = [128, 16, 2];
+/// No further command joins a group that is older than this.
+const SLICE: Duration = Duration::from_millis(25);
+
+trait Command: Send {
+    fn run<'a>(&'a mut self, conn: &'a mut SqliteConnection) -> BoxFuture<'a, bool>;
+    fn answer(self: Box<Self>, failure: Option<Fault>);
+}
+
+type Queued = Box<dyn Command>;
+
+struct Typed<T, F> {
+    work: Option<F>,
+    outcome: Result<T, Fault>,
+    reply: oneshot::Sender<Result<T, Fault>>,
+}
+
+impl<T, F> Command for Typed<T, F>
+where
+    T: Send,
+    F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Fault>> + Send,
+{
+    fn run<'a>(&'a mut self, conn: &'a mut SqliteConnection) -> BoxFuture<'a, bool> {
+        Box::pin(async move {
+            if let Some(work) = self.work.take() {
+                self.outcome = work(conn).await;
+            }
+            self.outcome.is_ok()
+        })
+    }
+
+    fn answer(self: Box<Self>, failure: Option<Fault>) {
+        // A caller that went away does not need the answer; its command was run all the same.
+        let _ = self.reply.send(match failure {
+            Some(fault) => Err(fault),
+            None => self.outcome,
+        });
+    }
+}
+
+/// The way to the writer.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queues: [mpsc::Sender<Queued>; 3],
+    closing: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+impl Writer {
+    /// Starts the task. `guard` is dropped when the connection is closed.
+    pub(super) fn start<G: Send + 'static>(conn: SqliteConnection, guard: G) -> Self {
+        let (acknowledge, acknowledge_rx) = mpsc::channel(QUEUED[0]);
+        let (decide, decide_rx) = mpsc::channel(QUEUED[1]);
+        let (maintain, maintain_rx) = mpsc::channel(QUEUED[2]);
+        let (closing, closing_rx) = mpsc::channel(1);
+        let actor = Actor { conn, queues: [acknowledge_rx, decide_rx, maintain_rx], closing: closing_rx };
+        tokio::spawn(async move {
+            actor.run().await;
+            drop(guard);
+        });
+        Self { queues: [acknowledge, decide, maintain], closing }
+    }
+
+    /// Runs `work` on the writing connection; returns after it was committed.
+    pub(super) async fn run<T, F>(&self, priority: Priority, work: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Fault>> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let command = Typed { work: Some(work), outcome: Err(Fault::Closed), reply };
+        self.queues[priority as usize].send(Box::new(command)).await.map_err(|_| Fault::Closed)?;
+        answer.await.unwrap_or(Err(Fault::Closed))
+    }
+
+    /// Refuses new commands, runs the queued ones, checkpoints and closes the connection.
+    pub(super) async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.closing.send(reply).await.is_ok() {
+            let _ = closed.await;
+        }
+    }
+}
+
+struct Actor {
+    conn: SqliteConnection,
+    queues: [mpsc::Receiver<Queued>; 3],
+    closing: mpsc::Receiver<oneshot::Sender<()>>,
+}
+
+impl Actor {
+    async fn run(mut self) {
+        let mut closer = None;
+        loop {
+            let [acknowledge, decide, maintain] = &mut self.queues;
+            let first = tokio::select! {
+                biased;
+                Some(reply) = self.closing.recv(), if closer.is_none() => {
+                    closer = Some(reply);
+                    for queue in &mut self.queues {
+                        queue.close();
+                    }
+                    continue;
+                }
+                Some(command) = acknowledge.recv() => (0, command),
+                Some(command) = decide.recv() => (1, command),
+                Some(command) = maintain.recv() => (2, command),
+                else => break,
+            };
+            self.group(first).await;
+        }
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.conn).await {
+            tracing::warn!(%error, "the last checkpoint failed; the next start makes up for it");
+        }
+        if let Err(error) = self.conn.close().await {
+            tracing::warn!(%error, "closing the database failed");
+        }
+        if let Some(reply) = closer {
+            let _ = reply.send(());
+        }
+    }
+
+    /// Runs the command and what else is queued in one transaction.
+    async fn group(&mut self, (class, first): (usize, Queued)) {
+        if let Err(error) = self.begin().await {
+            first.answer(Some(error.into()));
+            return;
+        }
+        let began = Instant::now();
+        let mut taken = [0; 3];
+        taken[class] = 1;
+        // A lone command needs no savepoint: the transaction is its own.
+        let alone = self.queues.iter().all(mpsc::Receiver::is_empty);
+        let mut ran: Vec<Queued> = Vec::new();
+        let mut next = Some(first);
+        while let Some(mut command) = next {
+            match self.member(command.as_mut(), alone).await {
+                Ok(true) => ran.push(command),
+                Ok(false) => command.answer(None),
+                Err(error) => {
+                    ran.push(command);
+                    self.fail(ran, error).await;
+                    return;
+                }
+            }
+            next = if alone || began.elapsed() > SLICE { None } else { self.next(&mut taken) };
+        }
+        if ran.is_empty() {
+            self.statement("ROLLBACK").await.ok();
+            return;
+        }
+        match self.statement("COMMIT").await {
+            Ok(()) => ran.into_iter().for_each(|command| command.answer(None)),
+            Err(error) => self.fail(ran, error).await,
+        }
+    }
+
+    /// The next queued command whose priority has room in this group.
+    fn next(&mut self, taken: &mut [usize; 3]) -> Option<Queued> {
+        for (class, queue) in self.queues.iter_mut().enumerate() {
+            if taken[class] < TAKEN[class]
+                && let Ok(command) = queue.try_recv()
+            {
+                taken[class] += 1;
+                return Some(command);
+            }
+        }
+        None
+    }
+
+    /// Runs one command; `false` if it failed and left no trace, an error if the transaction is gone with it.
+    async fn member(&mut self, command: &mut dyn Command, alone: bool) -> Result<bool, sqlx::Error> {
+        if alone {
+            return Ok(command.run(&mut self.conn).await);
+        }
+        self.statement("SAVEPOINT command").await?;
+        let fine = command.run(&mut self.conn).await;
+        if !fine {
+            // A full disk may have rolled back the whole transaction: then there is no savepoint, and this fails.
+            self.statement("ROLLBACK TO command").await?;
+        }
+        self.statement("RELEASE command").await?;
+        Ok(fine)
+    }
+
+    async fn fail(&mut self, ran: Vec<Queued>, error: sqlx::Error) {
+        self.statement("ROLLBACK").await.ok();
+        let fault = GroupFault::new(error);
+        for command in ran {
+            command.answer(Some(fault.member()));
+        }
+    }
+
+    /// Takes the write lock. Another process may hold it for a moment: that is waited for, and never told to a caller.
+    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+        loop {
+            match self.statement("BEGIN IMMEDIATE").await {
+                Err(error) if is_busy(&error) => {
+                    tracing::warn!("another process holds the database; still waiting for it");
+                }
+                result => return result,
+            }
+        }
+    }
+
+    async fn statement(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::query(sql).execute(&mut self.conn).await.map(drop)
+    }
+}

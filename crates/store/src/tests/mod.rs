@@ -1,0 +1,78 @@
+//! The suite that every backend has to pass. A backend joins with one line at the end of this file.
+#![allow(clippy::unwrap_used)]
+
+mod deciding;
+mod delivering;
+mod durability;
+mod fixture;
+mod intake;
+mod measure;
+mod operating;
+mod sqlite;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use usher_model::Mode;
+
+use crate::Store;
+
+/// What the suite needs of a backend beyond the traits: a fresh database, and hands on its disk.
+pub(crate) trait Backend: Sized + Send {
+    /// An empty store of its own.
+    async fn start() -> Self;
+    /// The store.
+    fn store(&self) -> Arc<dyn Store>;
+    /// Drops the store without closing it, and opens what is on disk.
+    async fn reopen(self) -> Self;
+    /// Lets the disk have no room left, or room again.
+    async fn fill_disk(&self, full: bool);
+    /// (entitled, taken) by (pool, rep), summed over the ledger's lines.
+    async fn ledger(&self, mode: Mode) -> BTreeMap<(String, String), (f64, f64)>;
+}
+
+macro_rules! suite {
+    ($name:ident: $backend:ty) => {
+        suite! { @cases $name: $backend;
+            intake: fm_026_parallel_copies_give_one_record, intake: a_repeat_returns_the_known_id,
+            intake: a_pull_moves_rows_and_cursor_together, intake: hints_for_one_object_are_one_row,
+            intake: a_hint_renewed_after_it_was_read_stays, intake: a_body_is_split_once,
+            intake: unreadable_items_are_failed_records, intake: fm_076_bad_text_is_stored_safely,
+            intake: a_claim_lapses_and_counts_its_attempts, intake: verdicts_end_or_delay_records,
+            intake: accounts_are_found_by_their_keys, intake: owners_that_vanish_become_inactive,
+            deciding: live_records_come_before_sweep_and_backfill, deciding: held_connections_are_left_out,
+            deciding: fm_108_a_stale_record_rolls_everything_back, deciding: a_key_of_someone_else_is_stale,
+            deciding: a_lead_that_moved_is_stale, deciding: the_view_shows_what_is_known,
+            deciding: the_ledger_sums_equal_the_balances, deciding: waiting_leads_come_back_when_due,
+            deciding: a_decision_without_writes_closes_as_written, deciding: an_open_lead_is_completed,
+            delivering: a_bound_slot_frees_what_waited_for_it, delivering: a_refusal_cancels_what_needs_it,
+            delivering: a_parked_write_blocks_and_fails_the_lead, delivering: one_person_is_ensured_once_for_two_leads,
+            delivering: a_refused_person_fails_every_lead_behind_it, delivering: an_observed_person_is_ensured_later,
+            delivering: the_first_id_of_a_slot_stays, delivering: a_human_who_won_counts_as_written,
+            delivering: fm_077_a_taken_over_claim_changes_nothing, delivering: fm_079_recovery_never_goes_backwards,
+            delivering: unknown_effects_are_looked_up_until_parked, delivering: a_new_episode_supersedes_unsent_effects,
+            delivering: our_own_person_is_known_as_an_echo,
+            operating: a_pause_stops_claims_and_nothing_else, operating: failed_records_get_another_try,
+            operating: a_retry_reopens_what_failed, operating: a_parked_effect_is_looked_up_before_it_is_sent,
+            operating: going_live_closes_observed_leads, operating: a_suppressed_lead_sends_nothing,
+            operating: fm_107_counts_add_up, operating: the_story_tells_everything, operating: leads_are_found,
+            operating: the_installation_key_is_made_once,
+            durability: fm_072_fifty_writers_see_no_busy, durability: fm_074_what_was_answered_is_there_after_a_crash,
+            durability: fm_075_a_full_disk_loses_nothing_and_heals, durability: a_failing_command_fails_alone,
+            durability: a_closed_store_says_so,
+        }
+    };
+    (@cases $name:ident: $backend:ty; $($topic:ident: $case:ident),* $(,)?) => {
+        mod $name {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    $topic::$case(<$backend as Backend>::start().await).await;
+                }
+            )*
+        }
+    };
+}
+
+suite!(on_sqlite: sqlite::SqliteFile);

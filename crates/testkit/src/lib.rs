@@ -1,0 +1,1 @@
+//! What tests share: conformance suite, invariant checker, manual clock.

@@ -1,0 +1,76 @@
+//! `usher check`: every file is read, every mapping's test cases run; with `--online` the connections are asked too.
+
+use clap::Args;
+use serde_json::json;
+use usher_document::{Diagnostic, SourceFile};
+
+use crate::cli::{Common, Outcome};
+use crate::failure::{Failure, chain};
+use crate::output;
+use crate::setup::{self, Access, Loaded};
+
+/// Check every file, and with --online the connections too
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Also ask the CRM: token, scopes, owners
+    #[arg(long)]
+    online: bool,
+}
+
+pub(crate) async fn run(common: &Common, args: &Check) -> Outcome {
+    let loaded = match setup::load(&common.config) {
+        Ok(loaded) => loaded,
+        Err(Failure::Files(diagnostics, sources)) if common.json => return Err(as_json(&diagnostics, sources)),
+        Err(failure) => return Err(failure),
+    };
+    let failed = run_tests(&loaded);
+    for problem in &failed {
+        output::note(problem);
+    }
+    let online = if args.online { ask(&loaded).await? } else { Vec::new() };
+    for problem in &online {
+        output::note(&format!("problem: {problem}"));
+    }
+    if !failed.is_empty() || !online.is_empty() {
+        return Err(Failure::input(format!("{} problems found", failed.len() + online.len())));
+    }
+    if common.json {
+        output::json(&json!({ "ok": true, "files": loaded.files.iter().map(SourceFile::name).collect::<Vec<_>>() }));
+    } else {
+        let names: Vec<&str> = loaded.files.iter().map(SourceFile::name).collect();
+        output::data(&format!("ok: {}", names.join(", ")));
+    }
+    Ok(())
+}
+
+fn as_json(diagnostics: &[Diagnostic], sources: Vec<SourceFile>) -> Failure {
+    output::json(&json!({ "ok": false, "problems": diagnostics }));
+    let _ = sources;
+    Failure::input(format!("{} problems found", diagnostics.len()))
+}
+
+fn run_tests(loaded: &Loaded) -> Vec<String> {
+    let mut failed = Vec::new();
+    for (name, mapping) in &loaded.mappings {
+        for test in mapping.run_tests() {
+            if !test.passed {
+                let place = format!("{}:{}", test.place.file(), test.place.span.line);
+                failed.push(format!("{place}: test `{}` of {name} fails: {}", test.name, test.differences.join("; ")));
+            }
+        }
+    }
+    failed
+}
+
+async fn ask(loaded: &Loaded) -> Result<Vec<String>, Failure> {
+    let store = setup::open_store(&loaded.settings, Access::Command).await?;
+    let engine = setup::assemble(loaded, store).await?;
+    let mut problems = Vec::new();
+    if let Err(error) = engine.refresh_owners().await {
+        problems.push(chain(&error));
+    } else {
+        problems.extend(engine.roster_problems());
+    }
+    engine.store().close().await?;
+    Ok(problems)
+}

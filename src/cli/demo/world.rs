@@ -1,0 +1,61 @@
+//! The demo's world: simulators, an installation in a temporary folder, the engine with its steps running.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use usher_engine::Engine;
+use usher_sandbox::{Options, Sandbox};
+
+use crate::cli::demo;
+use crate::daemon::Daemon;
+use crate::failure::{Failure, chain};
+use crate::setup::{self, Access};
+
+/// Everything that runs during a demo.
+pub(super) struct World {
+    pub(super) sandbox: Sandbox,
+    pub(super) engine: Arc<Engine>,
+    pub(super) folder: PathBuf,
+    daemon: Daemon,
+}
+
+impl World {
+    /// Starts simulators and engine.
+    pub(super) async fn start() -> Result<Self, Failure> {
+        let options = Options { limits: None, typeform_per_second: None, ..Options::default() };
+        let (crm_token, form_token) = (options.hubspot_token.clone(), options.typeform_token.clone());
+        let sandbox = Sandbox::start(options).await.map_err(|error| Failure::input(chain(&error)))?;
+        demo::seed(&sandbox.hubspot()).map_err(anyhow::Error::from)?;
+        sandbox.typeform().define(demo::form());
+        let folder = std::env::temp_dir().join(format!("usher-demo-{}", std::process::id()));
+        let settings = demo::SETTINGS.replace("{crm}", &sandbox.hubspot_url).replace("{form}", &sandbox.typeform_url);
+        let files = [
+            ("usher.yaml", settings.as_str()),
+            ("site-form.yaml", demo::MAPPING),
+            ("routing.yaml", demo::ROUTING),
+            ("crm.token", &crm_token),
+            ("form.token", &form_token),
+        ];
+        std::fs::create_dir_all(&folder).map_err(anyhow::Error::from)?;
+        for (name, text) in files {
+            std::fs::write(folder.join(name), text.trim_start()).map_err(anyhow::Error::from)?;
+        }
+        let loaded = setup::load(&folder.join("usher.yaml"))?;
+        let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
+        store.enter_mode(loaded.settings.mode, crate::daemon::now()).await?;
+        let engine = Arc::new(setup::assemble(&loaded, store).await?);
+        engine.refresh().await?;
+        let daemon = Daemon::start(&engine);
+        Ok(Self { sandbox, engine, folder, daemon })
+    }
+
+    /// Stops everything and removes the folder.
+    pub(super) async fn stop(self) -> Result<(), Failure> {
+        self.daemon.stop().await;
+        self.engine.store().close().await?;
+        self.sandbox.stop().await;
+        // The demo is over either way; a folder that stays behind is no failure.
+        let _ = std::fs::remove_dir_all(&self.folder);
+        Ok(())
+    }
+}

@@ -1,0 +1,230 @@
+//! From files to a running engine: settings, mappings and policy are read whole, then store and connections are opened.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use usher_connector::{Auth, Host, Secret};
+use usher_document::{Diagnostics, SecretRef, SourceFile};
+use usher_engine::settings::{ConnectionSettings, Limits, Settings};
+use usher_engine::{Connected, Engine, Setup};
+use usher_mapping::Mapping;
+use usher_model::{Clock, ConnectionName, InstallKey, SystemClock};
+use usher_routing::Policy;
+use usher_store::{OpenOptions, SqliteStore, Store};
+
+use crate::failure::Failure;
+use crate::registry::{REFERRAL_MAPPING, registry};
+
+/// Every file of an installation, read and found good.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) settings: Settings,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) mappings: BTreeMap<ConnectionName, Arc<Mapping>>,
+    pub(crate) referrals: Arc<Mapping>,
+    /// The files that were read.
+    pub(crate) files: Vec<SourceFile>,
+}
+
+/// Whether the process means to own the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Runs the engine's steps: only one process may.
+    Daemon,
+    /// Looks, or changes one thing, while a daemon may run.
+    Command,
+}
+
+/// Reads usher.yaml and everything that it names. All problems of all files are reported together.
+pub(crate) fn load(config: &Path) -> Result<Loaded, Failure> {
+    let mut reader = Reader::default();
+    let source = reader.file(config, "run `usher init` to write one, or name it with --config")?;
+    let folder = config.parent().map(Path::to_path_buf).unwrap_or_default();
+    let settings = Settings::read(&source, &folder, &registry(), &reader.diagnostics);
+    let Some(settings) = settings else {
+        return Err(reader.into_failure());
+    };
+    let mut mappings = BTreeMap::new();
+    for connection in &settings.connections {
+        if let Some(mapping) = reader.mapping(&settings, connection) {
+            mappings.insert(connection.name.clone(), Arc::new(mapping));
+        }
+    }
+    let shipped = SourceFile::new("mappings/referrals.yaml", REFERRAL_MAPPING);
+    let referrals = Mapping::load(&shipped, &reader.diagnostics);
+    let routing = settings.resolve(&settings.routing);
+    let policy = match reader.file(&routing, "usher.yaml names it under `routing:`") {
+        Ok(source) => Policy::load(&source, &reader.diagnostics),
+        Err(failure) => {
+            reader.missing.push(failure);
+            None
+        }
+    };
+    match (policy, referrals) {
+        (Some(policy), Some(referrals)) if !reader.diagnostics.has_errors() && reader.missing.is_empty() => Ok(Loaded {
+            settings,
+            policy: Arc::new(policy),
+            mappings,
+            referrals: Arc::new(referrals),
+            files: reader.files,
+        }),
+        _ => Err(reader.into_failure()),
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    files: Vec<SourceFile>,
+    diagnostics: Diagnostics,
+    missing: Vec<Failure>,
+}
+
+impl Reader {
+    fn file(&mut self, path: &Path, advice: &str) -> Result<SourceFile, Failure> {
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::input(format!("the file {name} can not be read ({error}); {advice}")))?;
+        let source = SourceFile::new(name, text);
+        self.files.push(source.clone());
+        Ok(source)
+    }
+
+    fn mapping(&mut self, settings: &Settings, connection: &ConnectionSettings) -> Option<Mapping> {
+        let id = connection.connector.manifest().id;
+        let source = match &connection.mapping {
+            None => SourceFile::new(format!("shipped mapping of {id}"), registry().mapping(id)?),
+            Some(path) => {
+                let advice = format!("usher.yaml names it for `{}`; leave `mapping:` out for the shipped one", connection.name);
+                match self.file(&settings.resolve(path), &advice) {
+                    Ok(source) => source,
+                    Err(failure) => {
+                        self.missing.push(failure);
+                        return None;
+                    }
+                }
+            }
+        };
+        Mapping::load(&source, &self.diagnostics)
+    }
+
+    fn into_failure(self) -> Failure {
+        let missing: Vec<String> = self.missing.iter().map(Failure::text).collect();
+        if self.diagnostics.has_errors() {
+            for text in missing {
+                crate::output::note(&text);
+            }
+            return Failure::Files(self.diagnostics.into_sorted(), self.files);
+        }
+        Failure::Input(missing.join("\n").trim_start_matches("error: ").to_owned())
+    }
+}
+
+/// Opens the database that the settings name.
+pub(crate) async fn open_store(settings: &Settings, access: Access) -> Result<Arc<dyn Store>, Failure> {
+    let path = settings.store.trim_start_matches("sqlite://");
+    let path = settings.resolve(Path::new(path));
+    let options = match access {
+        Access::Daemon => OpenOptions::daemon(),
+        Access::Command => OpenOptions::command(),
+    };
+    let store = SqliteStore::open(&path.display().to_string(), options).await?;
+    Ok(Arc::new(store))
+}
+
+/// The value behind a typed reference.
+pub(crate) fn secret(reference: &SecretRef, folder: &Path) -> Result<Secret, Failure> {
+    let resolved = match reference {
+        SecretRef::Env(name) => usher_host::resolve_env(name),
+        SecretRef::File(path) => usher_host::resolve_file(&folder.join(path)),
+    };
+    resolved.map_err(|error| Failure::input(crate::failure::chain(&error)))
+}
+
+/// Connects every connection and builds the engine.
+pub(crate) async fn assemble(loaded: &Loaded, store: Arc<dyn Store>) -> Result<Engine, Failure> {
+    let settings = &loaded.settings;
+    let clock = SystemClock;
+    let install = store.install_key(rand::random()).await?;
+    let mut connections = Vec::new();
+    for connection in &settings.connections {
+        let row = store.connect(&connection.name, clock.now()).await?;
+        let Some(mapping) = loaded.mappings.get(&connection.name) else { continue };
+        connections.push(Connected {
+            name: connection.name.clone(),
+            connector: connection.connector.manifest().id,
+            roles: connect(settings, connection)?,
+            mapping: Arc::clone(mapping),
+            every: connection.every,
+            sweep_every: connection.sweep_every,
+            timeout: connection.timeout,
+            started_at: row.started_at,
+        });
+    }
+    let engine = Engine::new(Setup {
+        store,
+        clock: Arc::new(clock),
+        install: InstallKey::new(install),
+        mode: settings.mode,
+        connections,
+        crm: settings.crm.clone(),
+        write: settings.write.clone(),
+        policy: Arc::clone(&loaded.policy),
+        referrals: Arc::clone(&loaded.referrals),
+    });
+    Ok(engine.await?)
+}
+
+/// Builds a connection's door to its vendor and its roles. Makes no call.
+fn connect(settings: &Settings, connection: &ConnectionSettings) -> Result<usher_connector::Connection, Failure> {
+    let wrong = |error: &dyn std::error::Error| {
+        Failure::input(format!("connection `{}`: {}", connection.name, crate::failure::chain(error)))
+    };
+    let mut secrets = BTreeMap::new();
+    for (name, reference) in connection.configured.secrets() {
+        secrets.insert(name, secret(&reference, &settings.folder)?);
+    }
+    let host = Host {
+        connection: connection.name.clone(),
+        http: http(settings, connection, &wrong)?,
+        files: Arc::new(usher_host::LocalFiles::new(&settings.folder)),
+        secrets,
+    };
+    Ok(connection.configured.connect(host))
+}
+
+fn http(
+    settings: &Settings,
+    connection: &ConnectionSettings,
+    wrong: &dyn Fn(&dyn std::error::Error) -> Failure,
+) -> Result<Arc<dyn usher_connector::Http>, Failure> {
+    let manifest = connection.connector.manifest();
+    let (Some(protocol), Some(usual)) = (connection.configured.protocol(), manifest.base_url) else {
+        return Ok(Arc::new(usher_host::NoHttp));
+    };
+    let address = connection.base_url.as_deref().unwrap_or(usual);
+    let base_url = usher_host::BaseUrl::parse(address, false).map_err(|error| wrong(&error))?;
+    let token = match (&connection.token, manifest.auth) {
+        (Some(reference), auth) if auth != Auth::None => Some(secret(reference, &settings.folder)?),
+        _ => None,
+    };
+    let credential = usher_host::Credential::new(manifest.auth, token.as_ref()).map_err(|error| wrong(&error))?;
+    let spec = usher_host::VendorSpec { connection: connection.name.clone(), base_url, credential, protocol };
+    let http = usher_host::HttpSettings {
+        request_timeout: connection.timeout,
+        connect_timeout: (connection.timeout / 3).min(Duration::from_secs(10)),
+        deadline: connection.timeout * 2,
+        limits: usher_host::LimiterSettings::all(allowance(connection.limits)),
+        ..usher_host::HttpSettings::default()
+    };
+    let http = usher_host::VendorHttp::new(spec, http, Arc::new(SystemClock)).map_err(|error| wrong(&error))?;
+    Ok(Arc::new(http))
+}
+
+fn allowance(limits: Limits) -> usher_host::Allowance {
+    match limits {
+        Limits::Off => usher_host::Allowance::Unlimited,
+        Limits::Share(part) => usher_host::Allowance::Share(usher_host::Share::new(part).unwrap_or(usher_host::Share::HALF)),
+    }
+}
