@@ -35,6 +35,8 @@ pub(crate) enum Access {
     Daemon,
     /// Looks, or changes one thing, while a daemon may run.
     Command,
+    /// Brings something in, while a daemon may run or before one ever ran.
+    Entry,
 }
 
 /// Reads usher.yaml and everything that it names. All problems of all files are reported together.
@@ -128,9 +130,15 @@ pub(crate) async fn open_store(settings: &Settings, access: Access) -> Result<Ar
     let options = match access {
         Access::Daemon => OpenOptions::daemon(),
         Access::Command => OpenOptions::command(),
+        Access::Entry => OpenOptions { create: true, ..OpenOptions::command() },
     };
     let store = SqliteStore::open(&path.display().to_string(), options).await?;
     Ok(Arc::new(store))
+}
+
+/// A database that is gone with the process, for looking at connections before anything ever ran.
+pub(crate) async fn scratch_store() -> Result<Arc<dyn Store>, Failure> {
+    Ok(Arc::new(SqliteStore::in_memory().await?))
 }
 
 /// The value behind a typed reference.

@@ -7,7 +7,7 @@ use usher_document::{Diagnostic, SourceFile};
 use crate::cli::{Common, Outcome};
 use crate::failure::{Failure, chain};
 use crate::output;
-use crate::setup::{self, Access, Loaded};
+use crate::setup::{self, Loaded};
 
 /// Check every file, and with --online the connections too
 #[derive(Debug, Args)]
@@ -63,7 +63,7 @@ fn run_tests(loaded: &Loaded) -> Vec<String> {
 }
 
 async fn ask(loaded: &Loaded) -> Result<Vec<String>, Failure> {
-    let store = setup::open_store(&loaded.settings, Access::Command).await?;
+    let store = setup::scratch_store().await?;
     let engine = setup::assemble(loaded, store).await?;
     let mut problems = Vec::new();
     if let Err(error) = engine.refresh_owners().await {

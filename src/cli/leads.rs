@@ -190,7 +190,7 @@ async fn add(common: &Common, pairs: &[String], id: Option<&str>) -> Outcome {
     }
     let payload: Box<RawValue> = serde_json::value::to_raw_value(&values).map_err(anyhow::Error::from)?;
     let loaded = setup::load(&common.config)?;
-    let store = setup::open_store(&loaded.settings, Access::Command).await?;
+    let store = setup::open_store(&loaded.settings, Access::Entry).await?;
     let engine = setup::assemble(&loaded, store).await?;
     let added = engine.add_lead(payload, id).await;
     engine.store().close().await?;

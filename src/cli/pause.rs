@@ -24,7 +24,7 @@ pub(crate) struct Pause {
 
 pub(crate) async fn run(common: &Common, args: &Pause) -> Outcome {
     let loaded = setup::load(&common.config)?;
-    let store = setup::open_store(&loaded.settings, Access::Command).await?;
+    let store = setup::open_store(&loaded.settings, Access::Entry).await?;
     let now = crate::daemon::now();
     let said = match &args.connection {
         None => {

@@ -1,2 +1,54 @@
-//! Chores of the workspace.
-fn main() {}
+//! Chores of the workspace: long runs over the real program, and benches. Never a part of CI.
+
+mod bench;
+mod data;
+mod field;
+mod process;
+mod report;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "xtask", about = "Long runs and benches of the workspace")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// The real program against simulators with real companies and leads, judged by the simulators' log
+    Field(field::Field),
+    /// Benches; each prints one JSON object
+    #[command(subcommand)]
+    Bench(Bench),
+    /// A simulator full of contacts, for `bench pull`; ends when its input ends
+    #[command(hide = true)]
+    Serve(bench::serve::Serve),
+    /// The process that `bench pull` measures
+    #[command(hide = true)]
+    BenchPullWorker(bench::worker::Worker),
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// Contacts from a simulated CRM into the database
+    Pull(bench::pull::Pull),
+    /// Prepared records to stored decisions
+    Decide(bench::decide::Decide),
+}
+
+fn main() -> anyhow::Result<()> {
+    // Fails only if another provider is installed already, which is then the one to use.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match Cli::parse().chore {
+            Chore::Field(args) => field::run(args).await,
+            Chore::Bench(Bench::Pull(args)) => bench::pull::run(&args),
+            Chore::Bench(Bench::Decide(args)) => bench::decide::run(&args).await,
+            Chore::Serve(args) => bench::serve::run(&args).await,
+            Chore::BenchPullWorker(args) => bench::worker::run(&args).await,
+        }
+    })
+}

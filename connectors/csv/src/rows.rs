@@ -76,7 +76,7 @@ pub(crate) fn read(chunk: &Chunk, table: &Table, id: Option<&str>, bounds: Bound
             break;
         }
         let line = bounds.line + progress.lines;
-        if false && never_closed(raw, record.len() != table.columns.len()) {
+        if last && never_closed(raw, record.len() != table.columns.len()) {
             let first_line = progress.end + line_length(raw);
             progress.push_never_closed(raw, line);
             progress.pass(text, first_line);

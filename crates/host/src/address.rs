@@ -69,6 +69,12 @@ impl BaseUrl {
         }
     }
 
+    /// Whether calls are encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
     /// The host, for messages.
     #[must_use]
     pub fn host(&self) -> &str {

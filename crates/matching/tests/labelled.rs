@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use usher_matching::{account_keys, choose, lead_keys};
 use usher_model::{Account, AccountId, AccountKey, ConnectionName, ExternalId, Fields};
 
-/// Measured 2026-11-22: precision 0.0000, recall 0.0000, false matches 0.0000. The floors leave a small margin.
-const PRECISION: f64 = 0.0;
-const RECALL: f64 = 0.0;
-const FALSE_MATCHES: f64 = 1.0;
+/// Measured on 2026-11-22: precision 0.9976, recall 0.8592, false-match rate 0.0039. The floors leave a small margin.
+const PRECISION: f64 = 0.996;
+const RECALL: f64 = 0.85;
+const FALSE_MATCHES: f64 = 0.006;
 
 type Row = HashMap<String, String>;
 

@@ -55,7 +55,7 @@ impl AsyncRead for CutStream {
 
 impl AsyncWrite for CutStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        
+        self.kill.check()?;
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_model::{
-    Account, AccountId, Balance, CloseReason, ConnectionName, Decision, Draft, Effect, EpisodeId, ExternalId, Fields,
-    IdentityKey, IgnoreReason, Lead, LeadId, LeadState, Mode, ObjectType, PersonId, RecordId, RecordState, RepKey, Slot,
-    SlotOrigin, Turn, WaitReason,
+    Account, AccountId, Balance, CloseReason, ConnectionName, Decision, Draft, Effect, EpisodeId, ExternalId,
+    Fields, IdentityKey, IgnoreReason, Lead, LeadId, LeadState, Mode, ObjectType, PersonId, RecordId,
+    RecordState, RepKey, Slot, SlotOrigin, Turn, WaitReason,
 };
 
 use crate::error::StoreError;
@@ -233,7 +233,7 @@ pub trait Deciding: Send + Sync {
     /// How many leads each connection opened since then, for the flood guard.
     async fn opened_since(&self, since: Timestamp) -> Result<BTreeMap<ConnectionName, u64>, StoreError>;
 
-    /// Writes a fold in one transaction. [`StoreError::Stale`] if a record is not `mapped` any more or a waiting
-    /// lead moved: nothing is stored then.
+    /// Writes a fold in one transaction. [`StoreError::Stale`] if a record is not `mapped` any more, a waiting
+    /// lead moved, or an object was linked to someone else meanwhile: nothing is stored then.
     async fn commit_decisions(&self, commit: DecisionCommit, now: Timestamp) -> Result<(), StoreError>;
 }

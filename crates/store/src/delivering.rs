@@ -116,5 +116,9 @@ pub trait Delivering: Send + Sync {
     async fn recover_effects(&self, now: Timestamp) -> Result<u64, StoreError>;
 
     /// When the next effect of the connection becomes due, if any is not due yet.
-    async fn next_effect_at(&self, connection: &ConnectionName, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
+    async fn next_effect_at(
+        &self,
+        connection: &ConnectionName,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError>;
 }

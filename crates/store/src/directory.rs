@@ -38,7 +38,10 @@ pub trait DirectoryStore: Send + Sync {
     ) -> Result<(), StoreError>;
 
     /// The connection's owners, and when they were last read.
-    async fn owners(&self, connection: &ConnectionName) -> Result<(Vec<CrmOwner>, Option<Timestamp>), StoreError>;
+    async fn owners(
+        &self,
+        connection: &ConnectionName,
+    ) -> Result<(Vec<CrmOwner>, Option<Timestamp>), StoreError>;
 
     /// Stores accounts with their keys, and the cursor under the given stream name, in one transaction.
     async fn put_accounts(

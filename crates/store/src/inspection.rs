@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_model::{
-    CloseReason, ConnectionName, Decision, EffectKey, EffectKind, EffectState, ExternalId, Lead, LeadId, LeadState, Mode,
-    RecordId, RecordState,
+    CloseReason, ConnectionName, Decision, EffectKey, EffectKind, EffectState, ExternalId, Lead, LeadId,
+    LeadState, Mode, RecordId, RecordState,
 };
 
 use crate::error::StoreError;
@@ -222,5 +222,7 @@ pub trait Inspection: Send + Sync {
     async fn mode(&self) -> Result<Option<Mode>, StoreError>;
 
     /// Every lead with its close reason and effects' states, for the invariant checker: (lead, state, reason, states).
-    async fn audit(&self) -> Result<Vec<(LeadId, LeadState, Option<CloseReason>, Vec<EffectState>)>, StoreError>;
+    async fn audit(
+        &self,
+    ) -> Result<Vec<(LeadId, LeadState, Option<CloseReason>, Vec<EffectState>)>, StoreError>;
 }

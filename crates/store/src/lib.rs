@@ -15,17 +15,19 @@ mod preparation;
 mod sqlite;
 
 pub use deciding::{
-    BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey, LinkRow,
-    NewEffect, NewLead, OpenLead, Ready, RecordEnd, ViewAsk, WaitingLead,
+    BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey,
+    LinkRow, NewEffect, NewLead, OpenLead, Ready, RecordEnd, ViewAsk, WaitingLead,
 };
 pub use delivering::{ClaimedEffect, Delivering, EffectEnd, EffectOutcome, SlotBinding};
 pub use directory::{AccountRow, DirectoryStore};
 pub use error::StoreError;
 pub use inspection::{
-    AttemptRow, Comparison, ConnectionStatus, Counts, DecidedOwner, EffectRow, FailedItem, FailedKind, Inspection, LeadFilter, LeadStory,
-    LeadSummary, RecordSummary,
+    AttemptRow, Comparison, ConnectionStatus, Counts, DecidedOwner, EffectRow, FailedItem, FailedKind,
+    Inspection, LeadFilter, LeadStory, LeadSummary, RecordSummary,
 };
-pub use intake::{ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Stored};
+pub use intake::{
+    ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Stored,
+};
 pub use operation::Operation;
 pub use preparation::{Preparation, Prepared, StoredRecord, Verdict};
 pub use sqlite::{OpenOptions, SqliteStore};
@@ -37,7 +39,14 @@ pub trait Store:
 }
 
 impl<T> Store for T where
-    T: Intake + Preparation + Deciding + Delivering + DirectoryStore + Inspection + Operation + std::fmt::Debug
+    T: Intake
+        + Preparation
+        + Deciding
+        + Delivering
+        + DirectoryStore
+        + Inspection
+        + Operation
+        + std::fmt::Debug
 {
 }
 

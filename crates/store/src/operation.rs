@@ -16,7 +16,12 @@ pub trait Operation: Send + Sync {
     async fn paused(&self) -> Result<Option<(Timestamp, String)>, StoreError>;
 
     /// Holds a connection: its records wait instead of opening leads. `None` releases it.
-    async fn hold(&self, connection: &ConnectionName, reason: Option<&str>, now: Timestamp) -> Result<(), StoreError>;
+    async fn hold(
+        &self,
+        connection: &ConnectionName,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// Gives failed records another try: back to `fetched`. All failed ones if `ids` is empty. Returns how many.
     async fn retry_records(&self, ids: &[RecordId], now: Timestamp) -> Result<u64, StoreError>;

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
-use usher_model::{Account, AccountKey, ConnectionName, Draft, ExternalId, IgnoreReason, Lane, ObjectType, RecordId};
+use usher_model::{
+    Account, AccountKey, ConnectionName, Draft, ExternalId, IgnoreReason, Lane, ObjectType, RecordId,
+};
 
 use crate::error::StoreError;
 

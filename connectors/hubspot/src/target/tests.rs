@@ -499,6 +499,24 @@ async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
     );
     let broken = vendor(|_| (207, json!({ "results": [], "errors": [{ "category": "INTERNAL_ERROR" }] })));
     assert!(target(&broken).verify(&task("aaa", "1")).await.is_err(), "a failed read proves no absence");
+    for item in small_writes() {
+        assert!(target(&broken).verify(&item).await.is_err(), "{:?}", item.body.kind());
+    }
+    for answer in [
+        json!({ "results": [], "errors": [{ "category": "INTERNAL_ERROR", "context": { "ids": ["5"] } }] }),
+        json!({ "results": [] }),
+    ] {
+        let half = vendor(move |request| {
+            match request.path.ends_with("tasks/batch/read") && !request.path.contains("associations") {
+                true => (207, answer.clone()),
+                false => (200, json!({ "results": [{ "to": [{ "toObjectId": 5 }] }] })),
+            }
+        });
+        assert!(
+            target(&half).verify(&task("aaa", "1")).await.is_err(),
+            "a task that was not read proves no absence"
+        );
+    }
 }
 
 #[tokio::test]

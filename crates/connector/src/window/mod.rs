@@ -176,7 +176,7 @@ impl Window {
             (None, true) => {
                 let reached = reached(rows, pass.from, pass.to).ok_or(Stalled)?;
                 if reached == pass.from {
-                    
+                    pass.ties = Some(Ties { after: None });
                 }
                 pass.from = reached;
                 false

@@ -1,7 +1,8 @@
 //! Pull: one pass over a stream of a source, step by step, each step's records and cursor in one transaction.
 
-use usher_connector::{Batch, Cursor, Pull, Source};
-use usher_model::{ConnectionName, Lane, ObjectType, RecordId};
+use serde_json::value::RawValue;
+use usher_connector::{Batch, Cursor, Pull, RowProblem, Source};
+use usher_model::{ConnectionName, Lane, ObjectType, Record, RecordId};
 use usher_store::{NewRecord, PullCommit, Stored};
 
 use crate::connected::Connected;
@@ -57,7 +58,7 @@ impl Engine {
         loop {
             report.steps += 1;
             report.done = batch.done;
-            let commit = self.pull_commit(connection, &stream, lane, &batch)?;
+            let commit = self.pull_commit(connection, object, lane, &batch)?;
             if batch.done || report.steps >= max_steps {
                 report.count(self.store.commit_pull(commit).await?);
                 break;
@@ -98,19 +99,33 @@ impl Engine {
     fn pull_commit(
         &self,
         connection: &ConnectionName,
-        stream: &str,
+        object: &ObjectType,
         lane: Lane,
         batch: &Batch,
     ) -> Result<PullCommit, EngineError> {
         let now = self.now();
         let cursor = serde_json::to_value(&batch.next)
             .map_err(|source| EngineError::Defect { place: "a cursor", source: Box::new(source) })?;
-        let records = batch
-            .records
-            .iter()
-            .map(|record| NewRecord { id: RecordId::new(now), record: record.clone(), lane, received_at: now, problem: None })
-            .collect();
-        Ok(PullCommit { connection: connection.clone(), stream: stream.to_owned(), cursor, records, now })
+        let new = |record: Record, problem| NewRecord { id: RecordId::new(now), record, lane, received_at: now, problem };
+        let good = batch.records.iter().map(|record| new(record.clone(), None));
+        let bad = batch.problems.iter().map(|row| new(unreadable(connection, object, row), Some(row.reason.clone())));
+        let records = good.chain(bad).collect();
+        Ok(PullCommit { connection: connection.clone(), stream: stream_name(object, lane), cursor, records, now })
+    }
+}
+
+/// A row that its source could not read, as the record that is stored as failed in its place.
+fn unreadable(connection: &ConnectionName, object: &ObjectType, row: &RowProblem) -> Record {
+    Record {
+        connection: connection.clone(),
+        object: object.clone(),
+        external_id: row.external_id.clone(),
+        revision: row.revision.clone(),
+        created_at: None,
+        modified_at: None,
+        imported: false,
+        gone: false,
+        payload: RawValue::NULL.to_owned(),
     }
 }
 

@@ -223,6 +223,10 @@ fn client(base: &BaseUrl, settings: &HttpSettings) -> Result<reqwest::Client, Fa
     if base.is_loopback() {
         // A proxy's loopback is not ours.
         builder = builder.no_proxy();
+        if !base.is_encrypted() {
+            // Loading the machine's certificates takes a while, and nothing would use them.
+            builder = builder.tls_certs_only([]);
+        }
     }
     builder.build().map_err(|error| {
         Fault::new(FaultClass::Misconfigured, "the HTTP client can not be built")

@@ -99,6 +99,7 @@ pub(crate) fn prepare(
     let values = check(hub, kind, &input.properties, None)?;
     check_required(kind, &input.properties)?;
     somebody_was_first(hub, kind, &values, stamp);
+    check_unique(hub, kind, &values, None)?;
     let mut links = Vec::new();
     for wanted in input.associations.iter().flatten() {
         for one in &wanted.types {

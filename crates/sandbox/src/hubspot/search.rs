@@ -62,7 +62,7 @@ pub(crate) fn search(hub: &mut Hub, call: &Call<'_>, kind: usize) -> Result<Repl
     let body: Body = call.json()?;
     let cap = hub.faults.search_cap.unwrap_or(RESULT_CAP);
     let search = compile(hub, kind, &body)?;
-    if (search.offset + search.limit) as u64 > cap * 1000 {
+    if (search.offset + search.limit) as u64 > cap {
         return Err(ApiError::validation(format!(
             "Paging beyond {cap} results is not supported for search."
         )));

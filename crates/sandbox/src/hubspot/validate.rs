@@ -73,7 +73,7 @@ fn checked(
     }
     if name == "hubspot_owner_id" {
         let known =
-            text.parse().ok().and_then(|id: u64| hub.owners.get(&id)).is_some();
+            text.parse().ok().and_then(|id: u64| hub.owners.get(&id)).is_some_and(|owner| !owner.archived);
         let message = format!("Owner {text} does not exist");
         return if known { Ok(Some(text)) } else { Err(bad_value(message, "INVALID_OWNER_ID", name)) };
     }

@@ -130,6 +130,7 @@ impl Hub {
         if let Some((prop, text)) = assigned_now(&table.registry, &changed, at) {
             all.push((prop, Some(text)));
         }
+        table.hold_back(id);
         let Some(record) = table.records.get_mut(&id) else { return false };
         keep_history(record, &all, at, source);
         let props = record.props.with(all.iter().map(|(prop, value)| (*prop, value.as_deref())));

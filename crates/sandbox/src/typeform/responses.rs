@@ -44,7 +44,7 @@ fn page(form: &Form, query: &[(String, String)], now: Millis) -> Result<Reply, R
         return Err(invalid("after and before cannot be used together"));
     }
     let token = after.or(before);
-    if false && token.is_some() && ["since", "until", "sort"].iter().any(|key| get(key).is_some()) {
+    if token.is_some() && ["since", "until", "sort"].iter().any(|key| get(key).is_some()) {
         return Err(invalid("after and before cannot be used together with since, until or sort"));
     }
     let size = match get("page_size").map(str::parse::<usize>) {

@@ -120,6 +120,7 @@ async fn fm_001_paging_is_exact_up_to_the_cap_and_ends_there() {
             assert_eq!(page.body["total"], 700);
             seen.extend(ids(&page.body["results"]));
             after = page.body["paging"]["next"]["after"].clone();
+            assert!(after.is_string(), "the cap must come before the last page");
         };
         assert_eq!((refused.status, seen.len()), (400, 500));
         let mut distinct = seen.clone();

@@ -100,7 +100,12 @@ pub(super) fn lane(rank: i64) -> Result<Lane, Fault> {
     }
 }
 
-fn named<T: Copy>(what: &'static str, name: &str, all: &[T], as_str: fn(T) -> &'static str) -> Result<T, Fault> {
+fn named<T: Copy>(
+    what: &'static str,
+    name: &str,
+    all: &[T],
+    as_str: fn(T) -> &'static str,
+) -> Result<T, Fault> {
     let found = all.iter().copied().find(|value| as_str(*value) == name);
     found.ok_or_else(|| Fault::unreadable(what, format!("found `{name}`")))
 }

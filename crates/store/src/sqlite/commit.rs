@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{CloseReason, Decision, EpisodeId, Fields, Lead, LeadId, LeadState, Mode, Resolution, WaitReason};
+use usher_model::{
+    CloseReason, Decision, EpisodeId, Fields, Lead, LeadId, LeadState, Mode, Resolution, WaitReason,
+};
 
 use super::bulk::Bulk;
 use super::codec::{ids, json, ms, text};
@@ -20,12 +22,9 @@ static RECORD: Bulk = Bulk::new(
      FROM v WHERE record.id = v.id AND +record.state = 'mapped'",
 );
 static PERSON: Bulk = Bulk::new("INSERT INTO person (id, created_at) VALUES", 2, "ON CONFLICT DO NOTHING");
-/// Counts the keys that are this person's afterwards, new or known; another person's are left alone and not counted.
-static IDENTITY: Bulk = Bulk::new(
-    "INSERT INTO identity_key (kind, value, person) VALUES",
-    3,
-    "ON CONFLICT DO UPDATE SET person = excluded.person WHERE person = excluded.person",
-);
+static IDENTITY: Bulk =
+    Bulk::new("INSERT INTO identity_key (kind, value, person) VALUES", 3, "ON CONFLICT DO NOTHING");
+/// Counts the objects that are this person's afterwards, new or known; another person's are left alone, not counted.
 static LINK: Bulk = Bulk::new(
     "INSERT INTO link (connection, object, external_id, person, enrolled, ours) VALUES",
     6,
@@ -56,8 +55,7 @@ static EPISODE: Bulk = Bulk::new(
     ") UPDATE lead SET episode = v.episode, state = 'decided', close_reason = NULL, detail = NULL, closed_at = NULL \
      FROM v WHERE lead.id = v.id AND +lead.state != 'waiting'",
 );
-static DECISION: Bulk =
-    Bulk::new("INSERT INTO decision (id, lead, path, rep, owner, body) VALUES", 6, "");
+static DECISION: Bulk = Bulk::new("INSERT INTO decision (id, lead, path, rep, owner, body) VALUES", 6, "");
 static TURN: Bulk =
     Bulk::new("INSERT INTO turn (pool, mode, decision, at, rep, count, reason, shares) VALUES", 8, "");
 static BALANCE: Bulk = Bulk::new(
@@ -73,7 +71,11 @@ static INCUMBENT: Bulk = Bulk::new(
 );
 
 /// Stores the fold, or nothing and [`Fault::Stale`].
-pub(super) async fn store(conn: &mut SqliteConnection, commit: DecisionCommit, now: Timestamp) -> Result<(), Fault> {
+pub(super) async fn store(
+    conn: &mut SqliteConnection,
+    commit: DecisionCommit,
+    now: Timestamp,
+) -> Result<(), Fault> {
     records(conn, &commit.records, now).await?;
     PERSON.run(conn, &commit.persons, |query, person| query.bind(person.to_string()).bind(ms(now))).await?;
     identity(conn, &commit.identity).await?;
@@ -134,12 +136,15 @@ async fn records(conn: &mut SqliteConnection, ends: &[RecordEnd], now: Timestamp
 }
 
 async fn identity(conn: &mut SqliteConnection, bindings: &[IdentityBinding]) -> Result<(), Fault> {
-    let met = IDENTITY
+    IDENTITY
         .run(conn, bindings, |query, binding| {
-            query.bind(binding.key.kind.as_str()).bind(text(&binding.key.value)).bind(binding.person.to_string())
+            query
+                .bind(binding.key.kind.as_str())
+                .bind(text(&binding.key.value))
+                .bind(binding.person.to_string())
         })
         .await?;
-    all(met, bindings.len())
+    Ok(())
 }
 
 async fn links(conn: &mut SqliteConnection, bindings: &[LinkBinding]) -> Result<(), Fault> {
@@ -187,7 +192,8 @@ impl Context<'_> {
         detail: Option<String>,
     ) -> Result<Standing, Fault> {
         let done = state == LeadState::Decided && mode != Some(Mode::Observe) && !self.writes.contains(&lead);
-        let (state, reason) = if done { (LeadState::Closed, Some(CloseReason::Written)) } else { (state, reason) };
+        let (state, reason) =
+            if done { (LeadState::Closed, Some(CloseReason::Written)) } else { (state, reason) };
         let waiting = state == LeadState::Waiting;
         let wait = self.waits.get(&lead).filter(|_| waiting);
         Ok(Standing {
@@ -196,7 +202,7 @@ impl Context<'_> {
             detail,
             closed_at: (state == LeadState::Closed).then(|| ms(self.now)),
             episode: self.episodes.get(&lead).map(ToString::to_string),
-            wait: wait.map(|wait| json(wait)).transpose()?,
+            wait: wait.map(json).transpose()?,
             wait_until: waiting.then(|| ms(wait.map_or(self.now, |wait| wait.until))),
         })
     }
@@ -236,7 +242,8 @@ async fn leads(
         })
         .await?;
     all(met, moved.len())?;
-    let placed: HashSet<LeadId> = commit.opened.iter().map(|new| new.lead.id).chain(moved.iter().map(|m| m.0)).collect();
+    let placed: HashSet<LeadId> =
+        commit.opened.iter().map(|new| new.lead.id).chain(moved.iter().map(|m| m.0)).collect();
     let others: Vec<_> = context.episodes.iter().filter(|(lead, _)| !placed.contains(lead)).collect();
     let met = EPISODE
         .run(conn, &others, |query, (lead, episode)| query.bind(lead.to_string()).bind(episode.to_string()))

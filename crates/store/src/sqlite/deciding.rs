@@ -48,11 +48,12 @@ impl Deciding for SqliteStore {
     async fn opened_since(&self, since: Timestamp) -> Result<BTreeMap<ConnectionName, u64>, StoreError> {
         self.read("counts opened leads", move |conn| {
             Box::pin(async move {
-                let rows: Vec<(String, i64)> =
-                    sqlx::query_as("SELECT connection, count(*) FROM lead WHERE opened_at >= ? GROUP BY connection")
-                        .bind(ms(since))
-                        .fetch_all(conn)
-                        .await?;
+                let rows: Vec<(String, i64)> = sqlx::query_as(
+                    "SELECT connection, count(*) FROM lead WHERE opened_at >= ? GROUP BY connection",
+                )
+                .bind(ms(since))
+                .fetch_all(conn)
+                .await?;
                 Ok(rows.into_iter().map(|(name, count)| (name.into(), count.unsigned_abs())).collect())
             })
         })
@@ -60,7 +61,10 @@ impl Deciding for SqliteStore {
     }
 
     async fn commit_decisions(&self, commit: DecisionCommit, now: Timestamp) -> Result<(), StoreError> {
-        self.write(Priority::Decide, "stores decisions", move |conn| Box::pin(commit::store(conn, commit, now))).await
+        self.write(Priority::Decide, "stores decisions", move |conn| {
+            Box::pin(commit::store(conn, commit, now))
+        })
+        .await
     }
 }
 

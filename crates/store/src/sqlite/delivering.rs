@@ -139,7 +139,8 @@ async fn claimed(
     for (_, _, key, lead, episode, attempt, sent_at, verified, body) in rows {
         let body: EffectBody = from_json("effect", &body)?;
         let key = EffectKey::new(key);
-        let effect = Effect { key, connection: connection.clone(), lead: id(&lead)?, episode: id(&episode)?, body };
+        let effect =
+            Effect { key, connection: connection.clone(), lead: id(&lead)?, episode: id(&episode)?, body };
         let sent_at = maybe_instant(sent_at)?;
         claimed.push(ClaimedEffect { effect, bindings: Vec::new(), attempt, sent_at, verified });
     }
@@ -158,7 +159,8 @@ async fn bound_ids(
     conn: &mut SqliteConnection,
     claimed: &[ClaimedEffect],
 ) -> Result<HashMap<String, String>, Fault> {
-    let mut names: Vec<String> = claimed.iter().flat_map(|claim| claim.effect.body.needs().map(slot_name)).collect();
+    let mut names: Vec<String> =
+        claimed.iter().flat_map(|claim| claim.effect.body.needs().map(slot_name)).collect();
     if names.is_empty() {
         return Ok(HashMap::new());
     }

@@ -54,7 +54,10 @@ impl DirectoryStore for SqliteStore {
         .await
     }
 
-    async fn owners(&self, connection: &ConnectionName) -> Result<(Vec<CrmOwner>, Option<Timestamp>), StoreError> {
+    async fn owners(
+        &self,
+        connection: &ConnectionName,
+    ) -> Result<(Vec<CrmOwner>, Option<Timestamp>), StoreError> {
         let connection = text(connection);
         self.read("reads owners", move |conn| Box::pin(owners(conn, connection))).await
     }
@@ -84,7 +87,10 @@ async fn put_owners(
     owners: Vec<CrmOwner>,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    sqlx::query("UPDATE owner SET active = 0 WHERE connection = ?").bind(text(&connection)).execute(&mut *conn).await?;
+    sqlx::query("UPDATE owner SET active = 0 WHERE connection = ?")
+        .bind(text(&connection))
+        .execute(&mut *conn)
+        .await?;
     let mut rows = Vec::with_capacity(owners.len());
     for owner in &owners {
         rows.push((owner, json(owner)?));
@@ -111,11 +117,12 @@ async fn owners(
         let owner: CrmOwner = from_json("owner", &body)?;
         owners.push(CrmOwner { active, ..owner });
     }
-    let read: Option<(i64,)> = sqlx::query_as("SELECT moved_at FROM cursor WHERE connection = ? AND stream = ?")
-        .bind(connection)
-        .bind(OWNERS)
-        .fetch_optional(conn)
-        .await?;
+    let read: Option<(i64,)> =
+        sqlx::query_as("SELECT moved_at FROM cursor WHERE connection = ? AND stream = ?")
+            .bind(connection)
+            .bind(OWNERS)
+            .fetch_optional(conn)
+            .await?;
     Ok((owners, maybe_instant(read.map(|(at,)| at))?))
 }
 

@@ -75,8 +75,9 @@ pub(super) struct GroupFault {
 }
 
 impl GroupFault {
-    pub(super) fn new(error: sqlx::Error) -> Self {
-        let no_space = matches!(primary_code(&error), Some(READONLY | IOERR | FULL));
+    /// The failure of a transaction; `no_space` if one of its commands found the disk full.
+    pub(super) fn new(error: sqlx::Error, no_space: bool) -> Self {
+        let no_space = no_space || matches!(primary_code(&error), Some(READONLY | IOERR | FULL));
         Self { no_space, source: Arc::new(error) }
     }
 

@@ -9,8 +9,8 @@ use usher_model::{EffectBody, EffectState, SlotKind, SlotOrigin};
 use super::bulk::Bulk;
 use super::codec::{effect_state, from_json, list, ms, numbers, text};
 use super::fault::Fault;
-use super::slots::{self, Binding};
 use super::settle;
+use super::slots::{self, Binding};
 use crate::delivering::{EffectEnd, EffectOutcome};
 
 static OUTCOME: Bulk = Bulk::new(
@@ -40,7 +40,7 @@ struct Ended {
     was: EffectState,
     lead: String,
     binds: Option<String>,
-    body: Option<String>,
+    body: Option<EffectBody>,
     key: String,
     state: EffectState,
     due_at: Option<i64>,
@@ -93,12 +93,15 @@ async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -
     let mut ended = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
         // Removed, so that a second outcome for one claim finds nothing.
-        let Some((seq, key, attempts, was, lead, binds, body)) = held.remove(outcome.key.as_str()) else { continue };
+        let Some((seq, key, attempts, was, lead, binds, body)) = held.remove(outcome.key.as_str()) else {
+            continue;
+        };
         if attempts != outcome.attempt {
             tracing::info!(%key, "an outcome came after its claim was taken over; it is not stored");
             continue;
         }
         let was = effect_state(&was)?;
+        let body = body.map(|body| from_json("effect", &body)).transpose()?;
         let mut end = Ended {
             seq,
             attempt: outcome.attempt,
@@ -119,15 +122,28 @@ async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -
 }
 
 impl Ended {
+    /// The owner that an update wrote: it needs no id from the vendor to be confirmed.
+    fn owner(&self) -> Option<String> {
+        match &self.body {
+            Some(EffectBody::UpdateObject { owner: Some(change), .. }) => Some(text(&change.to)),
+            _ => None,
+        }
+    }
+
     fn apply(&mut self, outcome: EffectEnd) {
         let (state, due_at, problem) = match outcome {
             EffectEnd::Done { id: Some(id), origin, object } => {
                 self.bound = Some((text(&id), origin, object.map(text)));
                 (EffectState::Done, None, None)
             }
+            EffectEnd::Done { id: None, origin, .. } if self.owner().is_some() => {
+                self.bound = self.owner().map(|owner| (owner, origin, None));
+                (EffectState::Done, None, None)
+            }
             // Whatever waits for the slot would wait for ever.
             EffectEnd::Done { id: None, .. } if self.binds.is_some() => {
-                let problem = "the connector reported success without the id of the object; look at the vendor";
+                let problem =
+                    "the connector reported success without the id of the object; look at the vendor";
                 (EffectState::Parked, None, Some(problem.to_owned()))
             }
             EffectEnd::Done { .. } => (EffectState::Done, None, None),
@@ -177,7 +193,6 @@ async fn bind(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) -> R
     let mut bindings = Vec::new();
     for end in ended {
         let (Some((id, origin, object)), Some(body)) = (&end.bound, &end.body) else { continue };
-        let body: EffectBody = from_json("effect", body)?;
         let Some(slot) = body.binds().cloned() else { continue };
         let (id, effect) = (id.as_str().into(), end.key.clone());
         bindings.push(Binding { slot, id, origin: *origin, object: object.clone(), effect });

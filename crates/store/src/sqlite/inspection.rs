@@ -16,7 +16,8 @@ use super::leads::{LEAD_WIDTH, lead, lead_columns};
 use super::{operation, story};
 use crate::error::StoreError;
 use crate::inspection::{
-    Comparison, ConnectionStatus, Counts, DecidedOwner, FailedItem, FailedKind, Inspection, LeadFilter, LeadStory, LeadSummary,
+    Comparison, ConnectionStatus, Counts, DecidedOwner, FailedItem, FailedKind, Inspection, LeadFilter,
+    LeadStory, LeadSummary,
 };
 
 #[async_trait]
@@ -140,7 +141,8 @@ async fn counts(conn: &mut SqliteConnection) -> Result<Counts, Fault> {
 }
 
 async fn connections(conn: &mut SqliteConnection) -> Result<Vec<ConnectionStatus>, Fault> {
-    let rows: Vec<(String, i64, Option<i64>, Option<String>, i64)> = sqlx::query_as(
+    type Found = (String, i64, Option<i64>, Option<String>, i64);
+    let rows: Vec<Found> = sqlx::query_as(
         "SELECT c.name, c.started_at, c.held_at, c.held_reason, \
          (SELECT count(*) FROM record r WHERE r.connection = c.name) FROM connection c ORDER BY c.name",
     )
@@ -166,7 +168,10 @@ async fn connections(conn: &mut SqliteConnection) -> Result<Vec<ConnectionStatus
 }
 
 /// Persons whom the filter names; `None` if it names nobody in particular.
-async fn filtered_persons(conn: &mut SqliteConnection, filter: &LeadFilter) -> Result<Option<Vec<String>>, Fault> {
+async fn filtered_persons(
+    conn: &mut SqliteConnection,
+    filter: &LeadFilter,
+) -> Result<Option<Vec<String>>, Fault> {
     if filter.email.is_none() && filter.external_id.is_none() {
         return Ok(None);
     }
@@ -257,7 +262,7 @@ async fn comparisons(conn: &mut SqliteConnection, since: Timestamp) -> Result<Ve
 async fn decided_owners(conn: &mut SqliteConnection) -> Result<Vec<DecidedOwner>, Fault> {
     let rows: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT l.id, s.external_id, d.owner FROM decision d CROSS JOIN lead l ON l.id = d.lead \
-         CROSS JOIN slot s ON s.kind = 'person' AND s.name = 'person/' || s.connection || '/' || l.person \
+         CROSS JOIN slot s ON s.name > 'person/' || l.person || '/' AND s.name < 'person/' || l.person || '0' \
          WHERE l.mode = 'live' AND d.owner IS NOT NULL AND d.seq = \
            (SELECT max(d2.seq) FROM lead l2 CROSS JOIN decision d2 ON d2.lead = l2.id WHERE l2.person = l.person)",
     )

@@ -13,7 +13,9 @@ use super::fault::Fault;
 use super::records;
 use super::writer::Priority;
 use crate::error::StoreError;
-use crate::intake::{ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Stored};
+use crate::intake::{
+    ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Stored,
+};
 
 /// A renewed hint is always younger than the one that was read, even within one millisecond.
 static HINT: Bulk = Bulk::new(
@@ -27,7 +29,10 @@ static HINT: Bulk = Bulk::new(
 impl Intake for SqliteStore {
     async fn connect(&self, name: &ConnectionName, now: Timestamp) -> Result<ConnectionRow, StoreError> {
         let name = name.clone();
-        self.write(Priority::Decide, "makes a connection known", move |conn| Box::pin(connect(conn, name, now))).await
+        self.write(Priority::Decide, "makes a connection known", move |conn| {
+            Box::pin(connect(conn, name, now))
+        })
+        .await
     }
 
     async fn store_delivery(&self, delivery: NewDelivery) -> Result<(), StoreError> {
@@ -77,12 +82,13 @@ impl Intake for SqliteStore {
     ) -> Result<Stored, StoreError> {
         self.write(Priority::Decide, "stores what a webhook held", move |conn| {
             Box::pin(async move {
-                let connection: Option<(String,)> =
-                    sqlx::query_as("UPDATE delivery SET split_at = ? WHERE id = ? AND split_at IS NULL RETURNING connection")
-                        .bind(ms(now))
-                        .bind(delivery.to_string())
-                        .fetch_optional(&mut *conn)
-                        .await?;
+                let connection: Option<(String,)> = sqlx::query_as(
+                    "UPDATE delivery SET split_at = ? WHERE id = ? AND split_at IS NULL RETURNING connection",
+                )
+                .bind(ms(now))
+                .bind(delivery.to_string())
+                .fetch_optional(&mut *conn)
+                .await?;
                 // Split already: whoever did it stored what it held, and its hints may be answered by now.
                 let Some((connection,)) = connection else {
                     return Ok(Stored { new: 0, repeated: records.len() as u64 });
@@ -150,7 +156,11 @@ impl Intake for SqliteStore {
     }
 }
 
-async fn connect(conn: &mut SqliteConnection, name: ConnectionName, now: Timestamp) -> Result<ConnectionRow, Fault> {
+async fn connect(
+    conn: &mut SqliteConnection,
+    name: ConnectionName,
+    now: Timestamp,
+) -> Result<ConnectionRow, Fault> {
     sqlx::query("INSERT INTO connection (name, started_at) VALUES (?, ?) ON CONFLICT DO NOTHING")
         .bind(text(&name))
         .bind(ms(now))
@@ -161,7 +171,8 @@ async fn connect(conn: &mut SqliteConnection, name: ConnectionName, now: Timesta
             .bind(text(&name))
             .fetch_one(conn)
             .await?;
-    let held = held_at.zip(held_reason).map(|(at, reason)| Ok::<_, Fault>((instant(at)?, reason))).transpose()?;
+    let held =
+        held_at.zip(held_reason).map(|(at, reason)| Ok::<_, Fault>((instant(at)?, reason))).transpose()?;
     Ok(ConnectionRow { name, started_at: instant(started_at)?, held })
 }
 
@@ -178,7 +189,11 @@ async fn store_hints(conn: &mut SqliteConnection, connection: &str, hints: &[Hin
     Ok(())
 }
 
-async fn hints(conn: &mut SqliteConnection, connection: ConnectionName, limit: u32) -> Result<Vec<Hint>, Fault> {
+async fn hints(
+    conn: &mut SqliteConnection,
+    connection: ConnectionName,
+    limit: u32,
+) -> Result<Vec<Hint>, Fault> {
     let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(
         "SELECT object, external_id, hinted_at, first_at FROM hint WHERE connection = ?1 AND object = \
          (SELECT object FROM hint WHERE connection = ?1 ORDER BY first_at, object LIMIT 1) \

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, SqlSafeStr};
 
@@ -59,7 +60,8 @@ pub(super) fn path_of(path_or_url: &str) -> PathBuf {
 pub(super) async fn open(path: &Path, options: OpenOptions) -> Result<Opened, StoreError> {
     let place = path.display().to_string();
     if !options.create && !path.exists() {
-        let advice = "there is no such file; `usher run` makes it, and `store:` in usher.yaml names it".to_owned();
+        let advice =
+            "there is no such file; `usher run` makes it, and `store:` in usher.yaml names it".to_owned();
         return Err(StoreError::Open { place, advice, source: None });
     }
     let lock = if options.exclusive { Some(lock(path, &place)?) } else { None };
@@ -134,7 +136,11 @@ async fn migrate(conn: &mut SqliteConnection, place: &str) -> Result<(), StoreEr
         let advice = match migrator.run_direct(None, conn, false).await {
             Ok(()) => return Ok(()),
             // A neighbour migrates the same file; what it did is found done in the next round.
-            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) if is_busy(&error) => continue,
+            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
+                if is_busy(&error) =>
+            {
+                continue;
+            }
             Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
                 return Err(cannot_open(place, error));
             }
@@ -148,7 +154,8 @@ async fn migrate(conn: &mut SqliteConnection, place: &str) -> Result<(), StoreEr
 }
 
 fn cannot_open(place: &str, source: sqlx::Error) -> StoreError {
-    let advice = "check that the folder exists, that usher may write there, and that the file is a database of usher";
+    let advice =
+        "check that the folder exists, that usher may write there, and that the file is a database of usher";
     StoreError::Open { place: place.to_owned(), advice: advice.to_owned(), source: Some(source) }
 }
 

@@ -41,7 +41,12 @@ impl Operation for SqliteStore {
         .await
     }
 
-    async fn hold(&self, connection: &ConnectionName, reason: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
+    async fn hold(
+        &self,
+        connection: &ConnectionName,
+        reason: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let (connection, reason) = (text(connection), reason.map(text));
         self.write(Priority::Acknowledge, "holds or releases a connection", move |conn| {
             Box::pin(async move {
@@ -83,7 +88,10 @@ impl Operation for SqliteStore {
 
     async fn retry_effects(&self, keys: &[EffectKey], now: Timestamp) -> Result<u64, StoreError> {
         let keys = keys.iter().map(|key| text(key.as_str())).collect::<Vec<_>>();
-        self.write(Priority::Acknowledge, "retries effects", move |conn| Box::pin(retry_effects(conn, keys, now))).await
+        self.write(Priority::Acknowledge, "retries effects", move |conn| {
+            Box::pin(retry_effects(conn, keys, now))
+        })
+        .await
     }
 
     async fn enter_mode(&self, mode: Mode, now: Timestamp) -> Result<u64, StoreError> {
@@ -201,7 +209,12 @@ async fn retry_effects(conn: &mut SqliteConnection, keys: Vec<String>, now: Time
     Ok(effects.len() as u64)
 }
 
-async fn suppress(conn: &mut SqliteConnection, lead: LeadId, reason: String, now: Timestamp) -> Result<(), Fault> {
+async fn suppress(
+    conn: &mut SqliteConnection,
+    lead: LeadId,
+    reason: String,
+    now: Timestamp,
+) -> Result<(), Fault> {
     sqlx::query(
         "UPDATE lead SET state = 'closed', close_reason = 'suppressed', detail = ?2, closed_at = ?3, wait = NULL, \
          wait_until = NULL WHERE id = ?1 AND state != 'closed'",

@@ -55,7 +55,8 @@ pub(super) async fn effects(
     let mut rows = Vec::with_capacity(effects.len());
     for (seq, new) in (last + 1..).zip(effects) {
         let body = &new.effect.body;
-        let mut needs: Vec<String> = body.needs().map(slot_name).filter(|name| !bound.contains(name)).collect();
+        let mut needs: Vec<String> =
+            body.needs().map(slot_name).filter(|name| !bound.contains(name)).collect();
         needs.dedup();
         rows.push(Row { seq, new, binds: body.binds().map(slot_name), needs, body: json(body)? });
     }
@@ -74,7 +75,8 @@ pub(super) async fn effects(
 }
 
 async fn bound_slots(conn: &mut SqliteConnection, effects: &[NewEffect]) -> Result<HashSet<String>, Fault> {
-    let needed: BTreeSet<String> = effects.iter().flat_map(|new| new.effect.body.needs().map(slot_name)).collect();
+    let needed: BTreeSet<String> =
+        effects.iter().flat_map(|new| new.effect.body.needs().map(slot_name)).collect();
     if needed.is_empty() {
         return Ok(HashSet::new());
     }

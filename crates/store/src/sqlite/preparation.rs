@@ -39,7 +39,10 @@ impl Preparation for SqliteStore {
         now: Timestamp,
         lease_until: Timestamp,
     ) -> Result<Vec<StoredRecord>, StoreError> {
-        self.write(Priority::Decide, "claims records", move |conn| Box::pin(claim(conn, limit, now, lease_until))).await
+        self.write(Priority::Decide, "claims records", move |conn| {
+            Box::pin(claim(conn, limit, now, lease_until))
+        })
+        .await
     }
 
     async fn accounts_by_keys(
@@ -60,19 +63,7 @@ impl Preparation for SqliteStore {
     }
 }
 
-type ClaimedRow = (
-    String,
-    String,
-    String,
-    String,
-    Option<i64>,
-    bool,
-    bool,
-    i64,
-    i64,
-    u32,
-    String,
-);
+type ClaimedRow = (String, String, String, String, Option<i64>, bool, bool, i64, i64, u32, String);
 
 async fn claim(
     conn: &mut SqliteConnection,
@@ -106,7 +97,19 @@ async fn claim(
 }
 
 fn stored_record(row: ClaimedRow) -> Result<StoredRecord, Fault> {
-    let (record, connection, object, external_id, created_at, imported, gone, rank, received_at, attempts, payload) = row;
+    let (
+        record,
+        connection,
+        object,
+        external_id,
+        created_at,
+        imported,
+        gone,
+        rank,
+        received_at,
+        attempts,
+        payload,
+    ) = row;
     Ok(StoredRecord {
         id: id(&record)?,
         connection: connection.into(),
@@ -131,7 +134,11 @@ struct VerdictRow {
     ended_at: Option<i64>,
 }
 
-async fn commit_prepared(conn: &mut SqliteConnection, prepared: Vec<Prepared>, now: Timestamp) -> Result<(), Fault> {
+async fn commit_prepared(
+    conn: &mut SqliteConnection,
+    prepared: Vec<Prepared>,
+    now: Timestamp,
+) -> Result<(), Fault> {
     let mut drafts = Vec::new();
     let mut verdicts = Vec::with_capacity(prepared.len());
     for Prepared { record, verdict } in prepared {

@@ -62,7 +62,10 @@ pub(super) async fn insert(conn: &mut SqliteConnection, records: &[NewRecord]) -
 }
 
 /// The ids under which the records are known, in order.
-pub(super) async fn known_as(conn: &mut SqliteConnection, records: &[NewRecord]) -> Result<Vec<RecordId>, Fault> {
+pub(super) async fn known_as(
+    conn: &mut SqliteConnection,
+    records: &[NewRecord],
+) -> Result<Vec<RecordId>, Fault> {
     let keys: Vec<[_; 4]> = records
         .iter()
         .map(|new| {

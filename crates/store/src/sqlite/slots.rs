@@ -33,7 +33,11 @@ static OTHER: Bulk = Bulk::new(
 );
 
 /// Binds what is unbound, keeps further ids aside, and frees the effects that waited for nothing else.
-pub(super) async fn bind(conn: &mut SqliteConnection, bindings: &[Binding], now: Timestamp) -> Result<(), Fault> {
+pub(super) async fn bind(
+    conn: &mut SqliteConnection,
+    bindings: &[Binding],
+    now: Timestamp,
+) -> Result<(), Fault> {
     if bindings.is_empty() {
         return Ok(());
     }
@@ -62,7 +66,10 @@ pub(super) async fn bind(conn: &mut SqliteConnection, bindings: &[Binding], now:
             })
             .await?;
         if others > 0 {
-            tracing::warn!(others, "vendor ids arrived for slots that hold another id; the first one is kept");
+            tracing::warn!(
+                others,
+                "vendor ids arrived for slots that hold another id; the first one is kept"
+            );
         }
     }
     unblock(conn, list(bindings.iter().map(|binding| slot_name(&binding.slot)))?).await

@@ -39,7 +39,9 @@ async fn links(conn: &mut SqliteConnection, keys: &[LinkKey]) -> Result<Vec<Link
     }
     let asked: Vec<[_; 3]> = keys
         .iter()
-        .map(|key| [clean(key.connection.as_str()), clean(key.object.as_str()), clean(key.external_id.as_str())])
+        .map(|key| {
+            [clean(key.connection.as_str()), clean(key.object.as_str()), clean(key.external_id.as_str())]
+        })
         .collect();
     let rows: Vec<(String, String, String, String, bool, bool)> = sqlx::query_as(
         "SELECT DISTINCT l.connection, l.object, l.external_id, l.person, l.enrolled, l.ours FROM json_each(?) j \
@@ -51,8 +53,11 @@ async fn links(conn: &mut SqliteConnection, keys: &[LinkKey]) -> Result<Vec<Link
     .await?;
     rows.into_iter()
         .map(|(connection, object, external_id, person, enrolled, ours)| {
-            let key =
-                LinkKey { connection: connection.into(), object: object.into(), external_id: external_id.into() };
+            let key = LinkKey {
+                connection: connection.into(),
+                object: object.into(),
+                external_id: external_id.into(),
+            };
             Ok(LinkRow { key, person: id(&person)?, enrolled, ours })
         })
         .collect()
@@ -129,7 +134,11 @@ async fn being_written(conn: &mut SqliteConnection, persons_json: &str) -> Resul
     Ok(rows.into_iter().map(|(person,)| person).collect())
 }
 
-async fn open_leads(conn: &mut SqliteConnection, persons_json: &str, since: i64) -> Result<Vec<OpenLead>, Fault> {
+async fn open_leads(
+    conn: &mut SqliteConnection,
+    persons_json: &str,
+    since: i64,
+) -> Result<Vec<OpenLead>, Fault> {
     let rows = sqlx::query(concat!(
         "SELECT ",
         lead_columns!(),
@@ -182,7 +191,14 @@ async fn accounts(conn: &mut SqliteConnection, ids_json: &str) -> Result<Vec<Acc
     rows.into_iter()
         .map(|(account, connection, external_id, name, owner, country)| {
             let (connection, external_id) = (connection.into(), external_id.into());
-            Ok(Account { id: id(&account)?, connection, external_id, name, owner: owner.map(Into::into), country })
+            Ok(Account {
+                id: id(&account)?,
+                connection,
+                external_id,
+                name,
+                owner: owner.map(Into::into),
+                country,
+            })
         })
         .collect()
 }

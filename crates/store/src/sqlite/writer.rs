@@ -31,7 +31,18 @@ const SLICE: Duration = Duration::from_millis(25);
 
 trait Command: Send {
     fn run<'a>(&'a mut self, conn: &'a mut SqliteConnection) -> BoxFuture<'a, bool>;
+    /// True if it failed for want of space.
+    fn found_no_space(&self) -> bool;
     fn answer(self: Box<Self>, failure: Option<Fault>);
+}
+
+/// How one command of a group went.
+enum Ran {
+    Fine,
+    /// It failed and left no trace.
+    Failed,
+    /// It failed and took the whole transaction with it, as a full disk does.
+    Lost(sqlx::Error),
 }
 
 type Queued = Box<dyn Command>;
@@ -54,6 +65,10 @@ where
             }
             self.outcome.is_ok()
         })
+    }
+
+    fn found_no_space(&self) -> bool {
+        matches!(self.outcome, Err(Fault::NoSpace(_)))
     }
 
     fn answer(self: Box<Self>, failure: Option<Fault>) {
@@ -161,11 +176,12 @@ impl Actor {
         let mut next = Some(first);
         while let Some(mut command) = next {
             match self.member(command.as_mut(), alone).await {
-                Ok(true) => ran.push(command),
-                Ok(false) => command.answer(None),
-                Err(error) => {
-                    ran.push(command);
-                    self.fail(ran, error).await;
+                Ran::Fine => ran.push(command),
+                Ran::Failed => command.answer(None),
+                Ran::Lost(error) => {
+                    let fault = GroupFault::new(error, command.found_no_space());
+                    command.answer(None);
+                    self.fail(ran, &fault).await;
                     return;
                 }
             }
@@ -177,7 +193,7 @@ impl Actor {
         }
         match self.statement("COMMIT").await {
             Ok(()) => ran.into_iter().for_each(|command| command.answer(None)),
-            Err(error) => self.fail(ran, error).await,
+            Err(error) => self.fail(ran, &GroupFault::new(error, false)).await,
         }
     }
 
@@ -194,24 +210,27 @@ impl Actor {
         None
     }
 
-    /// Runs one command; `false` if it failed and left no trace, an error if the transaction is gone with it.
-    async fn member(&mut self, command: &mut dyn Command, alone: bool) -> Result<bool, sqlx::Error> {
-        if alone {
-            return Ok(command.run(&mut self.conn).await);
+    async fn member(&mut self, command: &mut dyn Command, alone: bool) -> Ran {
+        if !alone && let Err(error) = self.statement("SAVEPOINT command").await {
+            return Ran::Lost(error);
         }
-        self.statement("SAVEPOINT command").await?;
         let fine = command.run(&mut self.conn).await;
-        if !fine {
-            // A full disk may have rolled back the whole transaction: then there is no savepoint, and this fails.
-            self.statement("ROLLBACK TO command").await?;
+        if alone {
+            return if fine { Ran::Fine } else { Ran::Failed };
         }
-        self.statement("RELEASE command").await?;
-        Ok(fine)
+        // A full disk rolls back the whole transaction: then there is no savepoint to go back to, and this fails.
+        let end: &[&'static str] =
+            if fine { &["RELEASE command"] } else { &["ROLLBACK TO command", "RELEASE command"] };
+        for sql in end {
+            if let Err(error) = self.statement(sql).await {
+                return Ran::Lost(error);
+            }
+        }
+        if fine { Ran::Fine } else { Ran::Failed }
     }
 
-    async fn fail(&mut self, ran: Vec<Queued>, error: sqlx::Error) {
+    async fn fail(&mut self, ran: Vec<Queued>, fault: &GroupFault) {
         self.statement("ROLLBACK").await.ok();
-        let fault = GroupFault::new(error);
         for command in ran {
             command.answer(Some(fault.member()));
         }

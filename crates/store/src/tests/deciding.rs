@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use usher_model::{
-    Balance, Fields, Lane, LeadId, LeadState, Mode, PersonId, RecordState, RepKey, Resolution, SlotOrigin, Turn,
-    WaitReason,
+    Balance, Fields, Lane, LeadId, LeadState, Mode, PersonId, RecordState, RepKey, Resolution, SlotOrigin,
+    Turn, WaitReason,
 };
 
 use super::Backend;
 use super::fixture::{
-    at, create_task, crm, decided, decision, email_key, finish, done, form, link_key, mapped, new_record, opening,
-    person_slot, planned, standing,
+    at, create_task, crm, decided, decision, done, email_key, finish, form, link_key, mapped, new_record,
+    opening, person_slot, planned, standing,
 };
 use crate::{BalanceDelta, DecisionCommit, IdentityBinding, NewRecord, RecordEnd, StoreError, ViewAsk};
 
@@ -61,33 +61,43 @@ pub(crate) async fn fm_108_a_stale_record_rolls_everything_back(backend: impl Ba
     assert_eq!(store.ready(9, at(9)).await.unwrap().drafts.len(), 1);
 }
 
-pub(crate) async fn a_key_of_someone_else_is_stale(backend: impl Backend) {
+pub(crate) async fn an_object_of_someone_else_is_stale(backend: impl Backend) {
     let store = backend.store();
-    let ana = decided(&store, 1).await;
+    decided(&store, 1).await;
     let record = mapped(&store, new_record(2), at(2)).await;
     let mut fold = opening(record, 2, PersonId::new(at(2)), Mode::Live, at(3));
-    let own = IdentityBinding { key: email_key(1), person: ana.person };
-    fold.commit.identity.push(IdentityBinding { person: fold.person, ..own.clone() });
-    let error = store.commit_decisions(fold.commit.clone(), at(3)).await.unwrap_err();
-    assert!(matches!(error, StoreError::Stale), "{error}");
-
-    fold.commit.identity.pop();
     fold.commit.links[0].key = link_key(1);
     let error = store.commit_decisions(fold.commit.clone(), at(3)).await.unwrap_err();
     assert!(matches!(error, StoreError::Stale), "{error}");
 
-    // The same key for the same person is no conflict.
+    // The same object for the same person is no conflict, in one fold or in two.
     fold.commit.links[0].key = link_key(2);
-    fold.commit.identity.push(own);
+    fold.commit.links.push(fold.commit.links[0].clone());
     store.commit_decisions(fold.commit, at(3)).await.unwrap();
+}
+
+pub(crate) async fn a_weak_key_may_name_several_persons(backend: impl Backend) {
+    let store = backend.store();
+    let ana = decided(&store, 1).await;
+    let record = mapped(&store, new_record(2), at(2)).await;
+    let mut fold = opening(record, 2, PersonId::new(at(2)), Mode::Live, at(3));
+    fold.commit.identity.push(IdentityBinding { key: email_key(1), person: fold.person });
+    store.commit_decisions(fold.commit, at(3)).await.unwrap();
+    let ask = ViewAsk { keys: vec![email_key(1)], ..ViewAsk::default() };
+    let persons = store.decision_view(&ask).await.unwrap().persons;
+    let ids: Vec<_> = persons.iter().map(|person| person.id).collect();
+    assert_eq!(ids, [ana.person, fold.person]);
+    assert_eq!(persons[1].keys.len(), 2);
 }
 
 pub(crate) async fn a_lead_that_moved_is_stale(backend: impl Backend) {
     let store = backend.store();
     let ana = decided(&store, 1).await;
     let moved = vec![(ana.lead, LeadState::Decided, None, None)];
-    let error =
-        store.commit_decisions(DecisionCommit { moved, ..DecisionCommit::default() }, at(3)).await.unwrap_err();
+    let error = store
+        .commit_decisions(DecisionCommit { moved, ..DecisionCommit::default() }, at(3))
+        .await
+        .unwrap_err();
     assert!(matches!(error, StoreError::Stale), "{error}");
 }
 
@@ -129,7 +139,8 @@ pub(crate) async fn the_ledger_sums_equal_the_balances(backend: impl Backend) {
         let record = mapped(&store, new_record(n), at(n)).await;
         let mut fold = opening(record, n, PersonId::new(at(n)), Mode::Live, at(n));
         let rep: RepKey = if n % 3 == 0 { "ben".into() } else { "ana".into() };
-        let shares = BTreeMap::from([("ana".into(), 1.0 / 3.0), ("ben".into(), 2.0 / 3.0)]);
+        let shares: BTreeMap<RepKey, f64> =
+            BTreeMap::from([("ana".into(), 1.0 / 3.0), ("ben".into(), 2.0 / 3.0)]);
         for (rep, share) in &shares {
             let add = Balance { entitled: *share, taken: 0.0 };
             fold.commit.balances.push(BalanceDelta { pool: "sales".to_owned(), rep: rep.clone(), add });
@@ -214,7 +225,8 @@ pub(crate) async fn a_decision_without_writes_closes_as_written(backend: impl Ba
     fold.commit.slots.push((person_slot(fold.person), "c2".into(), SlotOrigin::Found));
     store.commit_decisions(fold.commit, at(3)).await.unwrap();
     assert_eq!(standing(&store, fold.lead).await, "decided");
-    let claimed = store.claim_effects(&crm(), usher_model::EffectKind::CreateTask, 9, at(3), at(9)).await.unwrap();
+    let claimed =
+        store.claim_effects(&crm(), usher_model::EffectKind::CreateTask, 9, at(3), at(9)).await.unwrap();
     assert_eq!(claimed[0].bindings[0].id.as_str(), "c2");
     store.finish_effects(vec![done(&claimed[0], "t2")], at(4)).await.unwrap();
     assert_eq!(standing(&store, fold.lead).await, "closed:written");
@@ -245,9 +257,7 @@ pub(crate) async fn an_open_lead_is_completed(backend: impl Backend) {
     let states: Vec<_> = story.records.iter().map(|record| record.state).collect();
     assert_eq!(states, [RecordState::Opened, RecordState::Updated]);
 
-    let unknown = DecisionCommit {
-        completed: vec![(LeadId::new(at(9)), fields)],
-        ..DecisionCommit::default()
-    };
+    let unknown =
+        DecisionCommit { completed: vec![(LeadId::new(at(9)), fields)], ..DecisionCommit::default() };
     assert!(matches!(store.commit_decisions(unknown, at(4)).await, Err(StoreError::Stale)));
 }

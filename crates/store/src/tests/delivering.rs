@@ -1,11 +1,13 @@
 //! Delivering: the graph of effects, claims and their fences, and how leads close by it.
 
-use usher_model::{EffectKind, EffectState, Mode, ObjectRef, PersonId, SlotOrigin};
+use usher_model::{
+    EffectBody, EffectKind, EffectState, Mode, ObjectRef, PersonId, Slot, SlotKind, SlotOrigin,
+};
 
 use super::Backend;
 use super::fixture::{
-    Opened, at, claim, create_task, crm, decided, decided_in, decision, done, end, ensure_person, finish, form,
-    link_key, mapped, new_record, opening, person_slot, planned, standing, states, update_owner,
+    Opened, at, claim, create_task, crm, decided, decided_in, decision, done, end, ensure_person, finish,
+    form, link_key, mapped, new_record, opening, person_slot, planned, standing, states, update_owner,
 };
 use crate::{DecisionCommit, EffectEnd, LinkKey, Store, ViewAsk};
 
@@ -25,7 +27,10 @@ pub(crate) async fn a_bound_slot_frees_what_waited_for_it(backend: impl Backend)
     assert_eq!(tasks[0].attempt, 1);
     assert_eq!(tasks[0].sent_at, None);
     assert_eq!(tasks[0].bindings.len(), 1);
-    assert_eq!((&tasks[0].bindings[0].slot, tasks[0].bindings[0].id.as_str()), (&person_slot(ana.person), "c1"));
+    assert_eq!(
+        (&tasks[0].bindings[0].slot, tasks[0].bindings[0].id.as_str()),
+        (&person_slot(ana.person), "c1")
+    );
     store.finish_effects(vec![done(&tasks[0], "t1")], at(7)).await.unwrap();
     assert_eq!(standing(&store, ana.lead).await, "decided");
     finish(&store, UpdateObject, 8, |claim| done(claim, "c1")).await;
@@ -42,7 +47,7 @@ pub(crate) async fn a_refusal_cancels_what_needs_it(backend: impl Backend) {
     // Closing the task needs the task, which needs the person: the refusal reaches it through the chain.
     let mut close = create_task(ana.lead, ana.episode, ana.person);
     let task = ObjectRef::Slot { slot: close.body.binds().unwrap().clone() };
-    close.body = usher_model::EffectBody::CloseTask { task };
+    close.body = EffectBody::CloseTask { task };
     close.key = usher_model::EffectKey::new("close");
     ana.commit.effects.extend(planned(vec![close], at(1)));
     store.commit_decisions(ana.commit, at(1)).await.unwrap();
@@ -61,7 +66,8 @@ pub(crate) async fn a_refusal_cancels_what_needs_it(backend: impl Backend) {
 pub(crate) async fn a_parked_write_blocks_and_fails_the_lead(backend: impl Backend) {
     let store = backend.store();
     let ana = decided(&store, 1).await;
-    let park = |claim: &crate::ClaimedEffect| end(claim, EffectEnd::Parked { reason: "no strong read".to_owned() });
+    let park =
+        |claim: &crate::ClaimedEffect| end(claim, EffectEnd::Parked { reason: "no strong read".to_owned() });
     finish(&store, EnsurePerson, 5, park).await;
     assert_eq!(states(&store, ana.lead).await, [Parked, Blocked, Blocked]);
     assert_eq!(standing(&store, ana.lead).await, "closed:failed");
@@ -146,19 +152,57 @@ pub(crate) async fn the_first_id_of_a_slot_stays(backend: impl Backend) {
     assert_eq!(slots, [(person_slot(ana.person), "known".into())]);
     assert_eq!(claim(&store, CreateTask, 6).await[0].bindings[0].id.as_str(), "known");
     let story = store.lead_story(ana.lead).await.unwrap().unwrap();
-    assert_eq!(story.effects[0].external_id.as_ref().unwrap().as_str(), "other", "it is ours to know all the same");
+    assert_eq!(
+        story.effects[0].external_id.as_ref().unwrap().as_str(),
+        "other",
+        "it is ours to know all the same"
+    );
 }
 
 pub(crate) async fn a_human_who_won_counts_as_written(backend: impl Backend) {
     let store = backend.store();
     let ana = decided(&store, 1).await;
     finish(&store, EnsurePerson, 5, |claim| done(claim, "c1")).await;
-    let won = |claim: &crate::ClaimedEffect| end(claim, EffectEnd::Cancelled { reason: "Ben took it".to_owned() });
+    let won =
+        |claim: &crate::ClaimedEffect| end(claim, EffectEnd::Cancelled { reason: "Ben took it".to_owned() });
     finish(&store, UpdateObject, 6, won).await;
     finish(&store, CreateTask, 7, |claim| done(claim, "t1")).await;
     assert_eq!(standing(&store, ana.lead).await, "closed:written");
     let story = store.lead_story(ana.lead).await.unwrap().unwrap();
     assert_eq!(story.lead.detail.as_deref(), Some("Ben took it"));
+}
+
+pub(crate) async fn a_human_who_won_gets_no_task_beside_them(backend: impl Backend) {
+    let store = backend.store();
+    let mut leads = Vec::new();
+    for n in 1..=2 {
+        let record = mapped(&store, new_record(n), at(n)).await;
+        let mut opened = opening(record, n, PersonId::new(at(n)), Mode::Live, at(n));
+        let of = opened.episode.to_string();
+        let confirmed = Slot { connection: crm(), kind: SlotKind::Owner, of };
+        for new in &mut opened.commit.effects {
+            match &mut new.effect.body {
+                EffectBody::UpdateObject { slot, .. } => *slot = Some(confirmed.clone()),
+                EffectBody::CreateTask { after, .. } => *after = Some(confirmed.clone()),
+                _ => {}
+            }
+        }
+        store.commit_decisions(opened.commit, at(n)).await.unwrap();
+        leads.push(opened.lead);
+    }
+    finish(&store, EnsurePerson, 5, |claim| done(claim, "c")).await;
+    assert!(claim(&store, CreateTask, 5).await.is_empty(), "the task waits for the owner");
+    finish(&store, UpdateObject, 6, |claim| {
+        let confirmed = EffectEnd::Done { id: None, origin: SlotOrigin::Found, object: None };
+        let won = EffectEnd::Cancelled { reason: "Ben took it".to_owned() };
+        end(claim, if claim.effect.lead == leads[0] { confirmed } else { won })
+    })
+    .await;
+    assert_eq!(states(&store, leads[0]).await, [Done, Done, Planned]);
+    assert_eq!(states(&store, leads[1]).await, [Done, Cancelled, Cancelled]);
+    assert_eq!(standing(&store, leads[1]).await, "closed:written");
+    assert_eq!(finish(&store, CreateTask, 7, |claim| done(claim, "t")).await, 1);
+    assert_eq!(standing(&store, leads[0]).await, "closed:written");
 }
 
 pub(crate) async fn fm_077_a_taken_over_claim_changes_nothing(backend: impl Backend) {
@@ -210,8 +254,10 @@ pub(crate) async fn fm_079_recovery_never_goes_backwards(backend: impl Backend) 
 pub(crate) async fn unknown_effects_are_looked_up_until_parked(backend: impl Backend) {
     let store = backend.store();
     let ana = decided(&store, 1).await;
-    let unknown = |due| move |claim: &crate::ClaimedEffect| {
-        end(claim, EffectEnd::Unknown { due_at: at(due), reason: "timeout".to_owned() })
+    let unknown = |due| {
+        move |claim: &crate::ClaimedEffect| {
+            end(claim, EffectEnd::Unknown { due_at: at(due), reason: "timeout".to_owned() })
+        }
     };
     finish(&store, EnsurePerson, 5, unknown(20)).await;
     assert_eq!(states(&store, ana.lead).await[0], Unknown);
@@ -236,7 +282,8 @@ pub(crate) async fn a_new_episode_supersedes_unsent_effects(backend: impl Backen
     finish(&store, EnsurePerson, 5, |claim| done(claim, "c1")).await;
     let sent = claim(&store, UpdateObject, 6).await;
     let episode = usher_model::EpisodeId::new(at(7));
-    let effects = vec![update_owner(ana.lead, episode, ana.person), create_task(ana.lead, episode, ana.person)];
+    let effects =
+        vec![update_owner(ana.lead, episode, ana.person), create_task(ana.lead, episode, ana.person)];
     let commit = DecisionCommit {
         decisions: vec![decision(ana.lead, episode, Mode::Live, at(7))],
         supersedes: vec![(ana.lead, episode)],
@@ -255,7 +302,8 @@ pub(crate) async fn a_new_episode_supersedes_unsent_effects(backend: impl Backen
 
 pub(crate) async fn our_own_person_is_known_as_an_echo(backend: impl Backend) {
     let store = backend.store();
-    let (created, found) = (decided(&store, 1).await, decided(&store, 2).await);
+    let created = decided(&store, 1).await;
+    decided(&store, 2).await;
     finish(&store, EnsurePerson, 5, |claim| {
         let new = claim.effect.lead == created.lead;
         let origin = if new { SlotOrigin::Created } else { SlotOrigin::Found };

@@ -7,7 +7,7 @@ use usher_model::{DeliveryId, EffectKind, Mode, PersonId};
 
 use super::Backend;
 use super::fixture::{at, claim, decided, done, finish, form, mapped, new_record, opening, states};
-use crate::{NewDelivery, NewRecord, Store, StoreError};
+use crate::{NewDelivery, NewRecord, StoreError};
 
 fn delivery(n: i64) -> NewDelivery {
     NewDelivery { id: DeliveryId::new(at(n)), connection: form(), received_at: at(n), body: b"{}".to_vec() }
@@ -70,12 +70,17 @@ pub(crate) async fn fm_075_a_full_disk_loses_nothing_and_heals(backend: impl Bac
     // Decisions with a large trace: all or nothing, also in the company of others that fail.
     let mut fold = opening(record, 2, PersonId::new(at(2)), Mode::Live, at(3));
     fold.commit.decisions[0].why = "x".repeat(200_000);
-    let (decided, stored) = tokio::join!(
-        store.commit_decisions(fold.commit.clone(), at(3)),
-        store.store_records(vec![big(1), big(2), big(3)]),
-    );
-    assert!(matches!(decided.unwrap_err(), StoreError::NoSpace { .. }));
-    assert!(matches!(stored.unwrap_err(), StoreError::NoSpace { .. }));
+    let crowd = (0..8).map(|n| {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.store_records((0..4).map(|k| big(n * 10 + k)).collect()).await })
+    });
+    let (fold_result, crowd) =
+        tokio::join!(store.commit_decisions(fold.commit.clone(), at(3)), futures::future::join_all(crowd));
+    assert!(matches!(fold_result, Err(StoreError::NoSpace { .. })), "{fold_result:?}");
+    for stored in crowd {
+        let stored = stored.unwrap();
+        assert!(matches!(stored, Err(StoreError::NoSpace { .. })), "{stored:?}");
+    }
     // Nothing is half written, and what is there stays readable.
     assert_eq!(store.counts().await.unwrap(), before);
     assert!(store.lead_story(fold.lead).await.unwrap().is_none());

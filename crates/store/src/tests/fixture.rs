@@ -6,15 +6,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::value::RawValue;
 use usher_model::{
-    ConnectionName, Decision, DecisionId, Draft, Effect, EffectBody, EffectKey, EffectKind, EffectState, Enrollment,
-    EpisodeId, ExternalId, Fields, IdentityKey, IdentityKind, Lane, Lead, LeadId, LeadState, Mode, ObjectRef,
-    ObjectType, OwnerChange, PersonId, Record, RecordId, RecordState, Resolution, Slot, SlotKind, SlotOrigin, Trace,
-    Trigger,
+    ConnectionName, Decision, DecisionId, Draft, Effect, EffectBody, EffectKey, EffectKind, EffectState,
+    Enrollment, EpisodeId, ExternalId, Fields, IdentityKey, IdentityKind, Lane, Lead, LeadId, LeadState,
+    Mode, ObjectRef, ObjectType, OwnerChange, PersonId, Record, RecordId, RecordState, Resolution, Slot,
+    SlotKind, SlotOrigin, Trace, Trigger,
 };
 
 use crate::{
-    ClaimedEffect, DecisionCommit, EffectEnd, EffectOutcome, IdentityBinding, LinkBinding, LinkKey, NewEffect,
-    NewLead, NewRecord, Prepared, RecordEnd, Store, Verdict,
+    ClaimedEffect, DecisionCommit, EffectEnd, EffectOutcome, IdentityBinding, LinkBinding, LinkKey,
+    NewEffect, NewLead, NewRecord, Prepared, RecordEnd, Store, Verdict,
 };
 
 /// That many seconds after the beginning.
@@ -128,7 +128,7 @@ pub(crate) fn ensure_person(lead: LeadId, episode: EpisodeId, person: PersonId, 
 pub(crate) fn update_owner(lead: LeadId, episode: EpisodeId, person: PersonId) -> Effect {
     let owner = Some(OwnerChange { expected: None, to: "501".into() });
     let target = ObjectRef::Slot { slot: person_slot(person) };
-    let body = EffectBody::UpdateObject { target, owner, fields: BTreeMap::new() };
+    let body = EffectBody::UpdateObject { target, owner, fields: BTreeMap::new(), slot: None };
     Effect { key: EffectKey::new(format!("update{episode}")), connection: crm(), lead, episode, body }
 }
 
@@ -141,6 +141,7 @@ pub(crate) fn create_task(lead: LeadId, episode: EpisodeId, person: PersonId) ->
         due: at(3600),
         owner: "501".into(),
         about: vec![ObjectRef::Slot { slot: person_slot(person) }],
+        after: None,
     };
     Effect { key, connection: crm(), lead, episode, body }
 }

@@ -146,7 +146,10 @@ pub(crate) async fn fm_076_bad_text_is_stored_safely(backend: impl Backend) {
     assert_eq!(claimed[0].external_id.as_str(), "nul\u{fffd}id");
     assert_eq!(claimed[0].payload.get(), payload);
     let problem = "the name holds \0".to_owned();
-    store.commit_prepared(vec![Prepared { record: id, verdict: Verdict::Failed { problem } }], at(9)).await.unwrap();
+    store
+        .commit_prepared(vec![Prepared { record: id, verdict: Verdict::Failed { problem } }], at(9))
+        .await
+        .unwrap();
     assert_eq!(store.failed(1).await.unwrap()[0].problem, "the name holds \u{fffd}");
 }
 
@@ -201,7 +204,10 @@ fn account(n: u32, keys: &[(AccountKeyKind, &str)]) -> AccountRow {
         owner: Some("501".into()),
         country: None,
         gone: false,
-        keys: keys.iter().map(|(kind, value)| AccountKey { kind: *kind, value: (*value).to_owned() }).collect(),
+        keys: keys
+            .iter()
+            .map(|(kind, value)| AccountKey { kind: *kind, value: (*value).to_owned() })
+            .collect(),
     }
 }
 

@@ -4,7 +4,8 @@ use usher_model::{EffectKind, EffectState, LeadState, Mode, RecordId, WaitReason
 
 use super::Backend;
 use super::fixture::{
-    at, claim, crm, decided, decided_in, done, end, finish, form, mapped, new_record, opening, standing, states,
+    at, claim, crm, decided, decided_in, done, end, finish, form, mapped, new_record, opening, standing,
+    states,
 };
 use crate::{EffectEnd, FailedKind, LeadFilter, NewRecord, Prepared, Verdict};
 
@@ -32,7 +33,8 @@ pub(crate) async fn failed_records_get_another_try(backend: impl Backend) {
     let store = backend.store();
     let ids = store.store_records((1..=3).map(new_record).collect()).await.unwrap();
     store.claim_records(9, at(5), at(6)).await.unwrap();
-    let fail = |id: &RecordId| Prepared { record: *id, verdict: Verdict::Failed { problem: "no".to_owned() } };
+    let fail =
+        |id: &RecordId| Prepared { record: *id, verdict: Verdict::Failed { problem: "no".to_owned() } };
     store.commit_prepared(ids.iter().map(fail).collect(), at(6)).await.unwrap();
     assert_eq!(store.retry_records(&ids[..1], at(7)).await.unwrap(), 1);
     assert_eq!(store.retry_records(&[], at(7)).await.unwrap(), 2);
@@ -65,7 +67,9 @@ pub(crate) async fn a_parked_effect_is_looked_up_before_it_is_sent(backend: impl
     finish(&store, EnsurePerson, 5, park).await;
     let key = claim(&store, EnsurePerson, 5).await;
     assert!(key.is_empty());
-    let FailedKind::Parked(key, _) = store.failed(9).await.unwrap().remove(0).kind else { panic!("not parked") };
+    let FailedKind::Parked(key, _) = store.failed(9).await.unwrap().remove(0).kind else {
+        panic!("not parked")
+    };
     assert_eq!(store.retry_effects(&[key], at(6)).await.unwrap(), 1);
     assert_eq!(states(&store, ana.lead).await, [Unknown, Blocked, Blocked]);
     assert_eq!(standing(&store, ana.lead).await, "decided");
@@ -150,6 +154,10 @@ pub(crate) async fn the_story_tells_everything(backend: impl Backend) {
     assert_eq!(story.records.len(), 1);
     assert_eq!(story.decisions, ana.commit.decisions);
     assert_eq!(story.effects.len(), 3);
+    let owners = store.decided_owners().await.unwrap();
+    assert_eq!(owners.len(), 1);
+    let owner = &owners[0];
+    assert_eq!((owner.lead, owner.person.as_str(), owner.owner.as_str()), (ana.lead, "c1", "501"));
     let ensured = &story.effects[0];
     assert_eq!((ensured.kind, ensured.attempts, ensured.ended_at), (EnsurePerson, 1, Some(at(5))));
     assert_eq!(ensured.external_id.as_ref().unwrap().as_str(), "c1");

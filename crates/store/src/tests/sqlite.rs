@@ -51,7 +51,9 @@ impl Backend for SqliteFile {
                 Box::pin(async move {
                     let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *conn).await?;
                     let most = if full { pages } else { 1_000_000 };
-                    sqlx::query(AssertSqlSafe(format!("PRAGMA max_page_count = {most}"))).execute(conn).await?;
+                    sqlx::query(AssertSqlSafe(format!("PRAGMA max_page_count = {most}")))
+                        .execute(conn)
+                        .await?;
                     Ok(())
                 })
             })
@@ -64,7 +66,7 @@ impl Backend for SqliteFile {
             .store
             .maintain("sums the ledger", move |conn| {
                 Box::pin(async move {
-                    Ok(sqlx::query_as(
+                    sqlx::query_as(
                         "WITH line AS (SELECT t.pool, j.key AS rep, j.value AS entitled, 0.0 AS taken \
                          FROM turn t, json_each(t.shares) j WHERE t.mode = ?1 \
                          UNION ALL SELECT pool, rep, 0.0, count FROM turn WHERE mode = ?1) \
@@ -72,7 +74,7 @@ impl Backend for SqliteFile {
                     )
                     .bind(mode.as_str())
                     .fetch_all(conn)
-                    .await?)
+                    .await
                 })
             })
             .await
@@ -90,7 +92,8 @@ async fn fm_073_a_second_daemon_on_one_file_is_refused() {
 
     // Commands beside it still read and write.
     let path = file.folder.path().join("usher.db");
-    let beside = SqliteStore::open(&format!("sqlite://{}", path.display()), OpenOptions::command()).await.unwrap();
+    let beside =
+        SqliteStore::open(&format!("sqlite://{}", path.display()), OpenOptions::command()).await.unwrap();
     beside.set_paused(true, "looking into it", at(5)).await.unwrap();
     assert_eq!(file.store.paused().await.unwrap(), Some((at(5), "looking into it".to_owned())));
 

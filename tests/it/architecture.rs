@@ -1,7 +1,5 @@
 //! The house holds: who may use whom, which crates are pure, where connector names may stand.
 
-#![allow(clippy::unwrap_used)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,201 @@
+//! The connection under test: the connector on the real host, with a relay between it and the vendor.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use async_trait::async_trait;
+use usher_connector::{Access, Auth, Connection, Configured, Connector, Fault, FaultClass, Host, Http, Request, Response, Secret};
+use usher_document::{Cursor, Diagnostics, SecretRef, SourceFile, parse};
+use usher_host::{Allowance, BaseUrl, Credential, HttpSettings, LimiterSettings, LocalFiles, NoHttp, VendorHttp, VendorSpec};
+use usher_model::{ConnectionName, SystemClock};
+
+use super::rig::{Rig, World};
+use crate::log::Log;
+use crate::relay::{Relay, WRITES};
+
+/// What the keys that the host reads itself are called.
+const COMMON: [&str; 5] = ["connector", "auth", "base_url", "mapping", "pull"];
+
+/// The connection under test.
+pub(super) struct Bench {
+    pub(super) rig: Rig,
+    pub(super) configured: Arc<dyn Configured>,
+    pub(super) connection: Connection,
+    pub(super) name: ConnectionName,
+    pub(super) log: Log,
+    relay: Option<Relay>,
+    requests: Arc<Notebook>,
+    told: Mutex<String>,
+}
+
+impl Bench {
+    pub(super) async fn set_up(rig: Rig) -> anyhow::Result<Self> {
+        let log = Log::capture();
+        let (configured, problems) = configure(&*rig.connector, rig.settings);
+        let configured = configured.filter(|_| problems.is_empty());
+        let configured = configured.ok_or_else(|| anyhow!("the rig's settings are refused: {problems:?}"))?;
+        let name = ConnectionName::new("under-test");
+        let relay = match &rig.vendor {
+            Some((url, _)) => Some(Relay::start(url).await?),
+            None => None,
+        };
+        let requests = Arc::new(Notebook { http: door(&rig, &*configured, relay.as_ref(), &name)?, noted: Mutex::default() });
+        let host = Host {
+            connection: name.clone(),
+            http: Arc::<Notebook>::clone(&requests),
+            files: Arc::new(LocalFiles::new(&rig.folder)),
+            secrets: secrets(&rig, &*configured)?,
+        };
+        let connection = configured.connect(host);
+        Ok(Self { rig, configured, connection, name, log, relay, requests, told: Mutex::default() })
+    }
+
+    pub(super) fn world(&self) -> &dyn World {
+        &*self.rig.world
+    }
+
+    /// The relay; checks that need one run only for connectors that make calls.
+    pub(super) fn relay(&self) -> anyhow::Result<&Relay> {
+        self.relay.as_ref().context("the connector makes no calls")
+    }
+
+    /// Ends every fault and forgets every request.
+    pub(super) fn calm(&self) {
+        self.world().calm();
+        if let Some(relay) = &self.relay {
+            relay.clear();
+        }
+        self.requests.take();
+    }
+
+    /// The requests that the connector declared as writes, since the last look.
+    pub(super) fn writes(&self) -> Vec<Request> {
+        self.requests.take().into_iter().filter(|request| request.access == Access::Write).collect()
+    }
+
+    /// The class of a fault, whose words are kept for the redaction check.
+    pub(super) fn class(&self, fault: &Fault) -> FaultClass {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.push_str(&format!("{fault}\n{fault:?}\n"));
+        let mut cause = fault.source();
+        while let Some(error) = cause {
+            told.push_str(&format!("{error}\n"));
+            cause = error.source();
+        }
+        fault.class()
+    }
+
+    /// The words of every fault so far.
+    pub(super) fn told(&self) -> String {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A connection like the one under test with other secrets.
+    pub(super) fn with_other_secrets(&self) -> anyhow::Result<Connection> {
+        let secrets = secrets(&self.rig, &*self.configured)?;
+        let other = |secret: &Secret| {
+            let mut bytes = secret.expose().to_vec();
+            bytes.reverse();
+            Secret::new(bytes)
+        };
+        let host = Host {
+            connection: self.name.clone(),
+            http: Arc::new(NoHttp),
+            files: Arc::new(LocalFiles::new(&self.rig.folder)),
+            secrets: secrets.iter().map(|(name, secret)| (*name, other(secret))).collect(),
+        };
+        Ok(self.configured.connect(host))
+    }
+}
+
+/// Reads settings as the host does. The second part has every problem, with its advice.
+pub(super) fn configure(connector: &dyn Connector, yaml: &str) -> (Option<Arc<dyn Configured>>, Vec<String>) {
+    let file = SourceFile::new("usher.yaml", yaml);
+    let log = Diagnostics::default();
+    let node = match parse(&file) {
+        Ok(node) => node,
+        Err(problems) => return (None, problems.into_iter().map(|problem| problem.message).collect()),
+    };
+    let Some(mut map) = Cursor::root(&file, &node, &log).map() else {
+        return (None, vec!["the settings are no map".to_owned()]);
+    };
+    let configured = connector.configure(&mut map);
+    for key in COMMON {
+        let _ = map.optional_at(key);
+    }
+    map.finish();
+    let words = |problem: usher_document::Diagnostic| {
+        format!("{} {} {}", problem.message, problem.found.unwrap_or_default(), problem.help.unwrap_or_default())
+    };
+    (configured, log.into_sorted().into_iter().map(words).collect())
+}
+
+fn secrets(rig: &Rig, configured: &dyn Configured) -> anyhow::Result<BTreeMap<&'static str, Secret>> {
+    let find = |(name, reference): (&'static str, SecretRef)| {
+        let SecretRef::Env(variable) = &reference else { return Err(anyhow!("a rig's secrets come by variables")) };
+        let known = rig.secrets.iter().find(|(known, _)| known == variable);
+        let (_, value) = known.with_context(|| format!("the rig has no secret `{variable}`"))?;
+        Ok((name, Secret::new(value.as_str())))
+    };
+    configured.secrets().into_iter().map(find).collect()
+}
+
+/// The real door to the vendor, which repeats nothing and keeps no limits of its own: each check counts calls.
+fn door(
+    rig: &Rig,
+    configured: &dyn Configured,
+    relay: Option<&Relay>,
+    name: &ConnectionName,
+) -> anyhow::Result<Arc<dyn Http>> {
+    let (Some(relay), Some((_, token)), Some(protocol)) = (relay, &rig.vendor, configured.protocol()) else {
+        return Ok(Arc::new(NoHttp));
+    };
+    let auth = rig.connector.manifest().auth;
+    let token = (auth != Auth::None).then(|| Secret::new(token.as_str()));
+    let spec = VendorSpec {
+        connection: name.clone(),
+        base_url: BaseUrl::parse(&relay.url, false)?,
+        credential: Credential::new(auth, token.as_ref())?,
+        protocol,
+    };
+    let settings = HttpSettings {
+        request_timeout: Duration::from_secs(20),
+        retries: 0,
+        limits: LimiterSettings::all(Allowance::Unlimited),
+        ..HttpSettings::default()
+    };
+    Ok(Arc::new(VendorHttp::new(spec, settings, Arc::new(SystemClock))?))
+}
+
+/// Notes every request, and tells the relay which of them write.
+struct Notebook {
+    http: Arc<dyn Http>,
+    noted: Mutex<Vec<Request>>,
+}
+
+impl Notebook {
+    fn take(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Notebook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Notebook")
+    }
+}
+
+#[async_trait]
+impl Http for Notebook {
+    async fn send(&self, mut request: Request) -> Result<Response, Fault> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        if request.access == Access::Write {
+            request.headers.push((WRITES, "1".to_owned()));
+        }
+        self.http.send(request).await
+    }
+}

@@ -1,0 +1,106 @@
+//! What failed calls come to, for every role that reads.
+
+use anyhow::{Context as _, bail, ensure};
+use jiff::SignedDuration;
+use usher_connector::{Fault, FaultClass, Role, SendFailure};
+use usher_model::{IdentityKey, IdentityKind};
+
+use super::bench::Bench;
+use super::source_paging::{Band, step, streams};
+use super::{CANARY, Outcome, target_samples};
+use crate::relay::{Aim, Answer, Meddle};
+
+/// Makes one call of each sort that reads, and names those that failed.
+async fn probe(bench: &Bench) -> anyhow::Result<Vec<(String, Option<Fault>)>> {
+    let mut probes = Vec::new();
+    let band = Band { start: bench.world().now(), ..Band::open(bench) };
+    if let Some(source) = bench.connection.source.as_deref() {
+        for stream in streams(source) {
+            let name = format!("pull {} {:?}", stream.0, stream.1);
+            probes.push((name, step(bench, &stream, band, None).await?.err()));
+        }
+    }
+    if let Some(directory) = bench.connection.directory.as_deref() {
+        let key = IdentityKey { kind: IdentityKind::Email, value: format!("{CANARY}-probe@acme.example") };
+        probes.push(("owners".to_owned(), directory.owners().await.err()));
+        probes.push(("accounts".to_owned(), directory.accounts(None, band.now).await.err()));
+        probes.push(("people".to_owned(), directory.people(&[key]).await.err()));
+    }
+    if let Some(target) = bench.connection.target.as_deref() {
+        for capability in target_samples::verifiable(target) {
+            let write = target_samples::write(bench, capability.kind)?;
+            probes.push((format!("verify {}", capability.kind.as_str()), target.verify(&write).await.err()));
+        }
+    }
+    Ok(probes)
+}
+
+/// Every read must fail, each with a class that fits.
+async fn every_read_fails(bench: &Bench, answer: Answer, fits: impl Fn(FaultClass) -> bool) -> Outcome {
+    bench.relay()?.meddle(Aim::All, 0, Meddle::Instead(answer));
+    for (name, fault) in probe(bench).await? {
+        let fault = fault.with_context(|| format!("{name} succeeded"))?;
+        let class = bench.class(&fault);
+        ensure!(fits(class), "{name} came out as {class:?}: {fault}");
+    }
+    Ok(())
+}
+
+pub(super) async fn throttled(bench: &Bench) -> Outcome {
+    let protocol = bench.configured.protocol().context("no protocol")?;
+    let limits: Vec<&str> = protocol.limits().iter().map(|limit| limit.name).collect();
+    let answer = Answer::json(429, "{}").with("retry-after", "7");
+    let wait = SignedDuration::from_secs(7);
+    every_read_fails(bench, answer, |class| match class {
+        FaultClass::Throttled { limit, retry_after } => limits.contains(&limit) && retry_after == Some(wait),
+        _ => false,
+    })
+    .await
+}
+
+pub(super) async fn unauthorized(bench: &Bench) -> Outcome {
+    every_read_fails(bench, Answer::json(401, "{}"), |class| class == FaultClass::Unauthorized).await
+}
+
+pub(super) async fn server_error(bench: &Bench) -> Outcome {
+    for status in [500, 502, 503, 504] {
+        let answer = Answer::new(status, "text/html", "<html>Bad gateway</html>");
+        every_read_fails(bench, answer, |class| class == FaultClass::Transient).await?;
+    }
+    Ok(())
+}
+
+/// FM-018: the operator reads which scope is missing.
+pub(super) async fn forbidden(bench: &Bench) -> Outcome {
+    for scope in bench.rig.connector.manifest().scopes {
+        bench.calm();
+        if let Some(said) = bench.world().forbid(scope.name) {
+            bench.relay()?.meddle(Aim::All, 0, Meddle::Instead(Answer::json(said.status, &said.body)));
+        }
+        let faults = match scope.role {
+            Role::Target => write_once(bench).await?,
+            _ => probe(bench).await?.into_iter().filter_map(|(_, fault)| fault).collect(),
+        };
+        let told = |fault: &Fault| {
+            bench.class(fault) == FaultClass::Misconfigured && fault.to_string().contains(scope.name)
+        };
+        if !faults.iter().any(told) {
+            let words: Vec<String> = faults.iter().map(Fault::to_string).collect();
+            bail!("without the scope `{}` nothing names it: {words:?}", scope.name);
+        }
+    }
+    Ok(())
+}
+
+async fn write_once(bench: &Bench) -> anyhow::Result<Vec<Fault>> {
+    let target = bench.connection.target.as_deref().context("no target")?;
+    let mut faults = Vec::new();
+    for capability in target.capabilities() {
+        let write = target_samples::write(bench, capability.kind)?;
+        faults.extend(target.send(&[write]).await.into_iter().filter_map(|sent| match sent {
+            Err(SendFailure::Fault(fault)) => Some(fault),
+            _ => None,
+        }));
+    }
+    Ok(faults)
+}

@@ -1,0 +1,313 @@
+//! An installation in a temporary folder, beside simulators on loopback; the real binary runs in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use usher_sandbox::{Field, FormSpec, Options, Owner, Sandbox, Submission};
+
+/// How long a condition may take to become true on a slow machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A folder with files, and the simulators that they point to.
+pub(crate) struct Installation {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) port: u16,
+    folder: TempDir,
+}
+
+/// A daemon that is killed when the test ends.
+pub(crate) struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Daemon {
+    /// Asks it to stop, and returns its exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        self.signal("TERM");
+        self.0.wait().unwrap().code()
+    }
+
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.0.id().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Kills it without a chance to tidy up.
+    pub(crate) fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Installation {
+    /// Simulators without limits, one form, three owners, the usual files.
+    pub(crate) async fn new() -> Self {
+        Self::with("live", "").await
+    }
+
+    /// The same in another mode, with further lines at the end of usher.yaml.
+    pub(crate) async fn with(mode: &str, further: &str) -> Self {
+        let options = Options { limits: None, typeform_per_second: None, ..Options::default() };
+        let tokens = (options.hubspot_token.clone(), options.typeform_token.clone());
+        let sandbox = Sandbox::start(options).await.unwrap();
+        for (id, first) in [(101, "Ana"), (102, "Ben"), (103, "Carla")] {
+            sandbox.hubspot().put_owner(owner(id, first, false));
+        }
+        sandbox.typeform().define(form());
+        let port = free_port();
+        let installation = Self { sandbox, port, folder: TempDir::new().unwrap() };
+        let settings = installation.settings(mode, further);
+        installation.write("usher.yaml", &settings);
+        installation.write("site-form.yaml", MAPPING);
+        installation.write("routing.yaml", ROUTING);
+        installation.write("crm.token", &tokens.0);
+        installation.write("form.token", &tokens.1);
+        installation.write("form.secret", "form-secret");
+        installation.write("crm.secret", "crm-secret");
+        installation
+    }
+
+    fn settings(&self, mode: &str, further: &str) -> String {
+        format!(
+            "version: 1
+mode: {mode}
+store: sqlite://usher.db
+connections:
+  hubspot-main:
+    connector: hubspot
+    base_url: {}
+    auth: {{ token: {{ file: crm.token }} }}
+    limits: off
+    pull: {{ objects: [contacts], every: 1s }}
+    inbound: {{ secret: {{ file: crm.secret }} }}
+  site-form:
+    connector: typeform
+    base_url: {}
+    form: demo
+    auth: {{ token: {{ file: form.token }} }}
+    inbound: {{ secret: {{ file: form.secret }} }}
+    limits: off
+    pull: {{ every: 1s }}
+    mapping: site-form.yaml
+crm: hubspot-main
+routing: routing.yaml
+http: {{ listen: \"127.0.0.1:{}\" }}
+{further}
+",
+            self.sandbox.hubspot_url, self.sandbox.typeform_url, self.port
+        )
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file of the installation.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path().join(name), text).unwrap();
+    }
+
+    /// Changes a file of the installation; the text to replace must be there.
+    pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path().join(name)).unwrap();
+        assert!(text.contains(from), "{name} has no `{from}`");
+        self.write(name, &text.replace(from, to));
+    }
+
+    /// The program, to be run in the installation's folder.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
+        command.current_dir(self.path()).env_remove("USHER_CONFIG").env_remove("USHER_LOG").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a verb to its end. Off the async threads, because the simulators answer on them.
+    pub(crate) async fn run(&self, args: &[&str]) -> Output {
+        let mut command = self.command();
+        command.args(args);
+        tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+    }
+
+    /// Runs a verb that must succeed, and reads its answer as JSON.
+    pub(crate) async fn json(&self, args: &[&str]) -> Value {
+        let output = self.run(&[args, &["--json"]].concat()).await;
+        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Runs a verb that must fail on its input (exit 1), and returns what it says.
+    pub(crate) async fn refused(&self, args: &[&str]) -> String {
+        let output = self.run(args).await;
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output.stderr));
+        text(&output.stderr)
+    }
+
+    /// Starts the daemon and waits until it takes leads.
+    pub(crate) async fn start(&self) -> Daemon {
+        let daemon = self.spawn();
+        let ready = format!("http://127.0.0.1:{}/readyz", self.port);
+        until("the daemon is ready", async || {
+            client().get(&ready).send().await.is_ok_and(|response| response.status().is_success())
+        })
+        .await;
+        daemon
+    }
+
+    /// Starts the daemon.
+    pub(crate) fn spawn(&self) -> Daemon {
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log")).unwrap();
+        let mut command = self.command();
+        Daemon(command.arg("run").stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    /// What the daemon has said.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.path().join("daemon.log")).unwrap_or_default()
+    }
+
+    /// Somebody answers the form.
+    pub(crate) fn submit(&self, email: &str, name: &str) {
+        let answers = object(json!({ "name": name, "email": email, "company": "Acme", "country": "Germany", "need": "SEO" }));
+        let submission = Submission { form: "demo".to_owned(), answers, ..Submission::default() };
+        self.sandbox.typeform().submit(&submission).unwrap();
+    }
+
+    /// Waits until every record has ended and no write is on its way, with at least so many leads opened.
+    pub(crate) async fn drained(&self, opened: u64) -> Value {
+        let mut last = Value::Null;
+        until("everything is written", async || {
+            last = self.json(&["status"]).await;
+            let count = |group: &str, names: &[&str]| names.iter().filter_map(|name| last[group][*name].as_u64()).sum::<u64>();
+            count("records", &["opened"]) >= opened
+                && count("records", &["fetched", "mapped"]) == 0
+                && count("writes", &["blocked", "planned", "sending", "unknown"]) == 0
+        })
+        .await;
+        last
+    }
+
+    /// Posts a signed form answer to the daemon, as the form tool would.
+    pub(crate) async fn form_hook(&self, token: &str, message: &str) -> reqwest::Response {
+        let answer = |reference: &str, kind: &str, value: &str| json!({ "type": kind, kind: value, "field": { "id": reference, "type": "short_text", "ref": reference } });
+        let body = json!({
+            "event_id": token, "event_type": "form_response",
+            "form_response": {
+                "form_id": "demo", "token": token, "landed_at": "2026-11-22T12:00:00Z", "submitted_at": "2026-11-22T12:00:01Z",
+                "hidden": {}, "definition": { "id": "demo", "title": "Demo", "fields": [] },
+                "answers": [answer("name", "text", "Hook Example"), answer("email", "email", &format!("{token}@hook.example")), answer("need", "text", message)],
+            },
+        })
+        .to_string();
+        let signature = usher_sandbox::typeform::sign("form-secret", body.as_bytes());
+        let post = client().post(self.hook("site-form")).header("Typeform-Signature", signature);
+        post.header("content-type", "application/json").body(body).send().await.unwrap()
+    }
+
+    /// The address of a webhook.
+    pub(crate) fn hook(&self, connection: &str) -> String {
+        format!("http://127.0.0.1:{}/hooks/{connection}", self.port)
+    }
+}
+
+/// An owner of the simulated CRM.
+pub(crate) fn owner(id: u64, first: &str, archived: bool) -> Owner {
+    Owner {
+        id,
+        email: format!("{}@agency.example", first.to_lowercase()),
+        first_name: first.to_owned(),
+        last_name: "Example".to_owned(),
+        user_id: Some(id + 1000),
+        archived,
+        teams: Vec::new(),
+        created_at: 0,
+        updated_at: 0,
+    }
+}
+
+fn form() -> FormSpec {
+    let fields = ["name", "email", "company", "country", "need"].map(|name| Field {
+        id: String::new(),
+        reference: name.to_owned(),
+        field_type: if name == "email" { "email" } else { "short_text" }.to_owned(),
+        title: name.to_owned(),
+    });
+    FormSpec { id: "demo".to_owned(), title: "Demo".to_owned(), fields: fields.to_vec() }
+}
+
+/// The members of a JSON object.
+pub(crate) fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        other => panic!("{other} is no object"),
+    }
+}
+
+/// A client for loopback.
+pub(crate) fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// Bytes as text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Waits until the condition holds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    let mut tick = tokio::time::interval(Duration::from_millis(50));
+    while !holds().await {
+        assert!(started.elapsed() < LIMIT, "gave up waiting until {what}");
+        tick.tick().await;
+    }
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A path outside the installation that does not exist.
+pub(crate) fn nowhere() -> PathBuf {
+    PathBuf::from("nowhere.yaml")
+}
+
+const MAPPING: &str = "version: 1
+enroll: { on: every_time }
+lead:
+  full_name:    { from: answers.name }
+  email:        { from: answers.email, clean: email, required: true }
+  company:      { from: answers.company }
+  country:      { from: answers.country, clean: country }
+  service_line: { from: answers.need, values: { SEO: seo }, default: other }
+";
+
+const ROUTING: &str = "version: 1
+reps:
+  ana:   { email: ana@agency.example }
+  ben:   { email: ben@agency.example }
+  carla: { email: carla@agency.example }
+pools:
+  everyone:
+    members: [ana, ben]
+    strategy: round_robin
+    if_nobody: { wait: 30m, then: { rep: carla } }
+rules:
+  - name: Customers keep their owner
+    when: 'account.owner != null'
+    assign: { to: account.owner, if_unavailable: { pool: everyone } }
+  - name: Everyone
+    when: 'true'
+    assign: { pool: everyone }
+fallback: { rep: carla }
+";

@@ -1,0 +1,8 @@
+//! Benches: what the parts cost in CPU, time and memory. They print figures and judge nothing.
+
+pub(crate) mod decide;
+mod engine;
+pub(crate) mod pull;
+pub(crate) mod serve;
+mod timed;
+pub(crate) mod worker;

@@ -1,0 +1,101 @@
+//! `bench pull`: contacts from a simulated CRM, a hundred a page, parsed and committed to SQLite.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::Context;
+use clap::Args;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::worker::Measured;
+use crate::report::{print, progress, round};
+
+/// Contacts from a simulated CRM into the database
+#[derive(Debug, Args)]
+pub(crate) struct Pull {
+    /// How many contacts the CRM holds
+    #[arg(long, default_value_t = 100_000)]
+    contacts: u64,
+    /// What every call of the CRM takes longer
+    #[arg(long, default_value_t = 0)]
+    latency_ms: u64,
+    /// How often; the figures of each run are printed
+    #[arg(long, default_value_t = 1)]
+    runs: u32,
+    /// `live` (search) or `backfill` (list)
+    #[arg(long, default_value = "live")]
+    lane: String,
+}
+
+#[derive(Deserialize)]
+struct Hello {
+    url: String,
+    token: String,
+}
+
+/// Runs simulator and reader as two processes.
+pub(crate) fn run(args: &Pull) -> anyhow::Result<()> {
+    progress(&format!("the simulator is filled with {} contacts", args.contacts));
+    let mut simulator = itself("serve")
+        .args(["--contacts", &args.contacts.to_string(), "--latency-ms", &args.latency_ms.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting the simulator")?;
+    let result = measure(args, &mut simulator);
+    // Its input ends, so it does; if the measuring failed this is how it learns of it.
+    drop(simulator.stdin.take());
+    simulator.wait()?;
+    print(&result?, None)
+}
+
+fn measure(args: &Pull, simulator: &mut Child) -> anyhow::Result<serde_json::Value> {
+    let mut hello = String::new();
+    let stdout = simulator.stdout.as_mut().context("the simulator's stdout")?;
+    BufReader::new(stdout).read_line(&mut hello)?;
+    let hello: Hello = serde_json::from_str(&hello).context("the simulator did not start")?;
+    let mut runs = Vec::new();
+    for _ in 0..args.runs {
+        progress("pulling");
+        runs.push(figures(args, &worker(args, &hello)?));
+    }
+    Ok(json!({ "contacts": args.contacts, "latency_ms": args.latency_ms, "lane": args.lane, "runs": runs, "measured": {
+        "cpu_seconds": "user and kernel time of the reading process between start and end of the pull, from /proc (10 ms grain)",
+        "seconds": "wall time of the same; the simulator is another process on the same machine",
+        "above_idle_mib": "VmHWM after the pull (reset before it) less VmRSS before the first call",
+        "wall_to_latency": "wall time divided by calls times latency" } }))
+}
+
+fn worker(args: &Pull, hello: &Hello) -> anyhow::Result<Measured> {
+    let folder = tempfile::Builder::new().prefix("usher-bench-").tempdir()?;
+    let output = itself("bench-pull-worker")
+        .args(["--url", &hello.url, "--token", &hello.token, "--lane", &args.lane, "--database"])
+        .arg(folder.path().join("usher.db"))
+        .stderr(Stdio::inherit())
+        .output()
+        .context("starting the reader")?;
+    anyhow::ensure!(output.status.success(), "the reader failed");
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+fn figures(args: &Pull, run: &Measured) -> serde_json::Value {
+    let calls = run.steps as f64;
+    let latency = calls * args.latency_ms as f64 / 1000.0;
+    let mib = |kib: u64| round(kib as f64 / 1024.0);
+    json!({
+        "records": run.records, "complete": run.records == args.contacts, "calls": run.steps,
+        "cpu_seconds": round(run.user + run.system), "user": round(run.user), "system": round(run.system),
+        "seconds": round(run.seconds), "records_per_second": round(run.records as f64 / run.seconds),
+        "idle_mib": mib(run.idle_kib), "peak_mib": mib(run.peak_kib),
+        "above_idle_mib": mib(run.peak_kib.saturating_sub(run.idle_kib)),
+        "wall_to_latency": if latency > 0.0 { json!(round(run.seconds / latency)) } else { json!(null) },
+    })
+}
+
+fn itself(verb: &str) -> Command {
+    // A program that runs has a file, unless it was removed meanwhile; then starting it says so.
+    let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "xtask".into()));
+    command.arg(verb);
+    command
+}

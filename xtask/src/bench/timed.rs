@@ -1,0 +1,125 @@
+//! A store that notes how long each call of the real one takes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+use usher_model::{
+    Account, AccountKey, CloseReason, ConnectionName, CrmOwner, DeliveryId, EffectKey, EffectKind, EffectState, LeadId,
+    LeadState, Mode, RecordId,
+};
+use usher_store::{
+    AccountRow, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, DecidedOwner, Deciding, DecisionCommit,
+    DecisionView, Delivering, Delivery, DirectoryStore, EffectOutcome, FailedItem, FetchCommit, Hint, Inspection, Intake,
+    LeadFilter, LeadStory, LeadSummary, NewDelivery, NewRecord, Operation, Preparation, Prepared, PullCommit, Ready, Store,
+    StoreError, Stored, StoredRecord, ViewAsk,
+};
+
+type Answer<T> = Result<T, StoreError>;
+
+/// Wall time by call.
+#[derive(Debug)]
+pub(super) struct Timed {
+    inner: Arc<dyn Store>,
+    times: Mutex<BTreeMap<&'static str, (u64, Duration)>>,
+}
+
+impl Timed {
+    pub(super) fn new(inner: Arc<dyn Store>) -> Self {
+        Self { inner, times: Mutex::default() }
+    }
+
+    /// Calls and seconds since the last time that this was asked.
+    pub(super) fn take(&self) -> BTreeMap<&'static str, (u64, f64)> {
+        let times = std::mem::take(&mut *self.times.lock().unwrap_or_else(PoisonError::into_inner));
+        times.into_iter().map(|(name, (calls, time))| (name, (calls, time.as_secs_f64()))).collect()
+    }
+
+    fn note(&self, name: &'static str, time: Duration) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = times.entry(name).or_default();
+        *entry = (entry.0 + 1, entry.1 + time);
+    }
+}
+
+macro_rules! timed {
+    ($trait:ident { $(fn $name:ident($($arg:ident: $ty:ty),*) -> $out:ty;)* }) => {
+        #[async_trait]
+        impl $trait for Timed {
+            $(async fn $name(&self, $($arg: $ty),*) -> Answer<$out> {
+                let started = Instant::now();
+                let answer = self.inner.$name($($arg),*).await;
+                self.note(stringify!($name), started.elapsed());
+                answer
+            })*
+        }
+    };
+}
+
+timed! { Intake {
+    fn connect(name: &ConnectionName, now: Timestamp) -> ConnectionRow;
+    fn store_delivery(delivery: NewDelivery) -> ();
+    fn deliveries_to_split(limit: u32) -> Vec<Delivery>;
+    fn commit_split(delivery: DeliveryId, records: Vec<NewRecord>, hints: Vec<Hint>, now: Timestamp) -> Stored;
+    fn store_records(records: Vec<NewRecord>) -> Vec<RecordId>;
+    fn hints(connection: &ConnectionName, limit: u32) -> Vec<Hint>;
+    fn commit_fetch(commit: FetchCommit) -> Stored;
+    fn cursor(connection: &ConnectionName, stream: &str) -> Option<Value>;
+    fn commit_pull(commit: PullCommit) -> Stored;
+} }
+
+timed! { Preparation {
+    fn claim_records(limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<StoredRecord>;
+    fn accounts_by_keys(connection: &ConnectionName, keys: &[AccountKey], per_key: u32) -> Vec<(Account, Vec<AccountKey>)>;
+    fn commit_prepared(prepared: Vec<Prepared>, now: Timestamp) -> ();
+} }
+
+timed! { Deciding {
+    fn ready(limit: u32, now: Timestamp) -> Ready;
+    fn next_ready_at(now: Timestamp) -> Option<Timestamp>;
+    fn decision_view(ask: &ViewAsk) -> DecisionView;
+    fn opened_since(since: Timestamp) -> BTreeMap<ConnectionName, u64>;
+    fn commit_decisions(commit: DecisionCommit, now: Timestamp) -> ();
+} }
+
+timed! { Delivering {
+    fn claim_effects(connection: &ConnectionName, kind: EffectKind, limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<ClaimedEffect>;
+    fn claim_unknown(connection: &ConnectionName, limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<ClaimedEffect>;
+    fn finish_effects(outcomes: Vec<EffectOutcome>, now: Timestamp) -> ();
+    fn recover_effects(now: Timestamp) -> u64;
+    fn next_effect_at(connection: &ConnectionName, now: Timestamp) -> Option<Timestamp>;
+} }
+
+timed! { DirectoryStore {
+    fn put_owners(connection: &ConnectionName, owners: &[CrmOwner], now: Timestamp) -> ();
+    fn owners(connection: &ConnectionName) -> (Vec<CrmOwner>, Option<Timestamp>);
+    fn put_accounts(connection: &ConnectionName, stream: &str, cursor: &Value, accounts: Vec<AccountRow>, now: Timestamp) -> ();
+} }
+
+timed! { Inspection {
+    fn counts() -> Counts;
+    fn connections() -> Vec<ConnectionStatus>;
+    fn leads(filter: &LeadFilter) -> Vec<LeadSummary>;
+    fn lead_story(lead: LeadId) -> Option<LeadStory>;
+    fn failed(limit: u32) -> Vec<FailedItem>;
+    fn comparisons(since: Timestamp) -> Vec<Comparison>;
+    fn task_latencies(since: Timestamp) -> Vec<u64>;
+    fn decided_owners() -> Vec<DecidedOwner>;
+    fn mode() -> Option<Mode>;
+    fn audit() -> Vec<(LeadId, LeadState, Option<CloseReason>, Vec<EffectState>)>;
+} }
+
+timed! { Operation {
+    fn set_paused(paused: bool, reason: &str, now: Timestamp) -> ();
+    fn paused() -> Option<(Timestamp, String)>;
+    fn hold(connection: &ConnectionName, reason: Option<&str>, now: Timestamp) -> ();
+    fn retry_records(ids: &[RecordId], now: Timestamp) -> u64;
+    fn retry_effects(keys: &[EffectKey], now: Timestamp) -> u64;
+    fn enter_mode(mode: Mode, now: Timestamp) -> u64;
+    fn suppress(lead: LeadId, reason: &str, now: Timestamp) -> ();
+    fn install_key(fresh: [u8; 32]) -> [u8; 32];
+    fn close() -> ();
+} }

@@ -1,0 +1,212 @@
+//! The real program as a child process, with its files in a folder of its own.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use usher_sandbox::{Options, Sandbox};
+
+use crate::process::{Usage, terminate};
+
+/// What both webhook senders sign with.
+pub(crate) const HOOK_SECRET: &str = "field-run-secret";
+
+const SETTINGS: &str = r"
+version: 1
+mode: live
+store: sqlite://usher.db
+connections:
+  hubspot-main:
+    connector: hubspot
+    base_url: {crm}
+    auth: { token: { file: crm.token } }
+    inbound: { secret: { file: hook.secret } }
+    limits: off
+    timeout: {timeout}
+    pull: { objects: [contacts], every: 1s }
+  hooked-form:
+    connector: typeform
+    base_url: {form}
+    form: hooked1
+    auth: { token: { file: form.token } }
+    inbound: { secret: { file: hook.secret } }
+    limits: off
+    timeout: {timeout}
+    pull: { every: 10s }
+  polled-form:
+    connector: typeform
+    base_url: {form}
+    form: polled1
+    auth: { token: { file: form.token } }
+    limits: off
+    timeout: {timeout}
+    pull: { every: 1s }
+crm: hubspot-main
+write: { guard: off, settle: {settle} }
+routing: routing.yaml
+http: { listen: '127.0.0.1:{port}' }
+";
+
+/// How the program is set up for a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Tuning {
+    /// How long one call may take.
+    pub(crate) timeout: Duration,
+    /// How long an unclear write may still land.
+    pub(crate) settle: Duration,
+}
+
+/// A folder with the files of an installation, and the child that runs in it.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    pub(crate) folder: PathBuf,
+    program: PathBuf,
+    /// Where the child listens.
+    pub(crate) address: String,
+    child: Option<Child>,
+    /// What earlier children have used.
+    before: Usage,
+    pub(crate) starts: u32,
+}
+
+impl Installation {
+    /// Writes the files. Nothing runs yet.
+    pub(crate) fn write(
+        folder: &Path,
+        sandbox: &Sandbox,
+        options: &Options,
+        routing: &str,
+        tuning: Tuning,
+    ) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let settings = SETTINGS
+            .replace("{crm}", &sandbox.hubspot_url)
+            .replace("{form}", &sandbox.typeform_url)
+            .replace("{timeout}", &format!("{}s", tuning.timeout.as_secs()))
+            .replace("{settle}", &format!("{}s", tuning.settle.as_secs()))
+            .replace("{port}", &port.to_string());
+        let files = [
+            ("usher.yaml", settings.as_str()),
+            ("routing.yaml", routing),
+            ("crm.token", &options.hubspot_token),
+            ("form.token", &options.typeform_token),
+            ("hook.secret", HOOK_SECRET),
+        ];
+        for (name, text) in files {
+            fs::write(folder.join(name), text.trim_start()).with_context(|| format!("writing {name}"))?;
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            program: program()?,
+            address: format!("http://127.0.0.1:{port}"),
+            child: None,
+            before: Usage::default(),
+            starts: 0,
+        })
+    }
+
+    /// The database file.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.join("usher.db")
+    }
+
+    /// Where the child's log lines go.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder.join("usher.log")
+    }
+
+    /// Starts the child.
+    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+        let log = File::options().create(true).append(true).open(self.log()).context("opening the log")?;
+        let child = Command::new(&self.program)
+            .arg("run")
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("starting {}", self.program.display()))?;
+        self.child = Some(child);
+        self.starts += 1;
+        Ok(())
+    }
+
+    /// Ends the child at once, as a power cut would; nothing of it gets to run any more.
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
+        self.settle_usage();
+        if let Some(mut child) = self.child.take() {
+            anyhow::ensure!(child.try_wait()?.is_none(), "the program ended by itself; see {}", self.log().display());
+            child.kill().context("killing the child")?;
+            child.wait().context("waiting for the killed child")?;
+        }
+        Ok(())
+    }
+
+    /// Asks the child to stop and waits. Returns how it ended and how long that took.
+    pub(crate) fn stop(&mut self, patience: Duration) -> anyhow::Result<(ExitStatus, Duration)> {
+        self.settle_usage();
+        let mut child = self.child.take().context("no child runs")?;
+        let started = Instant::now();
+        terminate(child.id())?;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok((status, started.elapsed()));
+            }
+            if started.elapsed() > patience {
+                child.kill()?;
+                anyhow::bail!("the program did not stop within {} s of SIGTERM", patience.as_secs());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// How the child ended, if it did so by itself.
+    pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
+        Ok(self.child.as_mut().map(Child::try_wait).transpose()?.flatten())
+    }
+
+    /// CPU of all children so far, memory of the hungriest.
+    pub(crate) fn usage(&self) -> Usage {
+        let now = self.child.as_ref().and_then(|child| Usage::of(child.id())).unwrap_or_default();
+        Usage {
+            user: self.before.user + now.user,
+            system: self.before.system + now.system,
+            rss_kib: now.rss_kib,
+            peak_kib: self.before.peak_kib.max(now.peak_kib),
+        }
+    }
+
+    fn settle_usage(&mut self) {
+        self.before = self.usage();
+    }
+}
+
+impl Drop for Installation {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // The run has failed already; what matters is that no process stays behind.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The program beside this one, so that both are of the same build.
+fn program() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("finding this program's own file")?;
+    let program = own.with_file_name("usher");
+    anyhow::ensure!(
+        program.exists(),
+        "{} is missing; build it with `cargo build --release -p usher`",
+        program.display()
+    );
+    Ok(program)
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
+    Ok(listener.local_addr()?.port())
+}

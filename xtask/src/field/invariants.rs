@@ -1,0 +1,250 @@
+//! What must hold after a run, judged from the simulators' own log and the program's database.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde::Serialize;
+use usher_sandbox::{Actor, Change, Event, Ownership, Sandbox, Summary};
+
+use crate::field::ledger::{LeadRow, Ledger, RecordRow};
+use crate::field::world::{HOOKED_FORM, POLLED_FORM};
+
+/// Examples listed for one broken rule.
+const LISTED: usize = 10;
+
+/// A rule that does not hold.
+#[derive(Debug, Serialize)]
+pub(crate) struct Broken {
+    /// Which rule.
+    pub(crate) rule: &'static str,
+    /// How often it is broken.
+    pub(crate) count: usize,
+    /// The first few, by vendor id or our id.
+    pub(crate) examples: Vec<String>,
+}
+
+/// Everything that the checks look at.
+pub(crate) struct Evidence {
+    pub(crate) summary: Summary,
+    pub(crate) leads: Vec<LeadRow>,
+    records: Vec<RecordRow>,
+    owners: HashMap<u64, Ownership>,
+    events: Vec<Event>,
+    tokens: [(&'static str, Vec<String>); 2],
+    persons_made: Vec<String>,
+    tasks_done: Vec<String>,
+    owners_unwritten: BTreeMap<String, String>,
+    shared_emails: Vec<String>,
+    wrong_balances: Vec<String>,
+    /// The oracle's events before the first arrival.
+    from: usize,
+}
+
+/// Owners beside the last decisions.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Owners {
+    /// The CRM shows the owner that was decided.
+    pub(crate) as_decided: usize,
+    /// A person or workflow chose another one later, or before our write.
+    pub(crate) others_chose: usize,
+    /// The contact is in the bin or was merged by a person.
+    pub(crate) contact_gone: usize,
+    /// Our write ended as failed or parked, which is shown to the operator.
+    pub(crate) shown_as_failed: usize,
+    /// None of these: we are wrong.
+    pub(crate) wrong: usize,
+    #[serde(skip)]
+    wrong_list: Vec<String>,
+}
+
+impl Evidence {
+    /// Collects it. `from` is the number of oracle events before the first arrival.
+    pub(crate) async fn collect(sandbox: &Sandbox, ledger: &mut Ledger, from: usize) -> anyhow::Result<Self> {
+        let (crm, forms) = (sandbox.hubspot(), sandbox.typeform());
+        let tokens = |form: &str| forms.taken(form).into_iter().map(|taken| taken.token).collect();
+        Ok(Self {
+            summary: crm.summary(),
+            leads: ledger.leads().await?,
+            records: ledger.records().await?,
+            owners: crm.ownership().into_iter().map(|owned| (owned.id, owned)).collect(),
+            events: crm.events(from),
+            tokens: [("hooked-form", tokens(HOOKED_FORM)), ("polled-form", tokens(POLLED_FORM))],
+            persons_made: ledger.persons_made().await?,
+            tasks_done: ledger.written("create_task").await?,
+            owners_unwritten: ledger.owners_unwritten().await?,
+            shared_emails: ledger.shared_emails().await?,
+            wrong_balances: ledger.wrong_balances().await?,
+            from,
+        })
+    }
+
+    /// Form answers and living contacts of others that were never seen.
+    pub(crate) fn unseen(&self) -> Vec<String> {
+        let seen: HashSet<(&str, &str)> =
+            self.records.iter().map(|record| (record.connection.as_str(), record.external_id.as_str())).collect();
+        let mut missing = Vec::new();
+        for (connection, tokens) in &self.tokens {
+            let of_form = tokens.iter().filter(|token| !seen.contains(&(*connection, token.as_str())));
+            missing.extend(of_form.map(|token| format!("{connection}/{token}")));
+        }
+        for id in self.contacts_of_others() {
+            if self.owners.contains_key(&id) && !seen.contains(&("hubspot-main", id.to_string().as_str())) {
+                missing.push(format!("hubspot-main/{id}"));
+            }
+        }
+        missing
+    }
+
+    fn contacts_of_others(&self) -> impl Iterator<Item = u64> {
+        let created = self.events.iter().filter(|event| event.object() == "contacts" && event.change == Change::Create);
+        created.filter(|event| !by_us(event)).map(|event| event.id)
+    }
+
+    fn made_by_us(&self, object: &str) -> HashSet<String> {
+        let created = self.events.iter().filter(|event| event.object() == object && event.change == Change::Create);
+        created.filter(|event| by_us(event)).map(|event| event.id.to_string()).collect()
+    }
+
+    /// Contacts that a person merged or threw away.
+    fn disturbed(&self) -> HashSet<u64> {
+        let moved = self.events.iter().filter(|event| event.object() == "contacts");
+        let moved = moved.filter(|event| matches!(event.change, Change::Merge | Change::Archive));
+        moved.flat_map(|event| [event.id, event.other]).filter(|id| *id != 0).collect()
+    }
+
+    /// Owners beside decisions, person by person: the last decision counts.
+    pub(crate) fn owners(&self) -> Owners {
+        let mut result = Owners::default();
+        let mut last: HashMap<u64, &LeadRow> = HashMap::new();
+        for lead in &self.leads {
+            if let (Some(person), Some(_)) = (lead.person.as_deref().and_then(|id| id.parse().ok()), &lead.owner) {
+                last.insert(person, lead);
+            }
+        }
+        let disturbed = self.disturbed();
+        let mut others: HashMap<u64, i64> = HashMap::new();
+        for event in self.events.iter().filter(|event| event.object() == "contacts" && event.old_owner != event.new_owner) {
+            if !by_us(event) {
+                others.insert(event.id, event.at);
+            }
+        }
+        for (person, lead) in last {
+            let decided = lead.owner.as_deref().unwrap_or_default();
+            let decided_at = lead.decided_at.map_or(i64::MAX, |at| at.as_millisecond());
+            match self.owners.get(&person) {
+                _ if disturbed.contains(&person) => result.contact_gone += 1,
+                None => result.contact_gone += 1,
+                Some(owned) if owned.owner.to_string() == decided => result.as_decided += 1,
+                Some(_) if others.get(&person).is_some_and(|at| *at >= decided_at) => result.others_chose += 1,
+                Some(owned) => match self.owners_unwritten.get(&lead.id) {
+                    Some(end) if end.starts_with("cancelled") => result.others_chose += 1,
+                    Some(end) if end.starts_with("rejected") || end.starts_with("parked") => result.shown_as_failed += 1,
+                    _ => {
+                        result.wrong += 1;
+                        result.wrong_list.push(format!("contact {person}: decided {decided}, CRM shows {}, lead {}", owned.owner, lead.id));
+                    }
+                },
+            }
+        }
+        result
+    }
+
+    /// Every rule that does not hold.
+    pub(crate) fn broken(&self) -> Vec<Broken> {
+        let mut broken = Vec::new();
+        let mut rule = |rule: &'static str, examples: Vec<String>| {
+            if !examples.is_empty() {
+                broken.push(Broken { rule, count: examples.len(), examples: examples.into_iter().take(LISTED).collect() });
+            }
+        };
+        rule("I1 everything that arrived was seen", self.unseen());
+        rule("I1 every record has ended", self.unfinished_records());
+        rule("I1 every lead has closed", self.unfinished_leads());
+        rule("I1 each opened record is one lead", self.opened_without_lead());
+        rule("I1 each written lead's person is at the CRM", self.persons_missing());
+        rule("I2 no person twice at the CRM", duplicates(self.summary.duplicate_persons, &self.summary.duplicate_person_list));
+        rule("I2 no task twice at the CRM", duplicates(self.summary.duplicate_tasks, &self.summary.duplicate_task_list));
+        rule("I2 each e-mail has one inquiry", self.doubled_leads());
+        rule("I2 each e-mail is one person", self.shared_emails.clone());
+        rule("I2 each written lead has one task", self.wrong_task_counts());
+        rule("I2 every task at the CRM is known to us", self.orphans("tasks", &self.tasks_done));
+        rule("I2 every person that we made is known to us", self.orphans("contacts", &self.persons_made));
+        rule("I1 every task that we call done exists", self.phantoms("tasks", &self.tasks_done));
+        rule("I1 every person that we call made exists", self.phantoms("contacts", &self.persons_made));
+        rule("I3 owners are as decided", self.owners().wrong_list);
+        rule("I7 balances are the sums of their turns", self.wrong_balances.clone());
+        broken
+    }
+
+    fn unfinished_records(&self) -> Vec<String> {
+        let moving = self.records.iter().filter(|record| matches!(record.state.as_str(), "fetched" | "mapped"));
+        moving.map(|record| format!("{}/{} is {}", record.connection, record.external_id, record.state)).collect()
+    }
+
+    fn unfinished_leads(&self) -> Vec<String> {
+        self.leads.iter().filter(|lead| lead.state == "decided").map(|lead| lead.id.clone()).collect()
+    }
+
+    fn opened_without_lead(&self) -> Vec<String> {
+        let opened = self.records.iter().filter(|record| record.state == "opened").count();
+        if opened == self.leads.len() { Vec::new() } else { vec![format!("{opened} opened, {} leads", self.leads.len())] }
+    }
+
+    fn persons_missing(&self) -> Vec<String> {
+        let disturbed = self.disturbed();
+        let written = self.leads.iter().filter(|lead| lead.state == "closed:written");
+        let missing = written.filter(|lead| match lead.person.as_deref().and_then(|id| id.parse::<u64>().ok()) {
+            Some(person) => !self.owners.contains_key(&person) && !disturbed.contains(&person),
+            None => true,
+        });
+        missing.map(|lead| lead.id.clone()).collect()
+    }
+
+    fn doubled_leads(&self) -> Vec<String> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for email in self.leads.iter().filter_map(|lead| lead.email.as_deref()) {
+            *counts.entry(email).or_default() += 1;
+        }
+        counts.into_iter().filter(|(_, count)| *count > 1).map(|(email, count)| format!("{email} has {count}")).collect()
+    }
+
+    fn wrong_task_counts(&self) -> Vec<String> {
+        let wrong = self.leads.iter().filter(|lead| lead.state == "closed:written" && lead.tasks != 1);
+        wrong.map(|lead| format!("lead {} has {}", lead.id, lead.tasks)).collect()
+    }
+
+    fn orphans(&self, object: &str, known: &[String]) -> Vec<String> {
+        let known: HashSet<&String> = known.iter().collect();
+        let made = self.made_by_us(object);
+        made.iter().filter(|id| !known.contains(id)).cloned().collect()
+    }
+
+    fn phantoms(&self, object: &str, known: &[String]) -> Vec<String> {
+        let made = self.made_by_us(object);
+        known.iter().filter(|id| !made.contains(*id)).cloned().collect()
+    }
+
+    /// Arrivals that the checks cover, so that a run which checked nothing is seen as such.
+    pub(crate) fn covered(&self) -> BTreeMap<&'static str, usize> {
+        BTreeMap::from([
+            ("form_answers", self.tokens.iter().map(|(_, tokens)| tokens.len()).sum()),
+            ("contacts_of_others", self.contacts_of_others().count()),
+            ("contacts_of_ours", self.made_by_us("contacts").len()),
+            ("tasks_of_ours", self.made_by_us("tasks").len()),
+            ("oracle_events", self.events.len()),
+            ("oracle_events_before", self.from),
+            ("records", self.records.len()),
+            ("leads", self.leads.len()),
+        ])
+    }
+}
+
+fn by_us(event: &Event) -> bool {
+    matches!(event.actor, Actor::Api(_))
+}
+
+/// The simulator lists only the first hundred; the count must not get lost.
+fn duplicates(count: usize, list: &[usher_sandbox::Duplicate]) -> Vec<String> {
+    let named = list.iter().map(|duplicate| format!("{} is {:?}", duplicate.key, duplicate.ids));
+    let unnamed = std::iter::repeat_n("more".to_owned(), count.saturating_sub(list.len()));
+    named.chain(unnamed).take(count.max(list.len())).collect()
+}

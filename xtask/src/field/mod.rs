@@ -1,0 +1,297 @@
+//! The field run: the real program as a child process, simulators in this one, real companies, thousands of leads.
+
+mod installation;
+mod invariants;
+mod ledger;
+mod verdict;
+mod weather;
+mod world;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use usher_sandbox::{Faults, Options, Sandbox, Subscription, WebhookTarget};
+
+use crate::data::Data;
+use crate::report::progress;
+use installation::{HOOK_SECRET, Installation, Tuning};
+use invariants::Evidence;
+use ledger::{Ledger, Standing};
+
+/// Between two looks at a run.
+const LOOK: Duration = Duration::from_millis(250);
+/// Between two lines of progress.
+const SAY: Duration = Duration::from_secs(10);
+/// A run is over once nothing has moved for so long although all has ended.
+const REST: Duration = Duration::from_secs(4);
+/// The daemon's own limit for stopping is 20 s and 2 s for its web server.
+const STOP_PATIENCE: Duration = Duration::from_secs(25);
+
+/// The real program against simulators with real companies and leads, judged by the simulators' log
+#[derive(Debug, Args)]
+pub(crate) struct Field {
+    /// The folder with accounts.csv.gz, leads.csv.gz and lead_truth.csv.gz
+    #[arg(long)]
+    data: PathBuf,
+    /// Only the first so many leads
+    #[arg(long, default_value_t = usize::MAX)]
+    leads: usize,
+    /// Only the first so many companies
+    #[arg(long, default_value_t = usize::MAX)]
+    accounts: usize,
+    /// Leads per second; 0 for all at once. With kills the default spreads the leads over all of them
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Every fault switch on at moderate rates
+    #[arg(long)]
+    faults: bool,
+    /// Kill the program so often at random moments
+    #[arg(long, default_value_t = 0)]
+    kills: u32,
+    /// Mean seconds between two kills
+    #[arg(long, default_value_t = 3.0)]
+    gap: f64,
+    /// Seed of all chance
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Seconds without any progress after which the run counts as stuck
+    #[arg(long, default_value_t = 300)]
+    patience: u64,
+    /// Also write the report here
+    #[arg(long)]
+    report: Option<PathBuf>,
+    /// Keep the installation's folder
+    #[arg(long)]
+    keep: bool,
+}
+
+/// A run under way.
+struct Run<'a> {
+    args: &'a Field,
+    sandbox: Arc<Sandbox>,
+    installation: Installation,
+    /// Vendor ids of the companies, in their order.
+    companies: Vec<u64>,
+    /// Oracle events before the first arrival.
+    from: usize,
+}
+
+/// How long the parts took, and whether all of it ended.
+#[derive(Debug, Default)]
+struct Course {
+    directory: Duration,
+    arriving: Duration,
+    whole: Duration,
+    stuck: bool,
+    kills: u32,
+}
+
+/// Runs it, prints the report; an error if any rule is broken.
+pub(crate) async fn run(args: Field) -> anyhow::Result<()> {
+    let data = Data::read(&args.data, args.accounts, args.leads)?;
+    progress(&format!("{} companies, {} leads", data.companies.len(), data.inquirers.len()));
+    let folder = tempfile::Builder::new().prefix("usher-field-").tempdir().context("making a folder")?;
+    let mut run = Run::prepare(&args, &data, folder.path()).await?;
+    let course = run.go(&data).await?;
+    let (status, stopping) = run.installation.stop(STOP_PATIENCE)?;
+    let mut ledger = Ledger::open(&run.installation.database()).await?;
+    let evidence = Evidence::collect(&run.sandbox, &mut ledger, run.from).await?;
+    let mut report = verdict::report(&run, &data, &course, &evidence, &mut ledger).await?;
+    ledger.close().await?;
+    report["stop"] = json!({ "exit_code": status.code(), "seconds": stopping.as_secs_f64() });
+    crate::report::print(&report, args.report.as_deref())?;
+    let good = !course.stuck && status.success() && evidence.broken().is_empty();
+    if args.keep || !good {
+        let folder = folder.keep();
+        progress(&format!("the installation is kept in {}", folder.display()));
+    }
+    anyhow::ensure!(good, "the run broke a rule, got stuck or stopped badly (seed {}); see the report", args.seed);
+    Ok(())
+}
+
+impl<'a> Run<'a> {
+    async fn prepare(args: &'a Field, data: &Data, folder: &std::path::Path) -> anyhow::Result<Self> {
+        let options = Options {
+            limits: None,
+            typeform_per_second: None,
+            typeform_time_scale: 0.01,
+            seed: args.seed,
+            ..Options::default()
+        };
+        let sandbox = Arc::new(Sandbox::start(options.clone()).await?);
+        let companies = world::seed(&sandbox.hubspot(), &data.companies)?;
+        for form in [world::HOOKED_FORM, world::POLLED_FORM] {
+            sandbox.typeform().define(world::form(form));
+        }
+        // A short timeout keeps the leases of a killed program short; the settle window still covers the latest commit.
+        let tuning = if args.kills > 0 || args.faults {
+            Tuning { timeout: Duration::from_secs(3), settle: Duration::from_secs(10) }
+        } else {
+            Tuning { timeout: Duration::from_secs(30), settle: Duration::from_secs(90) }
+        };
+        let installation = Installation::write(folder, &sandbox, &options, &world::routing(), tuning)?;
+        let run = Self { args, sandbox, installation, companies, from: 0 };
+        run.hooks(&options).await?;
+        Ok(run)
+    }
+
+    /// Tells both vendors where webhooks go.
+    async fn hooks(&self, options: &Options) -> anyhow::Result<()> {
+        let address = &self.installation.address;
+        self.sandbox.hubspot().set_webhook(Some(WebhookTarget {
+            url: format!("{address}/hooks/hubspot-main"),
+            signed_url: None,
+            client_secret: HOOK_SECRET.to_owned(),
+            subscriptions: Subscription::usual(),
+            max_concurrent_requests: 10,
+            time_scale: 0.01,
+        }));
+        let place = format!("{}/forms/{}/webhooks/usher", self.sandbox.typeform_url, world::HOOKED_FORM);
+        let body = json!({ "url": format!("{address}/hooks/hooked-form"), "enabled": true, "secret": HOOK_SECRET });
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let answer = client.put(place).bearer_auth(&options.typeform_token).json(&body).send().await?;
+        anyhow::ensure!(answer.status().is_success(), "the form's webhook was refused: {}", answer.status());
+        Ok(())
+    }
+
+    async fn go(&mut self, data: &Data) -> anyhow::Result<Course> {
+        let mut course = Course::default();
+        let started = Instant::now();
+        self.installation.start()?;
+        self.await_directory(data.companies.len()).await?;
+        course.directory = started.elapsed();
+        progress(&format!("owners and companies are read after {:.1} s; leads arrive", course.directory.as_secs_f64()));
+        self.from = self.sandbox.hubspot().events(0).len();
+        let calm = CancellationToken::new();
+        let weather = self.args.faults.then(|| {
+            let (sandbox, calm, seed) = (Arc::clone(&self.sandbox), calm.clone(), self.args.seed);
+            tokio::spawn(async move { weather::blow(&sandbox, seed, &calm).await })
+        });
+        let started = Instant::now();
+        let arrivals = self.arrivals(data);
+        course.kills = self.kill_at_random().await?;
+        arrivals.await.context("the arrivals")??;
+        course.arriving = started.elapsed();
+        progress(&format!("all have arrived after {:.1} s", course.arriving.as_secs_f64()));
+        calm.cancel();
+        if let Some(weather) = weather {
+            weather.await.context("the weather")?;
+        }
+        self.sandbox.set_faults(Faults::default());
+        course.stuck = !self.drain().await?;
+        course.whole = started.elapsed();
+        Ok(course)
+    }
+
+    async fn await_directory(&mut self, companies: usize) -> anyhow::Result<()> {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Some(status) = self.installation.ended()? {
+                anyhow::bail!("the program ended at once ({status}); see {}", self.installation.log().display());
+            }
+            // Until the first start has made the tables there is nothing to read.
+            let Ok(mut ledger) = Ledger::open(&self.installation.database()).await else { continue };
+            let read = ledger.directory_read().await.unwrap_or(false);
+            let standing = if read { ledger.standing().await? } else { Standing::default() };
+            ledger.close().await?;
+            if read && usize::try_from(standing.accounts)? >= companies {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets the leads arrive in the background.
+    fn arrivals(&self, data: &Data) -> tokio::task::JoinHandle<anyhow::Result<()>> {
+        let (crm, forms) = (self.sandbox.hubspot(), self.sandbox.typeform());
+        let people = data.inquirers.clone();
+        let spread = f64::from(self.args.kills) * self.args.gap;
+        let default = if spread > 0.0 { people.len() as f64 / spread } else { 0.0 };
+        let rate = self.args.rate.unwrap_or(default);
+        tokio::spawn(async move {
+            let started = tokio::time::Instant::now();
+            for (n, who) in people.iter().enumerate() {
+                if rate > 0.0 {
+                    tokio::time::sleep_until(started + Duration::from_secs_f64(n as f64 / rate)).await;
+                } else if n % 64 == 0 {
+                    tokio::task::yield_now().await;
+                }
+                world::arrive(&crm, &forms, n, who)?;
+            }
+            Ok(())
+        })
+    }
+
+    async fn kill_at_random(&mut self) -> anyhow::Result<u32> {
+        let mut dice = StdRng::seed_from_u64(self.args.seed);
+        for n in 0..self.args.kills {
+            let gap = dice.random_range(0.0..2.0 * self.args.gap);
+            tokio::time::sleep(Duration::from_secs_f64(gap)).await;
+            self.installation.kill()?;
+            if n % 10 == 9 {
+                self.say(&format!("kill {}", n + 1)).await;
+            }
+            self.installation.start()?;
+        }
+        Ok(self.args.kills)
+    }
+
+    async fn look(&self) -> anyhow::Result<Standing> {
+        let mut ledger = Ledger::open(&self.installation.database()).await?;
+        let standing = ledger.standing().await;
+        ledger.close().await?;
+        standing
+    }
+
+    async fn say(&self, what: &str) {
+        if let Ok(standing) = self.look().await {
+            let usage = self.installation.usage();
+            progress(&format!(
+                "{what}: seen {} ({} moving), leads {} ({} moving), writes done {} ({} moving), cpu {:.1} s, peak {} MiB",
+                standing.seen, standing.records_moving, standing.leads, standing.leads_moving, standing.effects_done,
+                standing.effects_moving, usage.cpu(), usage.peak_kib / 1024
+            ));
+        }
+    }
+
+    /// Waits until everything has come to rest. False if it did not.
+    async fn drain(&mut self) -> anyhow::Result<bool> {
+        let patience = Duration::from_secs(self.args.patience);
+        let (mut last, mut moved, mut said) = (Standing::default(), Instant::now(), Instant::now());
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if let Some(status) = self.installation.ended()? {
+                anyhow::bail!("the program ended by itself ({status}); see {}", self.installation.log().display());
+            }
+            let standing = self.look().await?;
+            if standing != last {
+                (last, moved) = (standing, Instant::now());
+            }
+            if said.elapsed() >= SAY {
+                self.say("draining").await;
+                said = Instant::now();
+            }
+            let calm = standing.rests() && moved.elapsed() >= REST && self.sandbox.hubspot().summary().pending == 0;
+            if calm && self.all_seen().await? {
+                return Ok(true);
+            }
+            if moved.elapsed() >= patience {
+                self.say("stuck").await;
+                return Ok(false);
+            }
+        }
+    }
+
+    async fn all_seen(&self) -> anyhow::Result<bool> {
+        let mut ledger = Ledger::open(&self.installation.database()).await?;
+        let evidence = Evidence::collect(&self.sandbox, &mut ledger, self.from).await?;
+        ledger.close().await?;
+        Ok(evidence.unseen().is_empty())
+    }
+}

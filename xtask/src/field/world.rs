@@ -1,0 +1,180 @@
+//! The world of a field run: who works at the agency, which companies the CRM knows, how people get in touch.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+use usher_sandbox::{Field, FormSpec, HubspotSim, Owner, Submission, TypeformSim};
+
+use crate::data::{Company, Inquirer};
+
+/// Reps who can own leads.
+pub(crate) const REPS: u64 = 20;
+/// The owner ids of the reps start here.
+const FIRST_OWNER: u64 = 101;
+/// Of five companies so many have an owner.
+const OWNED_OF_FIVE: usize = 2;
+/// The form whose webhook calls us.
+pub(crate) const HOOKED_FORM: &str = "hooked1";
+/// The form that is only polled.
+pub(crate) const POLLED_FORM: &str = "polled1";
+/// Companies handed over in one call.
+const CHUNK: usize = 5_000;
+
+fn rep_mail(n: u64) -> String {
+    format!("rep{n}@agency.example")
+}
+
+/// routing.yaml: owned accounts first, then pools by country, then everybody in turn.
+pub(crate) fn routing() -> String {
+    let mut text = "version: 1\nreps:\n".to_owned();
+    for n in 1..=REPS {
+        let _ = writeln!(text, "  rep{n}: {{ email: {} }}", rep_mail(n));
+    }
+    let members = |range: std::ops::RangeInclusive<u64>| range.map(|n| format!("rep{n}")).collect::<Vec<_>>().join(", ");
+    text.push_str("pools:\n");
+    for (name, range) in [("americas", 1..=6), ("asia", 7..=12), ("europe", 13..=18), ("everyone", 1..=REPS)] {
+        let members = members(range);
+        let _ = writeln!(text, "  {name}:\n    members: [{members}]\n    strategy: round_robin\n    if_nobody: {{ wait: 30m, then: {{ rep: rep20 }} }}");
+    }
+    text.push_str(
+        r#"rules:
+  - name: Customers keep their owner
+    when: 'account.owner != null'
+    assign: { to: account.owner, if_unavailable: { pool: everyone } }
+  - name: Americas
+    when: 'lead.country in ["US", "CA", "MX", "BR"]'
+    assign: { pool: americas }
+  - name: Asia
+    when: 'lead.country in ["IN", "CN", "JP", "SG", "HK"]'
+    assign: { pool: asia }
+  - name: Europe
+    when: 'lead.country in ["GB", "DE", "FR", "NL", "AT", "CH", "IT", "ES"]'
+    assign: { pool: europe }
+  - name: Everybody else
+    when: 'true'
+    assign: { pool: everyone }
+fallback: { rep: rep20 }
+"#,
+    );
+    text
+}
+
+/// Fills the simulated CRM. Returns the CRM's ids of the companies, in their order.
+pub(crate) fn seed(crm: &HubspotSim, companies: &[Company]) -> anyhow::Result<Vec<u64>> {
+    for n in 0..REPS {
+        crm.put_owner(Owner {
+            id: FIRST_OWNER + n,
+            email: rep_mail(n + 1),
+            first_name: format!("Rep{}", n + 1),
+            last_name: "Agency".to_owned(),
+            user_id: Some(FIRST_OWNER + n + 1_000),
+            archived: false,
+            teams: Vec::new(),
+            created_at: 0,
+            updated_at: 0,
+        });
+    }
+    let mut ids = Vec::with_capacity(companies.len());
+    for (chunk, some) in companies.chunks(CHUNK).enumerate() {
+        let mut lines = String::new();
+        for (at, company) in some.iter().enumerate() {
+            let n = chunk * CHUNK + at;
+            let owner = (n % 5 < OWNED_OF_FIVE).then(|| FIRST_OWNER + (n as u64 / 5) % REPS);
+            let _ = writeln!(lines, "{}", company_line(company, owner));
+        }
+        ids.extend(crm.seed(&lines)?);
+    }
+    Ok(ids)
+}
+
+fn company_line(company: &Company, owner: Option<u64>) -> Value {
+    let mut properties = set(&[
+        ("name", &company.name),
+        ("website", &company.website),
+        ("phone", &company.phone),
+        ("address", &company.street),
+        ("city", &company.city),
+        ("state", &company.state),
+        ("zip", &company.zip),
+        ("country", &company.country),
+    ]);
+    // A plain host is what HubSpot would show as the domain; addresses of pages stay in `website`.
+    if !company.website.is_empty() && !company.website.contains('/') {
+        properties.insert("domain".to_owned(), company.website.clone().into());
+    }
+    if let Some(owner) = owner {
+        properties.insert("hubspot_owner_id".to_owned(), owner.to_string().into());
+    }
+    json!({ "object": "companies", "properties": properties })
+}
+
+fn set(pairs: &[(&str, &String)]) -> Map<String, Value> {
+    let given = pairs.iter().filter(|(_, value)| !value.is_empty());
+    given.map(|(name, value)| ((*name).to_owned(), Value::from((*value).clone()))).collect()
+}
+
+/// A form with the questions that the shipped mapping understands.
+pub(crate) fn form(id: &str) -> FormSpec {
+    let field = |(reference, kind): (&str, &str)| Field {
+        id: String::new(),
+        reference: reference.to_owned(),
+        field_type: kind.to_owned(),
+        title: reference.to_owned(),
+    };
+    let questions = [
+        ("first_name", "short_text"),
+        ("last_name", "short_text"),
+        ("email", "email"),
+        ("phone", "phone_number"),
+        ("title", "short_text"),
+        ("company", "short_text"),
+        ("website", "short_text"),
+        ("country", "short_text"),
+    ];
+    FormSpec { id: id.to_owned(), title: "How can we help?".to_owned(), fields: questions.map(field).into() }
+}
+
+/// Through which door the n-th person comes: every other one is a contact that somebody enters in the CRM or that the
+/// CRM's own form makes; of the rest, half answer the hooked form and half the polled one.
+pub(crate) fn arrive(crm: &HubspotSim, forms: &TypeformSim, n: usize, who: &Inquirer) -> anyhow::Result<()> {
+    match n % 4 {
+        0 => enter(crm, who, "CRM_UI"),
+        2 => enter(crm, who, "FORM"),
+        1 => answer(forms, who, HOOKED_FORM),
+        _ => answer(forms, who, POLLED_FORM),
+    }
+}
+
+fn enter(crm: &HubspotSim, who: &Inquirer, source: &str) -> anyhow::Result<()> {
+    let properties = set(&[
+        ("firstname", &who.first_name),
+        ("lastname", &who.last_name),
+        ("email", &who.email),
+        ("phone", &who.phone),
+        ("jobtitle", &who.title),
+        ("company", &who.company),
+        ("website", &who.website),
+        ("address", &who.street),
+        ("city", &who.city),
+        ("state", &who.state),
+        ("zip", &who.zip),
+        ("country", &who.country),
+    ]);
+    crm.create("contacts", &properties, source)?;
+    Ok(())
+}
+
+fn answer(forms: &TypeformSim, who: &Inquirer, form: &str) -> anyhow::Result<()> {
+    let answers = set(&[
+        ("first_name", &who.first_name),
+        ("last_name", &who.last_name),
+        ("email", &who.email),
+        ("phone", &who.phone),
+        ("title", &who.title),
+        ("company", &who.company),
+        ("website", &who.website),
+        ("country", &who.country),
+    ]);
+    forms.submit(&Submission { form: form.to_owned(), answers, ..Submission::default() })?;
+    Ok(())
+}
