@@ -41,7 +41,8 @@ pub(crate) async fn run(common: &Common) -> Outcome {
 
 fn group(name: &str, counts: &BTreeMap<String, u64>) -> String {
     let sum: u64 = counts.values().sum();
-    let parts: Vec<String> = counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let some = counts.iter().filter(|(_, count)| **count > 0);
+    let parts: Vec<String> = some.map(|(state, count)| format!("{count} {state}")).collect();
     let parts = if parts.is_empty() { String::new() } else { format!(" = {}", parts.join(" + ")) };
     format!("{name}: {sum}{parts}")
 }

@@ -114,7 +114,7 @@ async fn observe_decides_everything_and_sends_nothing_until_it_goes_live() {
     installation.edit("usher.yaml", "mode: observe", "mode: live");
     let daemon = installation.start().await;
     let status = installation.drained(1).await;
-    assert_eq!(status["leads"], json!({ "closed:suppressed": 1 }), "observed leads are closed, never replayed");
+    assert_eq!(status["leads"]["closed:suppressed"], json!(1), "observed leads are closed, never replayed: {status}");
     assert_eq!(crm.summary().tasks_created, 0);
     assert_eq!(daemon.stop(), Some(0));
 }
@@ -164,7 +164,7 @@ async fn fm_023_first_connect_starts_at_now_and_imports_open_no_leads() {
     let installation = Installation::new().await;
     let crm = installation.sandbox.hubspot();
     for n in 0..50 {
-        let line = json!({ "object": "contacts", "createdAt": "2024-01-01T00:00:00Z", "properties": { "email": format!("old{n}@acme.example") } });
+        let line = json!({ "object": "contacts", "createdAt": "2024-01-01T00:00:00Z", "source": "CRM_UI", "properties": { "email": format!("old{n}@acme.example") } });
         crm.seed(&line.to_string()).unwrap();
     }
     let daemon = installation.start().await;
@@ -178,7 +178,7 @@ async fn fm_023_first_connect_starts_at_now_and_imports_open_no_leads() {
     assert_eq!(status["records"]["opened"], json!(1), "{status}");
     until("the import was seen", async || installation.json(&["status"]).await["ignored"]["imported"] == json!(20)).await;
     // Somebody edits an old contact: it is no new lead.
-    let old = crm.seed(r#"{"object":"contacts","createdAt":"2024-01-01T00:00:00Z","properties":{"email":"old-one@acme.example"}}"#).unwrap()[0];
+    let old = crm.seed(r#"{"object":"contacts","createdAt":"2024-01-01T00:00:00Z","source":"CRM_UI","properties":{"email":"old-one@acme.example"}}"#).unwrap()[0];
     crm.update("contacts", old, &object(json!({ "phone": "123" })), Actor::Human).unwrap();
     until("the edit was seen", async || installation.json(&["status"]).await["ignored"]["before_start"] != Value::Null).await;
     assert_eq!(installation.sandbox.hubspot().summary().tasks_created, 1);

@@ -244,6 +244,11 @@ fn form() -> FormSpec {
     FormSpec { id: "demo".to_owned(), title: "Demo".to_owned(), fields: fields.to_vec() }
 }
 
+/// How many records were seen.
+pub(crate) fn seen(status: &Value) -> u64 {
+    status["records"].as_object().unwrap().values().filter_map(Value::as_u64).sum()
+}
+
 /// The members of a JSON object.
 pub(crate) fn object(value: Value) -> Map<String, Value> {
     match value {

@@ -114,8 +114,6 @@ impl Configured for Settings {
 
 fn read_pull(at: &Cursor<'_>) -> Option<PullSettings> {
     let mut map = at.map()?;
-    // Read by the caller; asked for here so that it is no unknown key.
-    let _ = map.optional_at("every");
     let mut good = true;
     if let Some(objects) = map.optional_at("objects") {
         good &= read_objects(&objects).is_some();
@@ -130,7 +128,6 @@ fn read_pull(at: &Cursor<'_>) -> Option<PullSettings> {
     };
     let overlap = read_span(&mut map, "overlap", Duration::from_secs(24 * 3_600));
     let horizon = read_span(&mut map, "horizon", Duration::from_secs(7 * 24 * 3_600));
-    map.finish();
     good.then_some(PullSettings { properties: properties?, overlap: overlap?, horizon: horizon? })
 }
 

@@ -59,6 +59,7 @@ static MANIFEST: Manifest = Manifest {
     ],
     docs: "https://developers.hubspot.com/docs",
     mapping: "hubspot.yaml",
+    pull_keys: &["objects", "start", "properties", "overlap", "horizon"],
     example: ConfigExample { name: "hubspot-main", yaml: EXAMPLE, is_crm: true },
 };
 

@@ -37,6 +37,7 @@ const MANIFEST: Manifest = Manifest {
     ],
     docs: "https://www.typeform.com/developers/",
     mapping: "typeform",
+    pull_keys: &[],
     example: ConfigExample {
         name: "site-form",
         yaml: "connector: typeform

@@ -27,6 +27,7 @@ const MANIFEST: Manifest = Manifest {
     scopes: &[],
     docs: "https://www.standardwebhooks.com/",
     mapping: "webhook",
+    pull_keys: &[],
     example: ConfigExample {
         name: "site-hook",
         yaml: "connector: webhook

@@ -82,7 +82,7 @@ fn decode(name: &str, at: &Cursor<'_>, registry: &Registry) -> Option<Connection
     let token = token(&mut map, connector.manifest().auth);
     let base_url = map.optional::<String>("base_url").map(|url| url.trim_end_matches('/').to_owned());
     let mapping = map.optional::<String>("mapping").map(PathBuf::from);
-    let every = map.optional_at("pull").and_then(|at| at.map()?.optional::<Duration>("every"));
+    let every = map.optional_at("pull").and_then(|at| pull_every(&at, connector.manifest().pull_keys));
     let timeout = map.or("timeout", Duration::from_secs(30));
     let limits = map.or("limits", Limits::Share(0.5));
     map.not_in_this_version(&["also_feeds_crm"]);
@@ -100,6 +100,17 @@ fn decode(name: &str, at: &Cursor<'_>, registry: &Registry) -> Option<Connection
         timeout,
         limits,
     })
+}
+
+/// The engine's key under `pull`; every other key there is the connector's.
+fn pull_every(at: &Cursor<'_>, of_connector: &[&str]) -> Option<Duration> {
+    let mut pull = at.map()?;
+    let every = pull.optional::<Duration>("every");
+    for key in of_connector {
+        let _ = pull.optional_at(key);
+    }
+    pull.finish();
+    every
 }
 
 fn valid_name(name: &str) -> bool {

@@ -47,7 +47,7 @@ pub(super) async fn companies(bench: &Bench) -> Outcome {
         seen.extend(batch.accounts.into_iter().map(|account| account.external_id));
         cursor = Some(serde_json::from_str(&serde_json::to_string(&batch.next)?)?);
         if batch.done {
-            let lacks = added.iter().filter(|id| !seen.contains(id)).count();
+            let lacks = added.iter().filter(|id| !seen.contains(*id)).count();
             ensure!(lacks == 0, "{lacks} of {} companies were not listed", added.len());
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Writes on good days, and what a vendor may answer without being unwell.
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use usher_connector::{Body, FaultClass, SendFailure, Verdict, VerifyBy};
 use usher_model::{EffectBody, EffectKind, SlotKind};
 
@@ -63,10 +63,7 @@ pub(super) async fn human_won(bench: &Bench) -> Outcome {
     let EffectBody::UpdateObject { target: usher_model::ObjectRef::Id { id, .. }, .. } = &write.body else {
         bail!("the sample names no object")
     };
-    let [.., human] = world.owners().as_slice().to_vec().try_into().map(|two: [_; 2]| two).unwrap_or_else(|all: Vec<_>| {
-        let last = all.last().cloned().unwrap_or_else(|| world.left());
-        [last.clone(), last]
-    });
+    let human = world.owners().into_iter().nth(1).context("the rig has one owner only")?;
     world.give(SlotKind::Person, id, &human);
     let before = world.changes();
     match send(target, &write).await? {

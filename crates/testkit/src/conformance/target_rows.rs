@@ -48,7 +48,7 @@ async fn is_own(bench: &Bench, write: &Write, sent: &Sent) -> Outcome {
 /// FM-044: errors of single rows in a 2xx.
 pub(super) async fn partial(bench: &Bench) -> Outcome {
     let (_, world) = target(bench)?;
-    for (write, sent) in batches(bench, TargetWorld::refuse_a_row).await? {
+    for (write, sent) in batches(bench, |world, kind| world.refuse_a_row(kind)).await? {
         if sent.is_ok() {
             is_own(bench, &write, &sent).await?;
             continue;
@@ -63,7 +63,7 @@ pub(super) async fn partial(bench: &Bench) -> Outcome {
 
 /// FM-044: a missing row is unknown, not done and not failed.
 pub(super) async fn omitted(bench: &Bench) -> Outcome {
-    for (write, sent) in batches(bench, TargetWorld::omit_a_row).await? {
+    for (write, sent) in batches(bench, |world, kind| world.omit_a_row(kind)).await? {
         let kind = write.body.kind().as_str();
         if sent.is_err() {
             let class = class(bench, &sent);

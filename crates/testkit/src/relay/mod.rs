@@ -13,8 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-pub(crate) use self::wire::{Answer, Seen};
-use self::wire::{read_request, write_answer};
+pub(crate) use self::wire::{Answer, Seen, read_request, write_answer};
 
 /// The header by which the suite tells the relay that a request writes; it does not travel further.
 pub(crate) const WRITES: &str = "x-conformance-writes";

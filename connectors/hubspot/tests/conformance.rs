@@ -1,0 +1,9 @@
+//! The connector proves itself against the conformance suite.
+
+use usher_testkit::{conformance, rigs};
+
+#[tokio::test]
+async fn conformance() {
+    let report = conformance::run(rigs::hubspot(usher_hubspot::HubSpot).await).await;
+    assert_eq!(report.passed_over(), [] as [&str; 0]);
+}
