@@ -22,6 +22,7 @@ pub(crate) async fn run(common: &Common, args: &Backfill) -> Outcome {
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
     let engine = setup::assemble(&loaded, store).await?;
+    engine.begin().await?;
     let name = args.connection.as_deref().map_or_else(|| engine.crm().clone(), ConnectionName::from);
     let plan = engine.backfill_plan(&name)?;
     if !args.apply {

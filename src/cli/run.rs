@@ -28,7 +28,7 @@ pub(crate) async fn run(common: &Common) -> Outcome {
     };
     let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
     let engine = Arc::new(setup::assemble(&loaded, store).await?);
-    enter_mode(&engine).await?;
+    begin(&engine).await?;
     let daemon = Daemon::start(&engine);
     gate.open(Arc::clone(&engine));
     tracing::info!(%address, mode = engine.mode().as_str(), "usher is running");
@@ -51,15 +51,15 @@ pub(crate) async fn sync(common: &Common) -> Outcome {
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
     let engine = setup::assemble(&loaded, store).await?;
-    enter_mode(&engine).await?;
+    begin(&engine).await?;
     let result = daemon::run_once(&engine).await;
     engine.store().close().await?;
     Ok(result?)
 }
 
-/// Going live closes what was only observed; it is never replayed.
-async fn enter_mode(engine: &usher_engine::Engine) -> Outcome {
-    let closed = engine.store().enter_mode(engine.mode(), daemon::now()).await?;
+/// Enters the mode. Going live closes what was only observed; it is never replayed.
+async fn begin(engine: &usher_engine::Engine) -> Outcome {
+    let closed = engine.begin().await?;
     if closed > 0 {
         tracing::info!(closed, "leads that were only observed are closed");
     }

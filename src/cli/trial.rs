@@ -20,6 +20,7 @@ pub(crate) async fn run(common: &Common, args: &Trial) -> Outcome {
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
     let engine = setup::assemble(&loaded, store).await?;
+    engine.begin().await?;
     let result = engine.trial(&ConnectionName::new(args.connection.as_str()), tokio::time::sleep).await;
     engine.store().close().await?;
     let report = result?;

@@ -76,6 +76,18 @@ impl Engine {
         })
     }
 
+    /// To be called once, before any step, by the process that holds the storage alone: enters the mode, and takes over
+    /// what a process that died had claimed. Returns how many leads going live has closed, because they were only
+    /// observed.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn begin(&self) -> Result<u64, EngineError> {
+        let now = self.now();
+        self.store.take_over(now).await?;
+        Ok(self.store.enter_mode(self.mode, now).await?)
+    }
+
     /// The wake-ups between the steps.
     #[must_use]
     pub fn wake(&self) -> &Wake {

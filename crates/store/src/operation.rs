@@ -34,6 +34,10 @@ pub trait Operation: Send + Sync {
     /// observed as suppressed; returns how many.
     async fn enter_mode(&self, mode: Mode, now: Timestamp) -> Result<u64, StoreError>;
 
+    /// Lets every claim lapse at once. Only for a process that holds the storage alone: whoever made these claims is
+    /// dead. What was being sent becomes `unknown`, never `planned`.
+    async fn take_over(&self, now: Timestamp) -> Result<(), StoreError>;
+
     /// Closes a lead by hand as suppressed and cancels its unsent effects.
     async fn suppress(&self, lead: LeadId, reason: &str, now: Timestamp) -> Result<(), StoreError>;
 

@@ -42,8 +42,8 @@ impl World {
         }
         let loaded = setup::load(&folder.join("usher.yaml"))?;
         let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
-        store.enter_mode(loaded.settings.mode, crate::daemon::now()).await?;
         let engine = Arc::new(setup::assemble(&loaded, store).await?);
+        engine.begin().await?;
         engine.refresh().await?;
         let daemon = Daemon::start(&engine);
         Ok(Self { sandbox, engine, folder, daemon })

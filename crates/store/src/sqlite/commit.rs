@@ -21,20 +21,24 @@ static RECORD: Bulk = Bulk::new(
     ") UPDATE record SET state = v.state, reason = v.reason, lead = v.lead, detail = v.detail, ended_at = v.ended_at \
      FROM v WHERE record.id = v.id AND +record.state = 'mapped'",
 );
-static PERSON: Bulk = Bulk::new("INSERT INTO person (id, created_at) VALUES", 2, "ON CONFLICT DO NOTHING");
+static PERSON: Bulk = Bulk::new("INSERT INTO person (id, created_at) SELECT * FROM (VALUES",
+    2,
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING");
 static IDENTITY: Bulk =
-    Bulk::new("INSERT INTO identity_key (kind, value, person) VALUES", 3, "ON CONFLICT DO NOTHING");
+    Bulk::new("INSERT INTO identity_key (kind, value, person) SELECT * FROM (VALUES",
+    3,
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING");
 /// Counts the objects that are this person's afterwards, new or known; another person's are left alone, not counted.
 static LINK: Bulk = Bulk::new(
-    "INSERT INTO link (connection, object, external_id, person, enrolled, ours) VALUES",
+    "INSERT INTO link (connection, object, external_id, person, enrolled, ours) SELECT * FROM (VALUES",
     6,
-    "ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled) WHERE person = excluded.person",
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled) WHERE person = excluded.person",
 );
 static LEAD: Bulk = Bulk::new(
     "INSERT INTO lead (id, person, account, state, close_reason, detail, mode, connection, received_at, opened_at, \
-     closed_at, episode, wait, wait_until, crm_owner, name, fields) VALUES",
+     closed_at, episode, wait, wait_until, crm_owner, name, fields) SELECT * FROM (VALUES",
     17,
-    "",
+   ") WHERE column1 IS NOT NULL",
 );
 static COMPLETED: Bulk = Bulk::new(
     "WITH v (id, name, fields) AS (VALUES",
@@ -55,13 +59,17 @@ static EPISODE: Bulk = Bulk::new(
     ") UPDATE lead SET episode = v.episode, state = 'decided', close_reason = NULL, detail = NULL, closed_at = NULL \
      FROM v WHERE lead.id = v.id AND +lead.state != 'waiting'",
 );
-static DECISION: Bulk = Bulk::new("INSERT INTO decision (id, lead, path, rep, owner, body) VALUES", 6, "");
+static DECISION: Bulk = Bulk::new("INSERT INTO decision (id, lead, path, rep, owner, body) SELECT * FROM (VALUES",
+    6,
+   ") WHERE column1 IS NOT NULL");
 static TURN: Bulk =
-    Bulk::new("INSERT INTO turn (pool, mode, decision, at, rep, count, reason, shares) VALUES", 8, "");
+    Bulk::new("INSERT INTO turn (pool, mode, decision, at, rep, count, reason, shares) SELECT * FROM (VALUES",
+    8,
+   ") WHERE column1 IS NOT NULL");
 static BALANCE: Bulk = Bulk::new(
-    "INSERT INTO balance (mode, pool, rep, entitled, taken) VALUES",
+    "INSERT INTO balance (mode, pool, rep, entitled, taken) SELECT * FROM (VALUES",
     5,
-    "ON CONFLICT DO UPDATE SET entitled = entitled + excluded.entitled, taken = taken + excluded.taken",
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET entitled = entitled + excluded.entitled, taken = taken + excluded.taken",
 );
 static INCUMBENT: Bulk = Bulk::new(
     "WITH v (id, owner, at) AS (VALUES",

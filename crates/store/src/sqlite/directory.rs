@@ -19,15 +19,15 @@ use crate::error::StoreError;
 const OWNERS: &str = "owners";
 
 static OWNER: Bulk = Bulk::new(
-    "INSERT INTO owner (connection, external_id, active, body) VALUES",
+    "INSERT INTO owner (connection, external_id, active, body) SELECT * FROM (VALUES",
     4,
-    "ON CONFLICT DO UPDATE SET active = excluded.active, body = excluded.body",
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET active = excluded.active, body = excluded.body",
 );
 
 static ACCOUNT: Bulk = Bulk::new(
-    "INSERT INTO account (id, connection, external_id, name, owner, country, gone, seen_at) VALUES",
+    "INSERT INTO account (id, connection, external_id, name, owner, country, gone, seen_at) SELECT * FROM (VALUES",
     8,
-    "ON CONFLICT (connection, external_id) DO UPDATE SET name = excluded.name, owner = excluded.owner, \
+    ") WHERE column1 IS NOT NULL ON CONFLICT (connection, external_id) DO UPDATE SET name = excluded.name, owner = excluded.owner, \
      country = excluded.country, gone = excluded.gone, seen_at = excluded.seen_at",
 );
 

@@ -22,15 +22,15 @@ static OUTCOME: Bulk = Bulk::new(
 );
 
 static ATTEMPT: Bulk = Bulk::new(
-    "INSERT INTO attempt (effect, number, at, outcome, detail) VALUES",
+    "INSERT INTO attempt (effect, number, at, outcome, detail) SELECT * FROM (VALUES",
     5,
-    "ON CONFLICT DO UPDATE SET at = excluded.at, outcome = excluded.outcome, detail = excluded.detail",
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET at = excluded.at, outcome = excluded.outcome, detail = excluded.detail",
 );
 
 static LINK: Bulk = Bulk::new(
-    "INSERT INTO link (connection, object, external_id, person, enrolled, ours) VALUES",
+    "INSERT INTO link (connection, object, external_id, person, enrolled, ours) SELECT * FROM (VALUES",
     6,
-    "ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled), ours = max(ours, excluded.ours)",
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled), ours = max(ours, excluded.ours)",
 );
 
 /// An effect whose claim still holds, with its outcome.

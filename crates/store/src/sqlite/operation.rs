@@ -115,6 +115,24 @@ impl Operation for SqliteStore {
         .await
     }
 
+    async fn take_over(&self, now: Timestamp) -> Result<(), StoreError> {
+        const CLAIMS: [&str; 3] = [
+            "UPDATE record SET due_at = ?1 WHERE state = 'fetched' AND due_at > ?1",
+            "UPDATE effect SET due_at = ?1 WHERE state = 'unknown' AND due_at > ?1",
+            "UPDATE effect SET state = 'unknown', due_at = ?1, lease_until = NULL, \
+             problem = 'the process that sent it gave no answer' WHERE state = 'sending'",
+        ];
+        self.write(Priority::Acknowledge, "takes over", move |conn| {
+            Box::pin(async move {
+                for claim in CLAIMS {
+                    sqlx::query(claim).bind(ms(now)).execute(&mut *conn).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
     async fn suppress(&self, lead: LeadId, reason: &str, now: Timestamp) -> Result<(), StoreError> {
         let reason = text(reason);
         self.write(Priority::Acknowledge, "suppresses a lead", move |conn| {

@@ -13,15 +13,19 @@ use crate::deciding::NewEffect;
 
 static INSERT: Bulk = Bulk::new(
     "INSERT INTO effect (seq, key, connection, kind, lead, episode, ordinal, binds, state, cancelled, due_at, \
-     planned_at, ended_at, body) VALUES",
+     planned_at, ended_at, body) SELECT * FROM (VALUES",
     14,
-    "ON CONFLICT (key) DO NOTHING",
+    ") WHERE column1 IS NOT NULL ON CONFLICT (key) DO NOTHING",
 );
 
-static NEED: Bulk = Bulk::new("INSERT INTO need (slot, effect) VALUES", 2, "ON CONFLICT DO NOTHING");
+static NEED: Bulk = Bulk::new("INSERT INTO need (slot, effect) SELECT * FROM (VALUES",
+    2,
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING");
 
 static SHARED: Bulk =
-    Bulk::new("INSERT INTO shared_effect (effect, lead, episode) VALUES", 3, "ON CONFLICT DO NOTHING");
+    Bulk::new("INSERT INTO shared_effect (effect, lead, episode) SELECT * FROM (VALUES",
+    3,
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING");
 
 /// What was never sent, or was refused, is wanted again: the newer intent replaces it.
 static REVIVE: Bulk = Bulk::new(

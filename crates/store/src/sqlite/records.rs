@@ -10,9 +10,9 @@ use crate::intake::{NewRecord, Stored};
 
 static INSERT: Bulk = Bulk::new(
     "INSERT INTO record (id, connection, object, external_id, revision, lane, created_at, modified_at, imported, gone, \
-     received_at, state, due_at, detail, ended_at) VALUES",
+     received_at, state, due_at, detail, ended_at) SELECT * FROM (VALUES",
     15,
-    "ON CONFLICT DO NOTHING",
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
 );
 
 /// A repeated record keeps its old id, so its payload finds no row to join.

@@ -19,9 +19,9 @@ pub(super) struct Binding {
 }
 
 static BIND: Bulk = Bulk::new(
-    "INSERT INTO slot (name, connection, kind, of, external_id, origin, object, bound_at) VALUES",
+    "INSERT INTO slot (name, connection, kind, of, external_id, origin, object, bound_at) SELECT * FROM (VALUES",
     8,
-    "ON CONFLICT DO NOTHING",
+    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
 );
 
 static OTHER: Bulk = Bulk::new(

@@ -86,8 +86,10 @@ impl<'e> Fold<'e> {
         self.commit.records.push(RecordEnd { record: draft.record, state, reason, lead, detail: None });
     }
 
-    /// The draft adds to a lead that is open already: same owner, no new turn, no second task.
+    /// The draft adds to a lead that is open already: same owner, no new turn, no second task. A new version of an
+    /// object that has opened its lead, and that brings nothing new, is only `known`: our own write makes one.
     fn update(&mut self, draft: &Draft, person: PersonId) {
+        let same_object = self.people.link(draft).is_some_and(|link| link.enrolled);
         self.recognise(draft, person);
         let Some(lead) = self.people.open_lead_mut(person) else {
             return;
@@ -95,11 +97,14 @@ impl<'e> Fold<'e> {
         let (id, mode) = (lead.id, lead.mode);
         let before = lead.fields.clone();
         lead.fields.fill_from(&draft.fields);
-        if lead.fields != before {
+        let completed = lead.fields != before;
+        if completed {
             self.commit.completed.push((id, lead.fields.clone()));
         }
         if let (Mode::Observe, true, Some(owner)) = (mode, draft.in_crm, &draft.crm_owner) {
             self.commit.incumbents.push((id, owner.clone(), self.now));
+        } else if same_object && !completed {
+            return self.ignore(draft, IgnoreReason::Known);
         }
         self.end(draft, RecordState::Updated, None, Some(id));
     }
