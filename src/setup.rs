@@ -65,13 +65,15 @@ pub(crate) fn load(config: &Path) -> Result<Loaded, Failure> {
         }
     };
     match (policy, referrals) {
-        (Some(policy), Some(referrals)) if !reader.diagnostics.has_errors() && reader.missing.is_empty() => Ok(Loaded {
-            settings,
-            policy: Arc::new(policy),
-            mappings,
-            referrals: Arc::new(referrals),
-            files: reader.files,
-        }),
+        (Some(policy), Some(referrals)) if !reader.diagnostics.has_errors() && reader.missing.is_empty() => {
+            Ok(Loaded {
+                settings,
+                policy: Arc::new(policy),
+                mappings,
+                referrals: Arc::new(referrals),
+                files: reader.files,
+            })
+        }
         _ => Err(reader.into_failure()),
     }
 }
@@ -86,8 +88,9 @@ struct Reader {
 impl Reader {
     fn file(&mut self, path: &Path, advice: &str) -> Result<SourceFile, Failure> {
         let name = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::input(format!("the file {name} can not be read ({error}); {advice}")))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::input(format!("the file {name} can not be read ({error}); {advice}"))
+        })?;
         let source = SourceFile::new(name, text);
         self.files.push(source.clone());
         Ok(source)
@@ -98,7 +101,10 @@ impl Reader {
         let source = match &connection.mapping {
             None => SourceFile::new(format!("shipped mapping of {id}"), registry().mapping(id)?),
             Some(path) => {
-                let advice = format!("usher.yaml names it for `{}`; leave `mapping:` out for the shipped one", connection.name);
+                let advice = format!(
+                    "usher.yaml names it for `{}`; leave `mapping:` out for the shipped one",
+                    connection.name
+                );
                 match self.file(&settings.resolve(path), &advice) {
                     Ok(source) => source,
                     Err(failure) => {
@@ -185,7 +191,10 @@ pub(crate) async fn assemble(loaded: &Loaded, store: Arc<dyn Store>) -> Result<E
 }
 
 /// Builds a connection's door to its vendor and its roles. Makes no call.
-fn connect(settings: &Settings, connection: &ConnectionSettings) -> Result<usher_connector::Connection, Failure> {
+fn connect(
+    settings: &Settings,
+    connection: &ConnectionSettings,
+) -> Result<usher_connector::Connection, Failure> {
     let wrong = |error: &dyn std::error::Error| {
         Failure::input(format!("connection `{}`: {}", connection.name, crate::failure::chain(error)))
     };
@@ -217,7 +226,8 @@ fn http(
         (Some(reference), auth) if auth != Auth::None => Some(secret(reference, &settings.folder)?),
         _ => None,
     };
-    let credential = usher_host::Credential::new(manifest.auth, token.as_ref()).map_err(|error| wrong(&error))?;
+    let credential =
+        usher_host::Credential::new(manifest.auth, token.as_ref()).map_err(|error| wrong(&error))?;
     let spec = usher_host::VendorSpec { connection: connection.name.clone(), base_url, credential, protocol };
     let http = usher_host::HttpSettings {
         request_timeout: connection.timeout,
@@ -226,13 +236,16 @@ fn http(
         limits: usher_host::LimiterSettings::all(allowance(connection.limits)),
         ..usher_host::HttpSettings::default()
     };
-    let http = usher_host::VendorHttp::new(spec, http, Arc::new(SystemClock)).map_err(|error| wrong(&error))?;
+    let http =
+        usher_host::VendorHttp::new(spec, http, Arc::new(SystemClock)).map_err(|error| wrong(&error))?;
     Ok(Arc::new(http))
 }
 
 fn allowance(limits: Limits) -> usher_host::Allowance {
     match limits {
         Limits::Off => usher_host::Allowance::Unlimited,
-        Limits::Share(part) => usher_host::Allowance::Share(usher_host::Share::new(part).unwrap_or(usher_host::Share::HALF)),
+        Limits::Share(part) => {
+            usher_host::Allowance::Share(usher_host::Share::new(part).unwrap_or(usher_host::Share::HALF))
+        }
     }
 }

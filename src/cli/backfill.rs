@@ -28,7 +28,9 @@ pub(crate) async fn run(common: &Common, args: &Backfill) -> Outcome {
     if !args.apply {
         let streams: Vec<&str> = plan.streams.iter().map(usher_model::ObjectType::as_str).collect();
         if common.json {
-            output::json(&json!({ "connection": name, "streams": streams, "directory": plan.directory, "applied": false }));
+            output::json(
+                &json!({ "connection": name, "streams": streams, "directory": plan.directory, "applied": false }),
+            );
         } else {
             let directory = if plan.directory { "owners, companies" } else { "no directory" };
             output::data(&format!("would read from {name}: {directory}; history of: {}", list(&streams)));
@@ -43,7 +45,8 @@ pub(crate) async fn run(common: &Common, args: &Backfill) -> Outcome {
         let counts = json!({ "connection": name, "owners": report.owners, "accounts": report.accounts, "records": report.records, "applied": true });
         output::json(&counts);
     } else {
-        let counts = format!("{} owners, {} companies, {} records", report.owners, report.accounts, report.records);
+        let counts =
+            format!("{} owners, {} companies, {} records", report.owners, report.accounts, report.records);
         output::data(&format!("learned from {name}: {counts}; no lead was opened"));
     }
     Ok(())

@@ -20,7 +20,7 @@ pub(crate) struct Check {
 pub(crate) async fn run(common: &Common, args: &Check) -> Outcome {
     let loaded = match setup::load(&common.config) {
         Ok(loaded) => loaded,
-        Err(Failure::Files(diagnostics, sources)) if common.json => return Err(as_json(&diagnostics, sources)),
+        Err(Failure::Files(diagnostics, _)) if common.json => return Err(as_json(&diagnostics)),
         Err(failure) => return Err(failure),
     };
     let failed = run_tests(&loaded);
@@ -35,7 +35,9 @@ pub(crate) async fn run(common: &Common, args: &Check) -> Outcome {
         return Err(Failure::input(format!("{} problems found", failed.len() + online.len())));
     }
     if common.json {
-        output::json(&json!({ "ok": true, "files": loaded.files.iter().map(SourceFile::name).collect::<Vec<_>>() }));
+        output::json(
+            &json!({ "ok": true, "files": loaded.files.iter().map(SourceFile::name).collect::<Vec<_>>() }),
+        );
     } else {
         let names: Vec<&str> = loaded.files.iter().map(SourceFile::name).collect();
         output::data(&format!("ok: {}", names.join(", ")));
@@ -43,9 +45,8 @@ pub(crate) async fn run(common: &Common, args: &Check) -> Outcome {
     Ok(())
 }
 
-fn as_json(diagnostics: &[Diagnostic], sources: Vec<SourceFile>) -> Failure {
+fn as_json(diagnostics: &[Diagnostic]) -> Failure {
     output::json(&json!({ "ok": false, "problems": diagnostics }));
-    let _ = sources;
     Failure::input(format!("{} problems found", diagnostics.len()))
 }
 
@@ -55,7 +56,11 @@ fn run_tests(loaded: &Loaded) -> Vec<String> {
         for test in mapping.run_tests() {
             if !test.passed {
                 let place = format!("{}:{}", test.place.file(), test.place.span.line);
-                failed.push(format!("{place}: test `{}` of {name} fails: {}", test.name, test.differences.join("; ")));
+                failed.push(format!(
+                    "{place}: test `{}` of {name} fails: {}",
+                    test.name,
+                    test.differences.join("; ")
+                ));
             }
         }
     }

@@ -25,7 +25,10 @@ pub(crate) async fn run(common: &Common, args: &Compare) -> Outcome {
     store.close().await?;
     let name = |id: &Option<usher_model::ExternalId>| match id {
         None => "-".to_owned(),
-        Some(id) => owners.iter().find(|owner| owner.id == *id).map_or_else(|| id.to_string(), |owner| owner.name.clone()),
+        Some(id) => owners
+            .iter()
+            .find(|owner| owner.id == *id)
+            .map_or_else(|| id.to_string(), |owner| owner.name.clone()),
     };
     let decided = rows.iter().filter(|row| row.incumbent.is_some()).count();
     let same = rows.iter().filter(|row| row.incumbent.is_some() && row.incumbent == row.ours).count();
@@ -34,7 +37,9 @@ pub(crate) async fn run(common: &Common, args: &Compare) -> Outcome {
             .iter()
             .map(|row| json!({ "lead": row.lead, "received_at": row.received_at, "path": row.path, "ours": row.ours, "incumbent": row.incumbent }))
             .collect();
-        output::json(&json!({ "leads": rows.len(), "incumbent_decided": decided, "same_owner": same, "rows": lines }));
+        output::json(
+            &json!({ "leads": rows.len(), "incumbent_decided": decided, "same_owner": same, "rows": lines }),
+        );
         return Ok(());
     }
     let lines: Vec<Vec<String>> = rows
@@ -42,14 +47,18 @@ pub(crate) async fn run(common: &Common, args: &Compare) -> Outcome {
         .map(|row| vec![row.lead.to_string(), row.path.clone(), name(&row.ours), name(&row.incumbent)])
         .collect();
     output::data(&output::table(&["lead", "path", "ours", "incumbent"], &lines));
-    output::note(&format!("{} leads observed; the incumbent has decided {decided}, {same} of them as we would", rows.len()));
+    output::note(&format!(
+        "{} leads observed; the incumbent has decided {decided}, {same} of them as we would",
+        rows.len()
+    ));
     Ok(())
 }
 
 /// The instant so long ago.
 pub(crate) fn ago(text: &str) -> Result<Timestamp, Failure> {
-    let length = usher_document::parse_duration(text)
-        .map_err(|problem| Failure::input(format!("`{text}` is no length of time: {problem}; write it as 7d or 12h")))?;
+    let length = usher_document::parse_duration(text).map_err(|problem| {
+        Failure::input(format!("`{text}` is no length of time: {problem}; write it as 7d or 12h"))
+    })?;
     let length = SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX);
     Ok(crate::daemon::now().saturating_sub(length).unwrap_or(Timestamp::UNIX_EPOCH))
 }

@@ -8,7 +8,7 @@ mod world;
 
 use clap::Args;
 use serde_json::{Map, Value, json};
-use usher_sandbox::{Field, FormSpec, HubspotSim, Owner, Submission, TypeformSim};
+use usher_sandbox::{Field, FormSpec, HubspotSim, Options, Owner, Sandbox, Submission};
 
 use crate::cli::{Common, Outcome};
 
@@ -104,8 +104,13 @@ fallback: { rep: carla }
 "#;
 
 /// First name, last name, owner id: who works at the agency.
-const TEAM: [(&str, &str, u64); 5] =
-    [("Ana", "Alves", 101), ("Ben", "Berg", 102), ("Carla", "Conti", 103), ("Dora", "Dahl", 104), ("Integrations", "Agency", 199)];
+const TEAM: [(&str, &str, u64); 5] = [
+    ("Ana", "Alves", 101),
+    ("Ben", "Berg", 102),
+    ("Carla", "Conti", 103),
+    ("Dora", "Dahl", 104),
+    ("Integrations", "Agency", 199),
+];
 
 /// Name, domain, country, owner id: companies that the CRM knows.
 const COMPANIES: [(&str, &str, &str, Option<u64>); 4] = [
@@ -136,18 +141,106 @@ struct Visitor {
 }
 
 const VISITORS: [Visitor; 8] = [
-    Visitor { door: Door::Form, name: "Mia Huber", email: "mia.huber@huberundsohn.example", company: "Huber & Sohn KG", country: "Deutschland", need: "SEO", told: "A stranger from Germany asks for SEO on the website." },
-    Visitor { door: Door::Form, name: "Jonas Keller", email: "jonas@keller-bau.example", company: "Keller Bau", country: "Germany", need: "Paid ads", told: "Somebody from a company that is a customer already; Dora owns it." },
-    Visitor { door: Door::Crm, name: "Priya Nair", email: "priya@nairlogistics.example", company: "Nair Logistics", country: "India", need: "", told: "A colleague types a new contact into the CRM." },
-    Visitor { door: Door::Form, name: "Mia Huber", email: "Mia.Huber@HuberUndSohn.example", company: "Huber & Sohn KG", country: "Germany", need: "SEO", told: "Mia sends the form again: same person, same inquiry." },
-    Visitor { door: Door::Form, name: "Luca Rossi", email: "luca@rossi-figli.example", company: "Rossi e Figli", country: "Italien", need: "Paid ads", told: "A known company without an owner." },
-    Visitor { door: Door::Form, name: "Noah Steiner", email: "noah.steiner@gmail.com", company: "student", country: "Austria", need: "SEO", told: "A student; a rule says not to route these." },
-    Visitor { door: Door::Form, name: "Lea Baumann", email: "lea@alpenglow.example", company: "Alpenglow AG", country: "Schweiz", need: "SEO", told: "SEO again, from Switzerland: whose turn is it?" },
-    Visitor { door: Door::Form, name: "Broken Form", email: "not an address", company: "", country: "", need: "SEO", told: "Somebody mistypes the address; nothing is lost, it waits in the failed list." },
+    Visitor {
+        door: Door::Form,
+        name: "Mia Huber",
+        email: "mia.huber@huberundsohn.example",
+        company: "Huber & Sohn KG",
+        country: "Deutschland",
+        need: "SEO",
+        told: "A stranger from Germany asks for SEO on the website.",
+    },
+    Visitor {
+        door: Door::Form,
+        name: "Jonas Keller",
+        email: "jonas@keller-bau.example",
+        company: "Keller Bau",
+        country: "Germany",
+        need: "Paid ads",
+        told: "Somebody from a company that is a customer already; Dora owns it.",
+    },
+    Visitor {
+        door: Door::Crm,
+        name: "Priya Nair",
+        email: "priya@nairlogistics.example",
+        company: "Nair Logistics",
+        country: "India",
+        need: "",
+        told: "A colleague types a new contact into the CRM.",
+    },
+    Visitor {
+        door: Door::Form,
+        name: "Mia Huber",
+        email: "Mia.Huber@HuberUndSohn.example",
+        company: "Huber & Sohn KG",
+        country: "Germany",
+        need: "SEO",
+        told: "Mia sends the form again: same person, same inquiry.",
+    },
+    Visitor {
+        door: Door::Form,
+        name: "Luca Rossi",
+        email: "luca@rossi-figli.example",
+        company: "Rossi e Figli",
+        country: "Italien",
+        need: "Paid ads",
+        told: "A known company without an owner.",
+    },
+    Visitor {
+        door: Door::Form,
+        name: "Noah Steiner",
+        email: "noah.steiner@gmail.com",
+        company: "student",
+        country: "Austria",
+        need: "SEO",
+        told: "A student; a rule says not to route these.",
+    },
+    Visitor {
+        door: Door::Form,
+        name: "Lea Baumann",
+        email: "lea@alpenglow.example",
+        company: "Alpenglow AG",
+        country: "Schweiz",
+        need: "SEO",
+        told: "SEO again, from Switzerland: whose turn is it?",
+    },
+    Visitor {
+        door: Door::Form,
+        name: "Broken Form",
+        email: "not an address",
+        company: "",
+        country: "",
+        need: "SEO",
+        told: "Somebody mistypes the address; nothing is lost, it waits in the failed list.",
+    },
 ];
 
-/// Fills the simulated CRM with the team and its companies.
-fn seed(crm: &HubspotSim) -> Result<(), usher_sandbox::Error> {
+/// The simulators, without the vendors' limits.
+fn options() -> Options {
+    Options { limits: None, typeform_per_second: None, ..Options::default() }
+}
+
+/// The files of the installation, by name.
+fn files(sandbox: &Sandbox, options: &Options) -> [(&'static str, String); 5] {
+    let settings = SETTINGS.replace("{crm}", &sandbox.hubspot_url).replace("{form}", &sandbox.typeform_url);
+    [
+        ("usher.yaml", settings.trim_start().to_owned()),
+        ("site-form.yaml", MAPPING.trim_start().to_owned()),
+        ("routing.yaml", ROUTING.trim_start().to_owned()),
+        ("crm.token", options.hubspot_token.clone()),
+        ("form.token", options.typeform_token.clone()),
+    ]
+}
+
+/// The simulated CRM.
+fn crm(sandbox: &Sandbox) -> HubspotSim {
+    sandbox.hubspot()
+}
+
+/// Fills the simulated accounts with the team, its companies and the form.
+fn seed(sandbox: &Sandbox) -> Result<(), usher_sandbox::Error> {
+    sandbox.typeform().define(form());
+    let crm = crm(sandbox);
     for (first, last, id) in TEAM {
         let email = format!("{}@agency.example", first.to_lowercase());
         crm.put_owner(Owner {
@@ -175,7 +268,12 @@ fn seed(crm: &HubspotSim) -> Result<(), usher_sandbox::Error> {
 /// The form's questions.
 fn form() -> FormSpec {
     let field = |reference: &str, title: &str, kind: &str| -> Field {
-        Field { reference: reference.to_owned(), title: title.to_owned(), field_type: kind.to_owned(), id: String::new() }
+        Field {
+            reference: reference.to_owned(),
+            title: title.to_owned(),
+            field_type: kind.to_owned(),
+            id: String::new(),
+        }
     };
     FormSpec {
         id: FORM.to_owned(),
@@ -192,7 +290,8 @@ fn form() -> FormSpec {
 }
 
 /// Lets somebody get in touch.
-fn arrive(crm: &HubspotSim, forms: &TypeformSim, visitor: &Visitor) -> Result<(), usher_sandbox::Error> {
+fn arrive(sandbox: &Sandbox, visitor: &Visitor) -> Result<(), usher_sandbox::Error> {
+    let (crm, forms) = (sandbox.hubspot(), sandbox.typeform());
     match visitor.door {
         Door::Form => {
             let answers = json!({ "name": visitor.name, "email": visitor.email, "company": visitor.company, "country": visitor.country, "need": visitor.need });
@@ -207,7 +306,8 @@ fn arrive(crm: &HubspotSim, forms: &TypeformSim, visitor: &Visitor) -> Result<()
 }
 
 /// The n-th of many invented people: every other one is a CRM contact, the rest answer the form.
-fn arrive_numbered(crm: &HubspotSim, forms: &TypeformSim, n: usize) -> Result<(), usher_sandbox::Error> {
+fn arrive_numbered(sandbox: &Sandbox, n: usize) -> Result<(), usher_sandbox::Error> {
+    let (crm, forms) = (sandbox.hubspot(), sandbox.typeform());
     let (country, need) = (["Germany", "France", "US"][n % 3], ["SEO", "Paid ads"][n / 2 % 2]);
     let (email, company) = (format!("person{n}@company{}.example", n / 3), format!("Company {}", n / 3));
     if n.is_multiple_of(2) {

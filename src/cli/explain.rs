@@ -24,7 +24,12 @@ pub(crate) async fn run(common: &Common, args: &Explain) -> Outcome {
         output::json(&story.decisions);
         return Ok(());
     }
-    output::data(&format!("{} arrived {} through {}.", story.lead.fields.display_name(), story.lead.received_at, story.lead.connection));
+    output::data(&format!(
+        "{} arrived {} through {}.",
+        story.lead.fields.display_name(),
+        story.lead.received_at,
+        story.lead.connection
+    ));
     for decision in &story.decisions {
         output::data(&told(decision));
     }
@@ -32,7 +37,8 @@ pub(crate) async fn run(common: &Common, args: &Explain) -> Outcome {
 }
 
 fn told(decision: &Decision) -> String {
-    let mut lines = vec![format!("\nDecided {} ({}): {}", decision.at, decision.trigger.as_str(), decision.why)];
+    let mut lines =
+        vec![format!("\nDecided {} ({}): {}", decision.at, decision.trigger.as_str(), decision.why)];
     lines.extend(decision.trace.steps.iter().map(|step| format!("  - {}", sentence(step))));
     lines.push(format!("  Policy {}, seed {}.", decision.trace.policy, decision.trace.seed));
     lines.join("\n")

@@ -68,7 +68,10 @@ async fn list(common: &Common, limit: u32) -> Outcome {
     }
     for item in &failed {
         let (id, kind) = id_and_kind(item);
-        output::data(&format!("{id}  {kind}  {} {}  {}\n    {}", item.connection, item.about, item.at, item.problem));
+        output::data(&format!(
+            "{id}  {kind}  {} {}  {}\n    {}",
+            item.connection, item.about, item.at, item.problem
+        ));
     }
     if failed.is_empty() {
         output::note("nothing has failed");

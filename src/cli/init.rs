@@ -31,7 +31,9 @@ pub(crate) fn run(_common: &Common, args: &Init) -> Outcome {
         let path = folder.join(name);
         if path.exists() {
             let path = path.display();
-            return Err(Failure::input(format!("{path} exists already; usher never overwrites your files: choose another folder")));
+            return Err(Failure::input(format!(
+                "{path} exists already; usher never overwrites your files: choose another folder"
+            )));
         }
     }
     for (name, text) in &files {
@@ -70,7 +72,8 @@ fn chosen(with: &[String]) -> Result<Vec<&'static Manifest>, Failure> {
 /// The CRM is written as it is; other connections as comments, so that the file is good before they are set up.
 fn settings(manifests: &[&Manifest]) -> Result<String, Failure> {
     let crm = manifests.iter().find(|manifest| manifest.example.is_crm);
-    let crm = crm.ok_or_else(|| Failure::input("name a CRM among --with: leads need one to be written to"))?;
+    let crm =
+        crm.ok_or_else(|| Failure::input("name a CRM among --with: leads need one to be written to"))?;
     let mut text = HEAD.to_owned();
     for manifest in manifests {
         let comment = if manifest.id == crm.id { "" } else { "# " };

@@ -62,7 +62,9 @@ async fn list(common: &Common, state: Option<&str>, limit: u32) -> Outcome {
         Some("decided") => Some(LeadState::Decided),
         Some("waiting") => Some(LeadState::Waiting),
         Some("closed") => Some(LeadState::Closed),
-        Some(other) => return Err(Failure::input(format!("`{other}` is no state; use decided, waiting or closed"))),
+        Some(other) => {
+            return Err(Failure::input(format!("`{other}` is no state; use decided, waiting or closed")));
+        }
     };
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Command).await?;
@@ -86,7 +88,13 @@ fn standing(lead: &usher_model::Lead) -> String {
 
 fn row(each: &LeadSummary) -> Vec<String> {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
-    vec![each.lead.id.to_string(), standing(&each.lead), each.lead.fields.display_name(), text(&each.owner), text(&each.path)]
+    vec![
+        each.lead.id.to_string(),
+        standing(&each.lead),
+        each.lead.fields.display_name(),
+        text(&each.owner),
+        text(&each.path),
+    ]
 }
 
 fn summary(each: &LeadSummary) -> serde_json::Value {
@@ -117,7 +125,11 @@ pub(crate) async fn find(store: &dyn Store, what: &str) -> Result<LeadStory, Fai
         Some(id) => store.lead_story(id).await?,
         None => None,
     };
-    story.ok_or_else(|| Failure::input(format!("no lead is known by `{what}`; give a lead id, an e-mail address, or the CRM's id or URL")))
+    story.ok_or_else(|| {
+        Failure::input(format!(
+            "no lead is known by `{what}`; give a lead id, an e-mail address, or the CRM's id or URL"
+        ))
+    })
 }
 
 async fn show(common: &Common, what: &str) -> Outcome {
@@ -137,7 +149,12 @@ async fn show(common: &Common, what: &str) -> Outcome {
         output::data(detail);
     }
     for (name, value) in &lead.fields.values {
-        let from = lead.fields.provenance.get(name).map(|each| format!("   (from {})", each.from)).unwrap_or_default();
+        let from = lead
+            .fields
+            .provenance
+            .get(name)
+            .map(|each| format!("   (from {})", each.from))
+            .unwrap_or_default();
         output::data(&format!("  {name}: {value}{from}"));
     }
     for decision in &story.decisions {
@@ -180,7 +197,10 @@ async fn add(common: &Common, pairs: &[String], id: Option<&str>) -> Outcome {
         let names = CATALOGUE.iter().map(|field| field.name);
         let Some(field) = usher_model::field::find(name) else {
             let near = usher_document::nearest(name, names).map(|near| format!("; did you mean `{near}`?"));
-            return Err(Failure::input(format!("`{name}` is no field of a lead{}", near.unwrap_or_default())));
+            return Err(Failure::input(format!(
+                "`{name}` is no field of a lead{}",
+                near.unwrap_or_default()
+            )));
         };
         let value = match (field.kind, value.parse::<f64>()) {
             (FieldType::Number, Ok(number)) => json!(number),
@@ -196,8 +216,13 @@ async fn add(common: &Common, pairs: &[String], id: Option<&str>) -> Outcome {
     engine.store().close().await?;
     match added? {
         Ok(added) if common.json => output::json(&json!({ "record": added.record })),
-        Ok(added) => output::data(&format!("stored as record {}; the daemon (or `usher sync`) routes it", added.record)),
-        Err(refused) => return Err(Failure::input(format!("the lead can not be taken: {}", refused.problems.join("; ")))),
+        Ok(added) => output::data(&format!(
+            "stored as record {}; the daemon (or `usher sync`) routes it",
+            added.record
+        )),
+        Err(refused) => {
+            return Err(Failure::input(format!("the lead can not be taken: {}", refused.problems.join("; "))));
+        }
     }
     Ok(())
 }

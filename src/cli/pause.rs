@@ -29,7 +29,8 @@ pub(crate) async fn run(common: &Common, args: &Pause) -> Outcome {
     let said = match &args.connection {
         None => {
             store.set_paused(!args.resume, &args.reason, now).await?;
-            if args.resume { "writing goes on" } else { "writing stops; intake and deciding go on" }.to_owned()
+            if args.resume { "writing goes on" } else { "writing stops; intake and deciding go on" }
+                .to_owned()
         }
         Some(name) => {
             if loaded.settings.connection(name).is_none() && name != REFERRALS {
@@ -38,7 +39,11 @@ pub(crate) async fn run(common: &Common, args: &Pause) -> Outcome {
             }
             let reason = (!args.resume).then_some(args.reason.as_str());
             store.hold(&ConnectionName::new(name.as_str()), reason, now).await?;
-            if args.resume { format!("{name} opens leads again") } else { format!("{name} is held: its records wait") }
+            if args.resume {
+                format!("{name} opens leads again")
+            } else {
+                format!("{name} is held: its records wait")
+            }
         }
     };
     store.close().await?;

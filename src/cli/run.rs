@@ -68,7 +68,8 @@ async fn begin(engine: &usher_engine::Engine) -> Outcome {
 
 fn web_settings(loaded: &Loaded) -> Result<WebSettings, Failure> {
     let http = &loaded.settings.http;
-    let api_key = http.api_key.as_ref().map(|secret| setup::secret(secret, &loaded.settings.folder)).transpose()?;
+    let api_key =
+        http.api_key.as_ref().map(|secret| setup::secret(secret, &loaded.settings.folder)).transpose()?;
     let public_url = http.public_url.clone().unwrap_or_else(|| format!("http://{}", http.listen));
     Ok(WebSettings { public_url, api_key })
 }
@@ -76,12 +77,15 @@ fn web_settings(loaded: &Loaded) -> Result<WebSettings, Failure> {
 /// Binds the port that webhooks come in by.
 pub(crate) async fn listen(address: &str) -> Result<tokio::net::TcpListener, Failure> {
     tokio::net::TcpListener::bind(address).await.map_err(|error| {
-        Failure::input(format!("nothing can listen on {address} ({error}); free the port or change http.listen in usher.yaml"))
+        Failure::input(format!(
+            "nothing can listen on {address} ({error}); free the port or change http.listen in usher.yaml"
+        ))
     })
 }
 
 async fn axum_serve(listener: tokio::net::TcpListener, router: axum::Router, closing: CancellationToken) {
-    let serve = axum::serve(listener, router).with_graceful_shutdown(async move { closing.cancelled().await });
+    let serve =
+        axum::serve(listener, router).with_graceful_shutdown(async move { closing.cancelled().await });
     if let Err(error) = serve.await {
         tracing::error!(%error, "the web server stopped");
     }

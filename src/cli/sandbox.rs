@@ -22,13 +22,15 @@ pub(crate) struct Sandbox {
 }
 
 pub(crate) async fn run(args: Sandbox) -> Outcome {
-    let mut options = Options { hubspot_port: args.crm_port, typeform_port: args.form_port, ..Options::default() };
+    let mut options =
+        Options { hubspot_port: args.crm_port, typeform_port: args.form_port, ..Options::default() };
     if args.no_limits {
         options.limits = None;
         options.typeform_per_second = None;
     }
     let tokens = (options.hubspot_token.clone(), options.typeform_token.clone());
-    let simulators = Simulators::start(options).await.map_err(|error| Failure::input(crate::failure::chain(&error)))?;
+    let simulators =
+        Simulators::start(options).await.map_err(|error| Failure::input(crate::failure::chain(&error)))?;
     output::data(&format!("CRM        {}  token {}", simulators.hubspot_url, tokens.0));
     output::data(&format!("form tool  {}  token {}", simulators.typeform_url, tokens.1));
     output::data("control    /_sandbox/ on either address: seed, faults, oracle, summary");

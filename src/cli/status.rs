@@ -27,7 +27,12 @@ pub(crate) async fn run(common: &Common) -> Outcome {
     }
     for connection in &connections {
         let held = connection.held.as_ref().map(|(since, reason)| format!("  HELD since {since}: {reason}"));
-        output::data(&format!("{}: {} records seen{}", connection.name, connection.seen, held.unwrap_or_default()));
+        output::data(&format!(
+            "{}: {} records seen{}",
+            connection.name,
+            connection.seen,
+            held.unwrap_or_default()
+        ));
     }
     output::data(&group("records", &counts.records));
     output::data(&group("ignored", &counts.ignored));
@@ -48,7 +53,10 @@ fn group(name: &str, counts: &BTreeMap<String, u64>) -> String {
 }
 
 fn age(since: Option<Timestamp>, now: Timestamp) -> String {
-    since.map_or_else(|| "none".to_owned(), |since| format!("{} s ago", now.duration_since(since).as_secs().max(0)))
+    since.map_or_else(
+        || "none".to_owned(),
+        |since| format!("{} s ago", now.duration_since(since).as_secs().max(0)),
+    )
 }
 
 fn as_json(

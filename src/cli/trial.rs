@@ -37,5 +37,9 @@ pub(crate) async fn run(common: &Common, args: &Trial) -> Outcome {
             output::data(&format!("{mark} {:14} {}", step.name, step.detail));
         }
     }
-    if report.ok() { Ok(()) } else { Err(Failure::input(format!("`{}` does not work as it should", args.connection))) }
+    if report.ok() {
+        Ok(())
+    } else {
+        Err(Failure::input(format!("`{}` does not work as it should", args.connection)))
+    }
 }

@@ -19,7 +19,10 @@ async fn fm_085_unknown_keys_are_refused_with_place_and_nearest_name() {
     installation.edit("usher.yaml", "ruting:", "routing:");
     let said = installation.refused(&["check"]).await;
     assert!(said.contains("full_name") && said.contains("site-form.yaml:4"), "{said}");
-    assert!(said.contains("`fallback`") && said.contains("routing.yaml"), "all files are reported together: {said}");
+    assert!(
+        said.contains("`fallback`") && said.contains("routing.yaml"),
+        "all files are reported together: {said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +56,11 @@ async fn duplicate_names_are_refused() {
     installation.edit("usher.yaml", "  site-form:", "  hubspot-main:");
     let said = installation.refused(&["check"]).await;
     assert!(said.contains("hubspot-main") && said.contains("twice") || said.contains("already"), "{said}");
-    installation.edit("usher.yaml", "  hubspot-main:\n    connector: typeform", "  site-form:\n    connector: typeform");
+    installation.edit(
+        "usher.yaml",
+        "  hubspot-main:\n    connector: typeform",
+        "  site-form:\n    connector: typeform",
+    );
     installation.edit("routing.yaml", "- name: Everyone\n", "- name: Customers keep their owner\n");
     let said = installation.refused(&["check"]).await;
     assert!(said.contains("Customers keep their owner"), "{said}");
@@ -76,7 +83,11 @@ async fn missing_files_say_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_secret_names_where_it_was_looked_for() {
     let installation = Installation::new().await;
-    installation.edit("usher.yaml", "auth: { token: { file: crm.token } }", "auth: { token: { env: USHER_TEST_NO_SUCH } }");
+    installation.edit(
+        "usher.yaml",
+        "auth: { token: { file: crm.token } }",
+        "auth: { token: { env: USHER_TEST_NO_SUCH } }",
+    );
     let said = installation.refused(&["check", "--online"]).await;
     assert!(said.contains("USHER_TEST_NO_SUCH"), "{said}");
 }
@@ -128,11 +139,16 @@ async fn fm_047_an_archived_owner_is_found_before_it_gets_a_lead() {
 async fn fm_033_a_bad_signature_is_refused_and_stores_nothing() {
     let installation = Installation::new().await;
     let daemon = installation.start().await;
-    let post = client().post(installation.hook("site-form")).header("Typeform-Signature", "sha256=AAAA").body("{}");
+    let post =
+        client().post(installation.hook("site-form")).header("Typeform-Signature", "sha256=AAAA").body("{}");
     let answer = post.send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(answer.headers()["content-type"], "application/problem+json");
-    assert!(installation.log().contains("webhook refused"), "the operator learns why: {}", installation.log());
+    assert!(
+        installation.log().contains("webhook refused"),
+        "the operator learns why: {}",
+        installation.log()
+    );
     let status = installation.json(&["status"]).await;
     assert_eq!(seen(&status), 0);
     assert_eq!(daemon.stop(), Some(0));
@@ -154,7 +170,11 @@ async fn fm_036_a_body_of_10_mb_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_with_too_many_cells_fails_alone_and_is_listed() {
     let installation = Installation::new().await;
-    installation.edit("usher.yaml", "crm: hubspot-main\n", "  events:\n    connector: csv\n    path: leads.csv\ncrm: hubspot-main\n");
+    installation.edit(
+        "usher.yaml",
+        "crm: hubspot-main\n",
+        "  events:\n    connector: csv\n    path: leads.csv\ncrm: hubspot-main\n",
+    );
     installation.write(
         "leads.csv",
         "email,full_name,company\nann@one.example,Ann One,One\nbob@two.example,Bob Two,Two,surplus\ncy@three.example,Cy Three,Three\n",
@@ -162,7 +182,11 @@ async fn a_row_with_too_many_cells_fails_alone_and_is_listed() {
     let sync = installation.run(&["sync"]).await;
     assert!(sync.status.success(), "{}", text(&sync.stderr));
     let status = installation.json(&["status"]).await;
-    assert_eq!((&status["records"]["opened"], &status["records"]["failed"]), (&json!(2), &json!(1)), "{status}");
+    assert_eq!(
+        (&status["records"]["opened"], &status["records"]["failed"]),
+        (&json!(2), &json!(1)),
+        "{status}"
+    );
     let failed = installation.json(&["failed", "list"]).await;
     let problem = failed[0]["problem"].as_str().unwrap();
     assert!(problem.contains("4 cells") && problem.contains('3'), "{problem}");
@@ -182,7 +206,10 @@ async fn fm_075_a_full_disk_answers_503_and_loses_nothing_that_was_acknowledged(
         .stderr(fs::File::create(installation.path().join("daemon.log")).unwrap());
     let mut full = shell.spawn().unwrap();
     let ready = format!("http://127.0.0.1:{}/readyz", installation.port);
-    until("the daemon is ready", async || client().get(&ready).send().await.is_ok_and(|answer| answer.status().is_success())).await;
+    until("the daemon is ready", async || {
+        client().get(&ready).send().await.is_ok_and(|answer| answer.status().is_success())
+    })
+    .await;
     let (mut acknowledged, mut refused) = (0_u64, None);
     for n in 0..2_000 {
         let answer = installation.form_hook(&format!("token{n}"), &"x".repeat(4_000)).await;

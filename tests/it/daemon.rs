@@ -22,8 +22,13 @@ async fn a_form_answer_and_a_new_contact_become_person_owner_and_task() {
     assert_eq!(owner, json!("103"), "the account's owner gets the lead");
     let explained = installation.run(&["explain", "zoe@acme.example"]).await;
     let explained = text(&explained.stdout);
-    assert!(explained.contains("Customers keep their owner") && explained.contains("Acme GmbH"), "{explained}");
-    let shown = installation.json(&["leads", "show", &format!("https://app.hubspot.com/contacts/1/record/0-1/{contact}")]).await;
+    assert!(
+        explained.contains("Customers keep their owner") && explained.contains("Acme GmbH"),
+        "{explained}"
+    );
+    let shown = installation
+        .json(&["leads", "show", &format!("https://app.hubspot.com/contacts/1/record/0-1/{contact}")])
+        .await;
     assert_eq!(shown["lead"]["close_reason"], json!("written"), "{shown}");
     let task = crm.associated("contacts", contact, "tasks");
     let task = crm.read("tasks", task[0]).unwrap();
@@ -43,7 +48,8 @@ async fn fm_039_lost_answers_make_no_second_person_and_no_second_task() {
     for n in 0..30 {
         installation.submit(&format!("p{n}@acme{n}.example"), &format!("Person{n} Example"));
     }
-    until("half of it is written", async || installation.sandbox.hubspot().summary().tasks_created >= 15).await;
+    until("half of it is written", async || installation.sandbox.hubspot().summary().tasks_created >= 15)
+        .await;
     installation.sandbox.set_faults(usher_sandbox::Faults::default());
     installation.drained(30).await;
     let verdict = installation.sandbox.hubspot().summary();
@@ -54,10 +60,15 @@ async fn fm_039_lost_answers_make_no_second_person_and_no_second_task() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fm_039_a_crash_at_each_point_of_a_write_loses_and_repeats_nothing() {
-    for point in ["decide.after_commit", "deliver.after_claim", "deliver.after_send", "deliver.after_finish"] {
+    for point in ["decide.after_commit", "deliver.after_claim", "deliver.after_send", "deliver.after_finish"]
+    {
         let installation = Installation::with("live", "timeout: 1s").await;
         installation.edit("usher.yaml", "timeout: 1s", "write: { settle: 2s }");
-        installation.edit("usher.yaml", "    pull: { objects: [contacts], every: 1s }", "    timeout: 1s\n    pull: { objects: [contacts], every: 1s }");
+        installation.edit(
+            "usher.yaml",
+            "    pull: { objects: [contacts], every: 1s }",
+            "    timeout: 1s\n    pull: { objects: [contacts], every: 1s }",
+        );
         for n in 0..3 {
             installation.submit(&format!("p{n}@acme{n}.example"), &format!("Person{n} Example"));
         }
@@ -77,13 +88,20 @@ async fn fm_039_a_crash_at_each_point_of_a_write_loses_and_repeats_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_daemon_goes_on_where_it_was() {
     let installation = Installation::with("live", "write: { settle: 2s }").await;
-    installation.edit("usher.yaml", "    pull: { objects: [contacts], every: 1s }", "    timeout: 1s\n    pull: { objects: [contacts], every: 1s }");
+    installation.edit(
+        "usher.yaml",
+        "    pull: { objects: [contacts], every: 1s }",
+        "    timeout: 1s\n    pull: { objects: [contacts], every: 1s }",
+    );
     for n in 0..60 {
         installation.submit(&format!("p{n}@acme{n}.example"), &format!("Person{n} Example"));
     }
     for tasks in [5, 20, 40] {
         let daemon = installation.start().await;
-        until("some tasks are written", async || installation.sandbox.hubspot().summary().tasks_created >= tasks).await;
+        until("some tasks are written", async || {
+            installation.sandbox.hubspot().summary().tasks_created >= tasks
+        })
+        .await;
         daemon.kill();
     }
     let daemon = installation.start().await;
@@ -114,7 +132,11 @@ async fn observe_decides_everything_and_sends_nothing_until_it_goes_live() {
     installation.edit("usher.yaml", "mode: observe", "mode: live");
     let daemon = installation.start().await;
     let status = installation.drained(1).await;
-    assert_eq!(status["leads"]["closed:suppressed"], json!(1), "observed leads are closed, never replayed: {status}");
+    assert_eq!(
+        status["leads"]["closed:suppressed"],
+        json!(1),
+        "observed leads are closed, never replayed: {status}"
+    );
     assert_eq!(crm.summary().tasks_created, 0);
     assert_eq!(daemon.stop(), Some(0));
 }
@@ -125,7 +147,10 @@ async fn pause_stops_writes_at_once_and_resume_sends_them() {
     let daemon = installation.start().await;
     assert!(installation.run(&["pause", "--reason", "quarter end"]).await.status.success());
     installation.submit("ann@one.example", "Ann One");
-    until("the lead is decided", async || installation.json(&["status"]).await["leads"]["decided"] == json!(1)).await;
+    until("the lead is decided", async || {
+        installation.json(&["status"]).await["leads"]["decided"] == json!(1)
+    })
+    .await;
     let status = installation.run(&["status"]).await;
     assert!(text(&status.stdout).contains("PAUSED") && text(&status.stdout).contains("quarter end"));
     assert_eq!(installation.sandbox.hubspot().summary().tasks_created, 0);
@@ -176,11 +201,17 @@ async fn fm_023_first_connect_starts_at_now_and_imports_open_no_leads() {
     crm.create("contacts", &contact, "FORM").unwrap();
     let status = installation.drained(1).await;
     assert_eq!(status["records"]["opened"], json!(1), "{status}");
-    until("the import was seen", async || installation.json(&["status"]).await["ignored"]["imported"] == json!(20)).await;
+    until("the import was seen", async || {
+        installation.json(&["status"]).await["ignored"]["imported"] == json!(20)
+    })
+    .await;
     // Somebody edits an old contact: it is no new lead.
     let old = crm.seed(r#"{"object":"contacts","createdAt":"2024-01-01T00:00:00Z","source":"CRM_UI","properties":{"email":"old-one@acme.example"}}"#).unwrap()[0];
     crm.update("contacts", old, &object(json!({ "phone": "123" })), Actor::Human).unwrap();
-    until("the edit was seen", async || installation.json(&["status"]).await["ignored"]["before_start"] != Value::Null).await;
+    until("the edit was seen", async || {
+        installation.json(&["status"]).await["ignored"]["before_start"] != Value::Null
+    })
+    .await;
     assert_eq!(installation.sandbox.hubspot().summary().tasks_created, 1);
     assert_eq!(daemon.stop(), Some(0));
 }
@@ -193,7 +224,10 @@ async fn fm_049_a_human_who_decides_first_wins() {
     assert!(installation.run(&["pause"]).await.status.success());
     let contact = object(json!({ "email": "zoe@acme.example" }));
     let contact = crm.create("contacts", &contact, "CRM_UI").unwrap();
-    until("the lead is decided", async || installation.json(&["status"]).await["leads"]["decided"] == json!(1)).await;
+    until("the lead is decided", async || {
+        installation.json(&["status"]).await["leads"]["decided"] == json!(1)
+    })
+    .await;
     crm.assign_as_human("contacts", contact, 103).unwrap();
     assert!(installation.run(&["pause", "--resume"]).await.status.success());
     installation.drained(1).await;
@@ -216,7 +250,8 @@ async fn fm_038_one_person_by_three_doors_is_one_lead() {
     assert!(added["record"].is_string());
     until("all three are settled", async || {
         let status = installation.json(&["status"]).await;
-        let settled = ["opened", "updated"].iter().filter_map(|state| status["records"][*state].as_u64()).sum::<u64>();
+        let settled =
+            ["opened", "updated"].iter().filter_map(|state| status["records"][*state].as_u64()).sum::<u64>();
         settled >= 3
     })
     .await;

@@ -127,7 +127,11 @@ http: {{ listen: \"127.0.0.1:{}\" }}
     /// The program, to be run in the installation's folder.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_usher"));
-        command.current_dir(self.path()).env_remove("USHER_CONFIG").env_remove("USHER_LOG").stdin(Stdio::null());
+        command
+            .current_dir(self.path())
+            .env_remove("USHER_CONFIG")
+            .env_remove("USHER_LOG")
+            .stdin(Stdio::null());
         command
     }
 
@@ -165,7 +169,8 @@ http: {{ listen: \"127.0.0.1:{}\" }}
 
     /// Starts the daemon.
     pub(crate) fn spawn(&self) -> Daemon {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log")).unwrap();
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log")).unwrap();
         let mut command = self.command();
         Daemon(command.arg("run").stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
@@ -177,7 +182,9 @@ http: {{ listen: \"127.0.0.1:{}\" }}
 
     /// Somebody answers the form.
     pub(crate) fn submit(&self, email: &str, name: &str) {
-        let answers = object(json!({ "name": name, "email": email, "company": "Acme", "country": "Germany", "need": "SEO" }));
+        let answers = object(
+            json!({ "name": name, "email": email, "company": "Acme", "country": "Germany", "need": "SEO" }),
+        );
         let submission = Submission { form: "demo".to_owned(), answers, ..Submission::default() };
         self.sandbox.typeform().submit(&submission).unwrap();
     }
@@ -187,7 +194,9 @@ http: {{ listen: \"127.0.0.1:{}\" }}
         let mut last = Value::Null;
         until("everything is written", async || {
             last = self.json(&["status"]).await;
-            let count = |group: &str, names: &[&str]| names.iter().filter_map(|name| last[group][*name].as_u64()).sum::<u64>();
+            let count = |group: &str, names: &[&str]| {
+                names.iter().filter_map(|name| last[group][*name].as_u64()).sum::<u64>()
+            };
             count("records", &["opened"]) >= opened
                 && count("records", &["fetched", "mapped"]) == 0
                 && count("writes", &["blocked", "planned", "sending", "unknown"]) == 0

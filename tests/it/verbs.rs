@@ -19,7 +19,8 @@ async fn init_writes_files_that_check_accepts_and_never_overwrites() {
     let said = installation.refused(&["init", "agency"]).await;
     assert!(said.contains("exists already"), "{said}");
     // Every connection that init only suggests is good as well, once it is uncommented.
-    let suggested = |line: &str| line.strip_prefix("  # ").map_or_else(|| line.to_owned(), |rest| format!("  {rest}"));
+    let suggested =
+        |line: &str| line.strip_prefix("  # ").map_or_else(|| line.to_owned(), |rest| format!("  {rest}"));
     let connections = written.split_once("\ncrm:").unwrap();
     let uncommented: Vec<String> = connections.0.lines().map(suggested).collect();
     let uncommented = format!("{}\ncrm:{}", uncommented.join("\n"), connections.1);
@@ -33,7 +34,8 @@ async fn try_sends_a_marked_lead_the_whole_way_and_removes_it() {
     let installation = Installation::new().await;
     let report = installation.json(&["try", "hubspot-main"]).await;
     assert_eq!(report["ok"], json!(true), "{report}");
-    let names: Vec<&str> = report["steps"].as_array().unwrap().iter().filter_map(|step| step["name"].as_str()).collect();
+    let names: Vec<&str> =
+        report["steps"].as_array().unwrap().iter().filter_map(|step| step["name"].as_str()).collect();
     assert!(names.contains(&"create_task") && names.contains(&"removed"), "{names:?}");
     let crm = installation.sandbox.hubspot();
     assert_eq!((crm.count("contacts"), crm.count("tasks")), (0, 0), "nothing stays behind");
@@ -56,7 +58,8 @@ async fn leads_added_by_hand_and_by_api_are_checked_at_once_and_repeats_are_harm
     let installation = Installation::with("live", "").await;
     installation.write("api.key", "let-me-in");
     let listen = format!("http: {{ listen: \"127.0.0.1:{}\" }}", installation.port);
-    let with_key = format!("http: {{ listen: \"127.0.0.1:{}\", api_key: {{ file: api.key }} }}", installation.port);
+    let with_key =
+        format!("http: {{ listen: \"127.0.0.1:{}\", api_key: {{ file: api.key }} }}", installation.port);
     installation.edit("usher.yaml", &listen, &with_key);
     let said = installation.refused(&["leads", "add", "emial=ann@one.example"]).await;
     assert!(said.contains("did you mean `email`"), "{said}");

@@ -58,7 +58,7 @@ static MANIFEST: Manifest = Manifest {
         scope("crm.objects.companies.write", Role::Target, "create companies that are missing"),
     ],
     docs: "https://developers.hubspot.com/docs",
-    mapping: "hubspot.yaml",
+    mapping: "hubspot",
     pull_keys: &["objects", "start", "properties", "overlap", "horizon"],
     example: ConfigExample { name: "hubspot-main", yaml: EXAMPLE, is_crm: true },
 };

@@ -21,7 +21,11 @@ pub struct Registry {
 impl Registry {
     /// Adds a connector and the text of its shipped mapping file.
     #[must_use]
-    pub fn with(mut self, connector: impl usher_connector::Connector + 'static, mapping: &'static str) -> Self {
+    pub fn with(
+        mut self,
+        connector: impl usher_connector::Connector + 'static,
+        mapping: &'static str,
+    ) -> Self {
         self.entries.push((Arc::new(connector), mapping));
         self
     }
@@ -29,7 +33,11 @@ impl Registry {
     /// The connector of that id.
     #[must_use]
     pub fn find(&self, id: &str) -> Option<Connector> {
-        self.entries.iter().map(|(connector, _)| connector).find(|connector| connector.manifest().id == id).cloned()
+        self.entries
+            .iter()
+            .map(|(connector, _)| connector)
+            .find(|connector| connector.manifest().id == id)
+            .cloned()
     }
 
     /// The text of the connector's shipped mapping file.
@@ -72,6 +80,9 @@ pub struct Connected {
 
 impl fmt::Debug for Connected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connected").field("name", &self.name).field("connector", &self.connector).finish_non_exhaustive()
+        f.debug_struct("Connected")
+            .field("name", &self.name)
+            .field("connector", &self.connector)
+            .finish_non_exhaustive()
     }
 }

@@ -19,7 +19,7 @@ pub enum EngineError {
         step: &'static str,
         /// Why, with its class.
         #[source]
-        fault: Fault,
+        fault: Box<Fault>,
     },
     /// The connection does not exist or can not do this.
     #[error("{connection}: {problem}")]
@@ -44,6 +44,6 @@ impl EngineError {
     /// Wraps a vendor's fault.
     pub(crate) fn vendor(connection: &ConnectionName, step: &'static str) -> impl FnOnce(Fault) -> Self {
         let connection = connection.clone();
-        move |fault| Self::Vendor { connection, step, fault }
+        move |fault| Self::Vendor { connection, step, fault: Box::new(fault) }
     }
 }

@@ -82,7 +82,8 @@ impl InstallKey {
     /// Derives a key from parts; parts are length-prefixed, so ("ab","c") and ("a","bc") differ.
     #[must_use]
     pub fn derive(&self, parts: &[&[u8]]) -> EffectKey {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).unwrap_or_else(|_| unreachable!("HMAC takes any key length"));
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0)
+            .unwrap_or_else(|_| unreachable!("HMAC takes any key length"));
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part);
@@ -310,7 +311,9 @@ impl EffectBody {
     #[must_use]
     pub fn binds(&self) -> Option<&Slot> {
         match self {
-            Self::EnsurePerson { slot, .. } | Self::EnsureCompany { slot, .. } | Self::CreateTask { slot, .. } => Some(slot),
+            Self::EnsurePerson { slot, .. }
+            | Self::EnsureCompany { slot, .. }
+            | Self::CreateTask { slot, .. } => Some(slot),
             Self::UpdateObject { slot, .. } => slot.as_ref(),
             _ => None,
         }

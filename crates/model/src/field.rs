@@ -116,7 +116,8 @@ impl Fields {
         if let Some(name) = self.text("full_name") {
             return name.to_owned();
         }
-        let parts: Vec<&str> = ["first_name", "last_name"].iter().filter_map(|name| self.text(name)).collect();
+        let parts: Vec<&str> =
+            ["first_name", "last_name"].iter().filter_map(|name| self.text(name)).collect();
         if parts.is_empty() {
             return self.text("email").or(self.text("phone")).unwrap_or("someone without a name").to_owned();
         }

@@ -21,13 +21,13 @@ pub use account::{Account, AccountKey, AccountKeyKind};
 pub use clock::{Clock, SystemClock};
 pub use decision::{Decision, Resolution, Trigger, WaitReason};
 pub use effect::{
-    Effect, EffectBody, EffectKey, EffectKind, EffectState, InstallKey, ObjectRef, OwnerChange, Slot, SlotKind,
-    SlotOrigin, SlotOwner,
+    Effect, EffectBody, EffectKey, EffectKind, EffectState, InstallKey, ObjectRef, OwnerChange, Slot,
+    SlotKind, SlotOrigin, SlotOwner,
 };
 pub use field::{FieldSpec, FieldType, Fields, Provenance};
 pub use id::{
-    AccountId, ConnectionName, DecisionId, DeliveryId, EpisodeId, ExternalId, LeadId, ObjectType, ParseIdError,
-    PersonId, RecordId, RepKey,
+    AccountId, ConnectionName, DecisionId, DeliveryId, EpisodeId, ExternalId, LeadId, ObjectType,
+    ParseIdError, PersonId, RecordId, RepKey,
 };
 pub use lead::{CloseReason, Draft, Enrollment, Lead, LeadState, Mode};
 pub use person::{IdentityKey, IdentityKind, Person};

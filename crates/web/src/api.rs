@@ -21,7 +21,13 @@ pub(crate) async fn add_lead(
 ) -> Result<(StatusCode, Json<serde_json::Value>), Problem> {
     authorize(&gate, &headers)?;
     let engine = gate.engine().map_err(Problem::unavailable)?;
-    let body = body.map_err(|rejection| Problem::new(rejection.status(), "usher:body", "the body is too large or was cut short; at most 1 MiB"))?;
+    let body = body.map_err(|rejection| {
+        Problem::new(
+            rejection.status(),
+            "usher:body",
+            "the body is too large or was cut short; at most 1 MiB",
+        )
+    })?;
     let payload: Box<RawValue> = serde_json::from_slice(&body).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         Problem::new(StatusCode::BAD_REQUEST, "usher:json", "the body is not JSON").with(vec![place])

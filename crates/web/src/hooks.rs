@@ -22,19 +22,29 @@ pub(crate) async fn receive(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let engine = gate.engine().map_err(Problem::unavailable)?;
-    let body = body.map_err(|rejection| Problem::new(rejection.status(), "usher:body", "the body is too large or was cut short; at most 1 MiB"))?;
+    let body = body.map_err(|rejection| {
+        Problem::new(
+            rejection.status(),
+            "usher:body",
+            "the body is too large or was cut short; at most 1 MiB",
+        )
+    })?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let parts = Parts { method, url: format!("{}{path}", gate.settings.public_url), query, headers };
     match engine.receive(&ConnectionName::new(connection), &parts, body.to_vec()).await {
         Ok(Received::Stored) => Ok(StatusCode::OK.into_response()),
-        Ok(Received::Reply(reply)) => Ok(([(header::CONTENT_TYPE, reply.content_type)], reply.body).into_response()),
+        Ok(Received::Reply(reply)) => {
+            Ok(([(header::CONTENT_TYPE, reply.content_type)], reply.body).into_response())
+        }
         Ok(Received::Refused(refusal)) => {
             let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
             Err(Problem::new(status, "usher:refused", "the request was refused; usher's log says why"))
         }
-        Err(EngineError::Unsuitable { .. }) => {
-            Err(Problem::new(StatusCode::NOT_FOUND, "usher:no-such-hook", "no connection of this name takes webhooks"))
-        }
+        Err(EngineError::Unsuitable { .. }) => Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "usher:no-such-hook",
+            "no connection of this name takes webhooks",
+        )),
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "a webhook could not be stored");
             Err(Problem::unavailable("the request could not be stored"))

@@ -44,9 +44,8 @@ pub(super) async fn run(leads: usize, as_json: bool) -> Outcome {
     let world = World::start().await?;
     let began = crate::daemon::now();
     let started = Instant::now();
-    let (crm, forms) = (world.sandbox.hubspot(), world.sandbox.typeform());
     for n in 0..leads {
-        demo::arrive_numbered(&crm, &forms, n).map_err(anyhow::Error::from)?;
+        demo::arrive_numbered(&world.sandbox, n).map_err(anyhow::Error::from)?;
         if n.is_multiple_of(256) {
             tokio::task::yield_now().await;
         }
@@ -61,8 +60,17 @@ pub(super) async fn run(leads: usize, as_json: bool) -> Outcome {
     } else {
         output::data(&format!(
             "{} leads in {:.1} s: {} assigned, {} waiting, {} failed; {} tasks created, {} twice; {} people twice; {} wrong owners; p50 {} ms, p99 {} ms",
-            tally.opened, tally.seconds, tally.assigned, tally.waiting, tally.failed, tally.tasks_created,
-            tally.duplicate_tasks, tally.duplicate_persons, tally.owners_wrong, tally.p50_ms, tally.p99_ms
+            tally.opened,
+            tally.seconds,
+            tally.assigned,
+            tally.waiting,
+            tally.failed,
+            tally.tasks_created,
+            tally.duplicate_tasks,
+            tally.duplicate_persons,
+            tally.owners_wrong,
+            tally.p50_ms,
+            tally.p99_ms
         ));
     }
     Ok(())
@@ -99,13 +107,18 @@ async fn await_end(world: &World, expected: u64) -> Result<Counts, Failure> {
 
 async fn tally(world: &World, counts: &Counts, began: Timestamp, seconds: f64) -> Result<Tally, Failure> {
     let store = world.engine.store();
-    let verdict = world.sandbox.hubspot().summary();
-    let owners: HashMap<String, String> =
-        world.sandbox.hubspot().ownership().into_iter().filter(|owned| owned.changed_later_by.is_none()).map(|owned| (owned.id.to_string(), owned.owner.to_string())).collect();
+    let crm = demo::crm(&world.sandbox);
+    let verdict = crm.summary();
+    let owners: HashMap<String, String> = crm
+        .ownership()
+        .into_iter()
+        .filter(|owned| owned.changed_later_by.is_none())
+        .map(|owned| (owned.id.to_string(), owned.owner.to_string()))
+        .collect();
     let decided = store.decided_owners().await?;
-    let wrong = decided.iter().filter(|each| {
-        owners.get(each.person.as_str()).is_some_and(|owner| owner != each.owner.as_str())
-    });
+    let wrong = decided
+        .iter()
+        .filter(|each| owners.get(each.person.as_str()).is_some_and(|owner| owner != each.owner.as_str()));
     let mut latencies = store.task_latencies(began).await?;
     latencies.sort_unstable();
     let record = |name: &str| counts.records.get(name).copied().unwrap_or_default();

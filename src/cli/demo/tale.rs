@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use usher_model::LeadState;
-use usher_store::{LeadFilter, LeadStory, Store};
+use usher_store::{LeadFilter, LeadStory};
 
 use crate::cli::Outcome;
 use crate::cli::demo::world::World;
@@ -18,12 +18,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(pace: u64) -> Outcome {
-    output::note("Usher takes leads from forms and the CRM, finds the right owner, and writes owner and task back.");
-    output::note("This is the real program; only the CRM and the form tool are simulated, on this machine.\n");
+    output::note(
+        "Usher takes leads from forms and the CRM, finds the right owner, and writes owner and task back.",
+    );
+    output::note(
+        "This is the real program; only the CRM and the form tool are simulated, on this machine.\n",
+    );
     let world = World::start().await?;
     output::note(&format!("The installation is in {} until the demo ends.", world.folder.display()));
-    output::note("Rules: customers keep their owner; SEO from Germany, Austria, Switzerland goes to Ana (weight 2) and Ben (1);");
-    output::note("everybody else is shared fairly by Ana, Ben and Dora; students are dropped; Carla catches the rest.\n");
+    output::note(
+        "Rules: customers keep their owner; SEO from Germany, Austria, Switzerland goes to Ana (weight 2) and Ben (1);",
+    );
+    output::note(
+        "everybody else is shared fairly by Ana, Ben and Dora; students are dropped; Carla catches the rest.\n",
+    );
     let mut told = HashSet::new();
     let result = tell_all(&world, pace, &mut told).await;
     sum_up(&world).await?;
@@ -35,7 +43,7 @@ async fn tell_all(world: &World, pace: u64, told: &mut HashSet<String>) -> Outco
     for visitor in &demo::VISITORS {
         output::data(&format!("▸ {}", visitor.told));
         let before = settled(world).await?;
-        demo::arrive(&world.sandbox.hubspot(), &world.sandbox.typeform(), visitor).map_err(anyhow::Error::from)?;
+        demo::arrive(&world.sandbox, visitor).map_err(anyhow::Error::from)?;
         await_one_more(world, before).await?;
         tell(world, visitor, told).await?;
         tokio::select! {
@@ -83,7 +91,7 @@ async fn tell(world: &World, visitor: &Visitor, told: &mut HashSet<String>) -> O
         return Ok(());
     };
     if told.insert(story.lead.id.to_string()) {
-        tell_new(&**store, &story).await?;
+        tell_new(&story);
     } else {
         let owner = summary.owner.as_deref().unwrap_or("nobody");
         output::data(&format!("  joined the open lead: still {owner}'s, no second contact, no second task"));
@@ -91,28 +99,33 @@ async fn tell(world: &World, visitor: &Visitor, told: &mut HashSet<String>) -> O
     Ok(())
 }
 
-async fn tell_new(_store: &dyn Store, story: &LeadStory) -> Outcome {
+fn tell_new(story: &LeadStory) {
     for decision in &story.decisions {
         output::data(&format!("  decided: {}", decision.why));
     }
     if let Some(detail) = &story.lead.detail {
-        output::data(&format!("  {}", detail));
+        output::data(&format!("  {detail}"));
     }
     for effect in &story.effects {
         let after = effect.ended_at.map(|at| at.duration_since(story.lead.received_at).as_millis());
         let after = after.map(|ms| format!(" after {ms} ms")).unwrap_or_default();
-        output::data(&format!("  {}: {}{after}", effect.kind.as_str().replace('_', " "), effect.state.as_str()));
+        output::data(&format!(
+            "  {}: {}{after}",
+            effect.kind.as_str().replace('_', " "),
+            effect.state.as_str()
+        ));
     }
-    Ok(())
 }
 
 async fn sum_up(world: &World) -> Outcome {
-    let verdict = world.sandbox.hubspot().summary();
+    let verdict = demo::crm(&world.sandbox).summary();
     output::data("");
     output::data(&format!(
         "The CRM's own log: {} tasks created, {} of them twice; {} people twice.",
         verdict.tasks_created, verdict.duplicate_tasks, verdict.duplicate_persons
     ));
-    output::note("Next: `usher init` writes the files for your own accounts, in mode observe. The README has a tour.");
+    output::note(
+        "Next: `usher init` writes the files for your own accounts, in mode observe. The README has a tour.",
+    );
     Ok(())
 }

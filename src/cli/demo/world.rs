@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use usher_engine::Engine;
-use usher_sandbox::{Options, Sandbox};
+use usher_sandbox::Sandbox;
 
 use crate::cli::demo;
 use crate::daemon::Daemon;
@@ -22,23 +22,13 @@ pub(super) struct World {
 impl World {
     /// Starts simulators and engine.
     pub(super) async fn start() -> Result<Self, Failure> {
-        let options = Options { limits: None, typeform_per_second: None, ..Options::default() };
-        let (crm_token, form_token) = (options.hubspot_token.clone(), options.typeform_token.clone());
-        let sandbox = Sandbox::start(options).await.map_err(|error| Failure::input(chain(&error)))?;
-        demo::seed(&sandbox.hubspot()).map_err(anyhow::Error::from)?;
-        sandbox.typeform().define(demo::form());
+        let options = demo::options();
+        let sandbox = Sandbox::start(options.clone()).await.map_err(|error| Failure::input(chain(&error)))?;
+        demo::seed(&sandbox).map_err(anyhow::Error::from)?;
         let folder = std::env::temp_dir().join(format!("usher-demo-{}", std::process::id()));
-        let settings = demo::SETTINGS.replace("{crm}", &sandbox.hubspot_url).replace("{form}", &sandbox.typeform_url);
-        let files = [
-            ("usher.yaml", settings.as_str()),
-            ("site-form.yaml", demo::MAPPING),
-            ("routing.yaml", demo::ROUTING),
-            ("crm.token", &crm_token),
-            ("form.token", &form_token),
-        ];
         std::fs::create_dir_all(&folder).map_err(anyhow::Error::from)?;
-        for (name, text) in files {
-            std::fs::write(folder.join(name), text.trim_start()).map_err(anyhow::Error::from)?;
+        for (name, text) in demo::files(&sandbox, &options) {
+            std::fs::write(folder.join(name), text).map_err(anyhow::Error::from)?;
         }
         let loaded = setup::load(&folder.join("usher.yaml"))?;
         let store = setup::open_store(&loaded.settings, Access::Daemon).await?;

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
-use usher_connector::{CallLane, Fault, Http, SendFailure, Write};
+use usher_connector::{CallLane, Fault, FaultClass, Http, SendFailure, Write};
 use usher_model::{EffectBody, ExternalId, OwnerChange};
 
-use super::batch::{Name, Row};
-use super::{Outcomes, known, mixed, plan, run};
+use super::batch::{self, Batch, Name, Outcome, Row};
+use super::{Outcomes, done, failure, known, mixed, plan};
 use crate::api::{self, BATCH};
 use crate::fields;
 use crate::source::unread;
@@ -47,7 +47,71 @@ pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outco
     }
     let still: Vec<usize> = (0..writes.len()).filter(|write| outcomes.is_open(*write)).collect();
     let batches = plan::some(writes, still.into_iter(), outcomes);
-    run(http, writes, batches, outcomes).await;
+    run_checked(http, writes, batches, outcomes).await;
+}
+
+/// Sends, and looks again at every owner that the answer does not show as written: HubSpot drops what it does not
+/// accept from an answer that says "done".
+pub(super) async fn run_checked(
+    http: &dyn Http,
+    writes: &[Write],
+    batches: Vec<Batch>,
+    outcomes: &mut Outcomes,
+) {
+    let mut doubtful: BTreeMap<&str, Vec<(usize, &str)>> = BTreeMap::new();
+    for batch in batches {
+        for (write, outcome) in batch::send(http, batch).await {
+            let sent = match outcome {
+                Outcome::Done(row) => {
+                    let shown = row.properties.get("hubspot_owner_id").and_then(Option::as_deref);
+                    let wanted = writes.get(write).and_then(owner_write);
+                    if let Some((object, id, owner, _)) = wanted
+                        && shown != Some(owner.as_str())
+                    {
+                        doubtful.entry(object).or_default().push((write, id));
+                    }
+                    Ok(done(writes.get(write)))
+                }
+                other => Err(failure(other)),
+            };
+            outcomes.set(write, sent);
+        }
+    }
+    for (object, rows) in doubtful {
+        let ids: Vec<&str> = rows.iter().map(|(_, id)| *id).collect();
+        let owners = owners(http, object, &ids, CallLane::Verify).await;
+        for (write, id) in rows {
+            let Some((.., wanted, expected)) = writes.get(write).and_then(owner_write) else { continue };
+            match owners.as_ref().map(|owners| owners.get(id)) {
+                Ok(Some(Some(owner))) if owner == wanted => {}
+                Ok(Some(owner)) if owner.is_none() || owner.as_ref() == expected => {
+                    outcomes.set(write, Err(dropped().into()));
+                }
+                Ok(Some(owner)) => outcomes.set(write, Err(SendFailure::HumanWon { owner: owner.clone() })),
+                Ok(None) => outcomes.set(write, Err(SendFailure::Gone)),
+                // Written, but not as what: a later look decides.
+                Err(_) => outcomes.set(write, Err(failure(Outcome::Unmentioned))),
+            }
+        }
+    }
+}
+
+/// Object type, id, the owner to write and the one before, of a write that sets an owner.
+fn owner_write(item: &Write) -> Option<(&'static str, &str, &ExternalId, Option<&ExternalId>)> {
+    let (object, to, expected) = match &item.body {
+        EffectBody::UpdateObject { target, owner: Some(change), .. } => {
+            (target, &change.to, change.expected.as_ref())
+        }
+        EffectBody::ReassignTask { task, to } => (task, to, None),
+        _ => return None,
+    };
+    let (object, id) = known(object).ok()?;
+    Some((object, id.as_str(), to, expected))
+}
+
+fn dropped() -> Fault {
+    Fault::new(FaultClass::Rejected, "HubSpot accepted the write but not the owner in it")
+        .advise("assign it in HubSpot; check that the owner may hold such records and that no workflow clears it")
 }
 
 /// The owners of objects by strong reads.

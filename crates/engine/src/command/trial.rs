@@ -9,8 +9,8 @@ use serde_json::value::RawValue;
 use usher_connector::Pull;
 use usher_mapping::Mapped;
 use usher_model::{
-    ConnectionName, Effect, EffectBody, EffectState, EpisodeId, ExternalId, Lane, LeadId, LeadState, Mode, ObjectRef,
-    RecordId, SlotKind,
+    ConnectionName, Effect, EffectBody, EffectState, EpisodeId, ExternalId, Lane, LeadId, LeadState, Mode,
+    ObjectRef, RecordId, SlotKind,
 };
 use usher_store::{DecisionCommit, EffectRow, LeadFilter, LeadStory, NewEffect};
 
@@ -58,7 +58,11 @@ impl Engine {
     ///
     /// # Errors
     /// If the connection does not exist or the storage fails; a vendor's fault is part of the report.
-    pub async fn trial<P>(&self, name: &ConnectionName, mut pause: impl FnMut(Duration) -> P) -> Result<TrialReport, EngineError>
+    pub async fn trial<P>(
+        &self,
+        name: &ConnectionName,
+        mut pause: impl FnMut(Duration) -> P,
+    ) -> Result<TrialReport, EngineError>
     where
         P: Future<Output = ()>,
     {
@@ -94,9 +98,14 @@ impl Engine {
             let ask = Pull { object: stream.object.clone(), lane, cursor: None, now: self.now(), start };
             match source.pull(&ask).await {
                 Ok(batch) => {
-                    let mapped = batch.records.iter().map(|record| connected.mapping.map(record.payload.get()));
+                    let mapped =
+                        batch.records.iter().map(|record| connected.mapping.map(record.payload.get()));
                     let failed = mapped.filter(|mapped| matches!(mapped, Mapped::Failed { .. })).count();
-                    let detail = format!("{}: {} read, {failed} that the mapping can not use", stream.object, batch.records.len());
+                    let detail = format!(
+                        "{}: {} read, {failed} that the mapping can not use",
+                        stream.object,
+                        batch.records.len()
+                    );
                     report.add("reading", Ok(detail));
                 }
                 Err(fault) => report.add("reading", Err(format!("{}: {fault}", stream.object))),
@@ -104,7 +113,11 @@ impl Engine {
         }
     }
 
-    async fn try_lead<P>(&self, report: &mut TrialReport, pause: &mut impl FnMut(Duration) -> P) -> Result<(), EngineError>
+    async fn try_lead<P>(
+        &self,
+        report: &mut TrialReport,
+        pause: &mut impl FnMut(Duration) -> P,
+    ) -> Result<(), EngineError>
     where
         P: Future<Output = ()>,
     {
@@ -139,7 +152,11 @@ impl Engine {
     }
 
     /// Runs the steps until the lead has come to rest.
-    async fn settle<P>(&self, filter: &LeadFilter, pause: &mut impl FnMut(Duration) -> P) -> Result<Option<LeadStory>, EngineError>
+    async fn settle<P>(
+        &self,
+        filter: &LeadFilter,
+        pause: &mut impl FnMut(Duration) -> P,
+    ) -> Result<Option<LeadStory>, EngineError>
     where
         P: Future<Output = ()>,
     {
@@ -151,7 +168,8 @@ impl Engine {
             if let Some(id) = lead {
                 found = self.store.lead_story(id).await?;
                 let resting = found.as_ref().is_some_and(|story| {
-                    story.lead.state == LeadState::Waiting || story.effects.iter().all(|effect| effect.state.is_final())
+                    story.lead.state == LeadState::Waiting
+                        || story.effects.iter().all(|effect| effect.state.is_final())
                 });
                 if resting {
                     break;
@@ -163,7 +181,12 @@ impl Engine {
     }
 
     /// Archives what the test created, through the same outbox as every write.
-    async fn remove<P>(&self, story: &LeadStory, report: &mut TrialReport, pause: &mut impl FnMut(Duration) -> P) -> Result<(), EngineError>
+    async fn remove<P>(
+        &self,
+        story: &LeadStory,
+        report: &mut TrialReport,
+        pause: &mut impl FnMut(Duration) -> P,
+    ) -> Result<(), EngineError>
     where
         P: Future<Output = ()>,
     {
@@ -177,8 +200,10 @@ impl Engine {
         });
         let now = self.now();
         let episode = EpisodeId::new(now);
-        let effects: Vec<NewEffect> =
-            (0_u32..).zip(created).map(|(ordinal, (kind, id))| self.archive(story.lead.id, episode, ordinal, kind, id)).collect();
+        let effects: Vec<NewEffect> = (0_u32..)
+            .zip(created)
+            .map(|(ordinal, (kind, id))| self.archive(story.lead.id, episode, ordinal, kind, id))
+            .collect();
         let expected = effects.len();
         self.store.commit_decisions(DecisionCommit { effects, ..DecisionCommit::default() }, now).await?;
         for _ in 0..ROUNDS {
@@ -198,8 +223,16 @@ impl Engine {
         Ok(())
     }
 
-    fn archive(&self, lead: LeadId, episode: EpisodeId, ordinal: u32, kind: SlotKind, id: ExternalId) -> NewEffect {
-        let key = self.install.derive(&[b"archive", lead.as_bytes(), episode.as_bytes(), &ordinal.to_be_bytes()]);
+    fn archive(
+        &self,
+        lead: LeadId,
+        episode: EpisodeId,
+        ordinal: u32,
+        kind: SlotKind,
+        id: ExternalId,
+    ) -> NewEffect {
+        let key =
+            self.install.derive(&[b"archive", lead.as_bytes(), episode.as_bytes(), &ordinal.to_be_bytes()]);
         let body = EffectBody::ArchiveObject { target: ObjectRef::Id { kind, id } };
         let effect = Effect { key, connection: self.crm.clone(), lead, episode, body };
         NewEffect { effect, ordinal, due_at: self.now(), observed: false }

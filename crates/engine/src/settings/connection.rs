@@ -65,17 +65,23 @@ pub(super) fn decode_all(map: &mut MapReader<'_>, registry: &Registry) -> Option
 
 fn decode(name: &str, at: &Cursor<'_>, registry: &Registry) -> Option<ConnectionSettings> {
     if !valid_name(name) {
-        at.error("connection-name", "a connection's name has small letters, digits and `-`, and is none of ours")
-            .found(name)
-            .hint(format!("choose a name like `site-form`; `{REFERRALS}` is built in"))
-            .report();
+        at.error(
+            "connection-name",
+            "a connection's name has small letters, digits and `-`, and is none of ours",
+        )
+        .found(name)
+        .hint(format!("choose a name like `site-form`; `{REFERRALS}` is built in"))
+        .report();
         return None;
     }
     let mut map = at.map()?;
     let connector = map.required_at("connector").and_then(|at| {
         let id = at.text()?;
         registry.find(id).or_else(|| {
-            at.error("unknown-connector", "no connector has this name").found(id).allowed(id, registry.ids()).report();
+            at.error("unknown-connector", "no connector has this name")
+                .found(id)
+                .allowed(id, registry.ids())
+                .report();
             None
         })
     })?;
@@ -142,7 +148,10 @@ impl Decode for Limits {
             let text = at.text()?;
             let percent = text.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());
             percent.filter(|percent| *percent > 0.0 && *percent <= 100.0).or_else(|| {
-                at.error("share", "the share is no percentage between 0 and 100").found(text).hint("write it as `50%`").report();
+                at.error("share", "the share is no percentage between 0 and 100")
+                    .found(text)
+                    .hint("write it as `50%`")
+                    .report();
                 None
             })
         });

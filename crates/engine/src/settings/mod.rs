@@ -58,7 +58,12 @@ pub struct Settings {
 impl Settings {
     /// Reads usher.yaml. Every problem is added to `diagnostics`; `None` if the file can not be used.
     #[must_use]
-    pub fn read(source: &SourceFile, folder: &Path, registry: &Registry, diagnostics: &Diagnostics) -> Option<Self> {
+    pub fn read(
+        source: &SourceFile,
+        folder: &Path,
+        registry: &Registry,
+        diagnostics: &Diagnostics,
+    ) -> Option<Self> {
         let node = match usher_document::parse(source) {
             Ok(node) => node,
             Err(problems) => {
@@ -89,7 +94,8 @@ fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Setting
     let mode = map
         .required_at("mode")
         .and_then(|at| at.choice_or_later(&[("observe", Mode::Observe), ("live", Mode::Live)], &["canary"]));
-    let store = map.optional_at("store").map_or_else(|| Some("sqlite://usher.db".to_owned()), |at| store_url(&at));
+    let store =
+        map.optional_at("store").map_or_else(|| Some("sqlite://usher.db".to_owned()), |at| store_url(&at));
     let connections = connection::decode_all(&mut map, registry);
     let crm = map.required_at("crm").and_then(|at| crm_name(&at, connections.as_deref()));
     let write = map.optional::<WriteSettings>("write");
@@ -130,13 +136,19 @@ fn crm_name(at: &Cursor<'_>, connections: Option<&[ConnectionSettings]>) -> Opti
     let connections = connections?;
     let Some(connection) = connections.iter().find(|connection| connection.name.as_str() == name) else {
         let names: BTreeSet<&str> = connections.iter().map(|connection| connection.name.as_str()).collect();
-        at.error("unknown-connection", "no connection has this name").found(name).allowed(name, names).report();
+        at.error("unknown-connection", "no connection has this name")
+            .found(name)
+            .allowed(name, names)
+            .report();
         return None;
     };
     if !connection.connector.manifest().example.is_crm {
-        at.error("not-a-crm", format!("`{name}` is a {} connection, which is no CRM", connection.connector.manifest().id))
-            .hint("name the connection in which persons, owners and accounts live")
-            .report();
+        at.error(
+            "not-a-crm",
+            format!("`{name}` is a {} connection, which is no CRM", connection.connector.manifest().id),
+        )
+        .hint("name the connection in which persons, owners and accounts live")
+        .report();
         return None;
     }
     Some(connection.name.clone())
@@ -148,7 +160,10 @@ fn http_settings(at: &Cursor<'_>) -> Option<HttpSettings> {
     let listen = map.optional_at("listen").map_or(Some(default.listen), |at| {
         let text = at.text()?;
         if text.parse::<std::net::SocketAddr>().is_err() {
-            at.error("listen", "this is no address and port").found(text).hint("write it as `127.0.0.1:8470`").report();
+            at.error("listen", "this is no address and port")
+                .found(text)
+                .hint("write it as `127.0.0.1:8470`")
+                .report();
             return None;
         }
         Some(text.to_owned())

@@ -62,7 +62,10 @@ fn guard(at: &Cursor<'_>) -> Option<Option<u64>> {
     let max = map.required_at("max_per_hour").and_then(|at| {
         let max: i64 = at.read()?;
         u64::try_from(max).ok().filter(|max| *max > 0).or_else(|| {
-            at.error("range", "the guard must let at least one lead pass").found(max.to_string()).hint("write a number from 1 on, or `guard: off`").report();
+            at.error("range", "the guard must let at least one lead pass")
+                .found(max.to_string())
+                .hint("write a number from 1 on, or `guard: off`")
+                .report();
             None
         })
     });

@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use usher_connector::{Capability, Fault, FaultClass, SendFailure, Target, Verdict, VerifyBy, Write, Written};
+use usher_connector::{
+    Capability, Fault, FaultClass, SendFailure, Target, Verdict, VerifyBy, Write, Written,
+};
 use usher_model::{ConnectionName, EffectBody, EffectKind, EffectState, ExternalId, crash};
 use usher_store::{ClaimedEffect, EffectEnd, EffectOutcome};
 
@@ -65,8 +67,10 @@ impl Engine {
     ) -> Result<(usize, usize), EngineError> {
         let now = self.now();
         let limit = u32::try_from(capability.max_batch).unwrap_or(u32::MAX);
-        let claimed =
-            self.store.claim_effects(&connected.name, capability.kind, limit, now, now + lease(connected)).await?;
+        let claimed = self
+            .store
+            .claim_effects(&connected.name, capability.kind, limit, now, now + lease(connected))
+            .await?;
         if claimed.is_empty() {
             return Ok((0, 0));
         }
@@ -109,15 +113,25 @@ impl Engine {
                 let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("owner {owner}"));
                 EffectEnd::Cancelled { reason: format!("a human decided meanwhile: the CRM shows {owner}") }
             }
-            Err(SendFailure::Gone) => EffectEnd::Cancelled { reason: "the object is gone at the CRM".to_owned() },
+            Err(SendFailure::Gone) => {
+                EffectEnd::Cancelled { reason: "the object is gone at the CRM".to_owned() }
+            }
             Err(SendFailure::OwnerRejected { reason }) => EffectEnd::Rejected {
-                reason: format!("the CRM refuses this owner ({reason}); activate the owner or take the rep out of routing.yaml, then `usher failed retry`"),
+                reason: format!(
+                    "the CRM refuses this owner ({reason}); activate the owner or take the rep out of routing.yaml, then `usher failed retry`"
+                ),
             },
             Err(SendFailure::Fault(fault)) => self.after_fault(effect, &fault, capability, now),
         }
     }
 
-    fn after_fault(&self, effect: &ClaimedEffect, fault: &Fault, capability: &Capability, now: Timestamp) -> EffectEnd {
+    fn after_fault(
+        &self,
+        effect: &ClaimedEffect,
+        fault: &Fault,
+        capability: &Capability,
+        now: Timestamp,
+    ) -> EffectEnd {
         let reason = fault.to_string();
         match fault.class() {
             FaultClass::Transient => EffectEnd::Planned { due_at: now + backoff(effect.attempt), reason },
@@ -131,7 +145,9 @@ impl Engine {
             }
             FaultClass::Rejected => EffectEnd::Rejected { reason },
             FaultClass::OutcomeUnknown if capability.verify == VerifyBy::Nothing => EffectEnd::Parked {
-                reason: format!("{reason}; nothing can tell whether it happened: look at the CRM, then `usher failed retry`"),
+                reason: format!(
+                    "{reason}; nothing can tell whether it happened: look at the CRM, then `usher failed retry`"
+                ),
             },
             FaultClass::OutcomeUnknown => EffectEnd::Unknown { due_at: now + self.look_after(0), reason },
             FaultClass::Defect => EffectEnd::Parked { reason },
@@ -152,11 +168,15 @@ impl Engine {
     ) -> Result<usize, EngineError> {
         let now = self.now();
         self.store.recover_effects(now).await?;
-        let claimed = self.store.claim_unknown(&connected.name, VERIFY_SLICE, now, now + lease(connected)).await?;
+        let claimed =
+            self.store.claim_unknown(&connected.name, VERIFY_SLICE, now, now + lease(connected)).await?;
         let mut outcomes = Vec::with_capacity(claimed.len());
         for effect in &claimed {
             let kind = effect.effect.body.kind();
-            let by = capabilities.iter().find(|capability| capability.kind == kind).map(|capability| capability.verify);
+            let by = capabilities
+                .iter()
+                .find(|capability| capability.kind == kind)
+                .map(|capability| capability.verify);
             outcomes.push(outcome(effect, self.look(effect, target, by.unwrap_or(VerifyBy::Nothing)).await));
         }
         let count = outcomes.len();
@@ -172,7 +192,8 @@ impl Engine {
         };
         if by == VerifyBy::Nothing {
             return EffectEnd::Parked {
-                reason: "nothing can tell whether it happened: look at the CRM, then `usher failed retry`".to_owned(),
+                reason: "nothing can tell whether it happened: look at the CRM, then `usher failed retry`"
+                    .to_owned(),
             };
         }
         let verdict = target.verify(&write).await;
@@ -181,16 +202,20 @@ impl Engine {
         let again = now + self.look_after(effect.verified);
         match verdict {
             Ok(Verdict::Found(written)) => done(effect, written, target),
-            Ok(Verdict::Absent) if settled => {
-                EffectEnd::Planned { due_at: now, reason: "verified absent after the settle window".to_owned() }
-            }
+            Ok(Verdict::Absent) if settled => EffectEnd::Planned {
+                due_at: now,
+                reason: "verified absent after the settle window".to_owned(),
+            },
             Ok(Verdict::Unsure) if settled => EffectEnd::Parked {
-                reason: "the CRM does not tell whether it happened: look there, then `usher failed retry`".to_owned(),
+                reason: "the CRM does not tell whether it happened: look there, then `usher failed retry`"
+                    .to_owned(),
             },
             Ok(Verdict::Absent | Verdict::Unsure) => {
                 EffectEnd::Unknown { due_at: again, reason: "not found yet; may still land".to_owned() }
             }
-            Err(fault) => EffectEnd::Unknown { due_at: now + backoff(effect.verified + 1), reason: fault.to_string() },
+            Err(fault) => {
+                EffectEnd::Unknown { due_at: now + backoff(effect.verified + 1), reason: fault.to_string() }
+            }
         }
     }
 }

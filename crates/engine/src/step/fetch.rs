@@ -27,8 +27,10 @@ impl Engine {
             return Ok(0);
         };
         let ids: Vec<ExternalId> = hints.iter().map(|hint| hint.external_id.clone()).collect();
-        let fetched =
-            source.fetch(&object, &ids).await.map_err(EngineError::vendor(connection, "fetching hinted objects"))?;
+        let fetched = source
+            .fetch(&object, &ids)
+            .await
+            .map_err(EngineError::vendor(connection, "fetching hinted objects"))?;
         let now = self.now();
         let mut records = Vec::with_capacity(fetched.len());
         let mut answered = Vec::with_capacity(fetched.len());
@@ -41,7 +43,13 @@ impl Engine {
                 Fetched::Gone => gone(connection, &object, &id),
             };
             let received_at = hint.first_at;
-            records.push(NewRecord { id: RecordId::new(now), record, lane: Lane::Live, received_at, problem: None });
+            records.push(NewRecord {
+                id: RecordId::new(now),
+                record,
+                lane: Lane::Live,
+                received_at,
+                problem: None,
+            });
             answered.push(hint.clone());
         }
         let count = answered.len();

@@ -9,7 +9,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use usher_connector::CrmPerson;
 use usher_mapping::Mapped;
-use usher_model::{Account, AccountKey, Draft, Enrollment, IdentityKey, IdentityKind, IgnoreReason, Lane, RecordId};
+use usher_model::{
+    Account, AccountKey, Draft, Enrollment, IdentityKey, IdentityKind, IgnoreReason, Lane, RecordId,
+};
 use usher_store::{Prepared, StoredRecord, Verdict};
 
 use crate::engine::Engine;
@@ -75,13 +77,18 @@ impl Engine {
             return Err(ignored(IgnoreReason::Gone, None));
         }
         let Some(mapping) = self.mapping_of(&record.connection) else {
-            let problem = format!("no connection `{}` in usher.yaml any more; add it again or leave this", record.connection);
+            let problem = format!(
+                "no connection `{}` in usher.yaml any more; add it again or leave this",
+                record.connection
+            );
             return Err(Verdict::Failed { problem });
         };
         let (fields, enrollment) = match mapping.map(record.payload.get()) {
             Mapped::Failed { problems } => return Err(Verdict::Failed { problem: problems.join("; ") }),
             Mapped::Rejected { reason } => return Err(ignored(IgnoreReason::Rejected, Some(reason))),
-            Mapped::Lead { enrolled: false, why, .. } => return Err(ignored(IgnoreReason::NotEnrolled, Some(why))),
+            Mapped::Lead { enrolled: false, why, .. } => {
+                return Err(ignored(IgnoreReason::NotEnrolled, Some(why)));
+            }
             Mapped::Lead { fields, enrollment, .. } => (fields, enrollment),
         };
         self.enroll(&record, enrollment)?;
@@ -126,7 +133,8 @@ impl Engine {
     }
 
     async fn match_accounts(&self, candidates: &mut [Candidate]) -> Result<(), EngineError> {
-        let mut keys: Vec<AccountKey> = candidates.iter().flat_map(|candidate| candidate.account_keys.clone()).collect();
+        let mut keys: Vec<AccountKey> =
+            candidates.iter().flat_map(|candidate| candidate.account_keys.clone()).collect();
         keys.sort_unstable();
         keys.dedup();
         if keys.is_empty() {
@@ -157,7 +165,8 @@ impl Engine {
     /// wait, because a decision that does not know the present owner would be a guess.
     async fn look_people_up(&self, candidates: &mut [Candidate]) -> BTreeMap<RecordId, String> {
         let mut unanswered = BTreeMap::new();
-        let directory = self.connections.get(&self.crm).and_then(|connected| connected.roles.directory.clone());
+        let directory =
+            self.connections.get(&self.crm).and_then(|connected| connected.roles.directory.clone());
         let Some(directory) = directory else {
             return unanswered;
         };

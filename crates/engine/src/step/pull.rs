@@ -75,7 +75,11 @@ impl Engine {
         Ok(report)
     }
 
-    async fn stored_cursor(&self, connection: &ConnectionName, stream: &str) -> Result<Option<Cursor>, EngineError> {
+    async fn stored_cursor(
+        &self,
+        connection: &ConnectionName,
+        stream: &str,
+    ) -> Result<Option<Cursor>, EngineError> {
         let Some(value) = self.store.cursor(connection, stream).await? else {
             return Ok(None);
         };
@@ -106,11 +110,26 @@ impl Engine {
         let now = self.now();
         let cursor = serde_json::to_value(&batch.next)
             .map_err(|source| EngineError::Defect { place: "a cursor", source: Box::new(source) })?;
-        let new = |record: Record, problem| NewRecord { id: RecordId::new(now), record, lane, received_at: now, problem };
+        let new = |record: Record, problem| NewRecord {
+            id: RecordId::new(now),
+            record,
+            lane,
+            received_at: now,
+            problem,
+        };
         let good = batch.records.iter().map(|record| new(record.clone(), None));
-        let bad = batch.problems.iter().map(|row| new(unreadable(connection, object, row), Some(row.reason.clone())));
+        let bad = batch
+            .problems
+            .iter()
+            .map(|row| new(unreadable(connection, object, row), Some(row.reason.clone())));
         let records = good.chain(bad).collect();
-        Ok(PullCommit { connection: connection.clone(), stream: stream_name(object, lane), cursor, records, now })
+        Ok(PullCommit {
+            connection: connection.clone(),
+            stream: stream_name(object, lane),
+            cursor,
+            records,
+            now,
+        })
     }
 }
 

@@ -25,11 +25,17 @@ impl Engine {
     /// # Errors
     /// If the connection takes no webhooks, or the body could not be stored: the sender must then be asked to come
     /// again (503), never told that all is well.
-    pub async fn receive(&self, connection: &ConnectionName, parts: &Parts, body: Vec<u8>) -> Result<Received, EngineError> {
-        let inbound = self.connection(connection)?.roles.inbound.clone().ok_or_else(|| EngineError::Unsuitable {
-            connection: connection.clone(),
-            problem: "this connection takes no webhooks; add `inbound:` to it in usher.yaml".to_owned(),
-        })?;
+    pub async fn receive(
+        &self,
+        connection: &ConnectionName,
+        parts: &Parts,
+        body: Vec<u8>,
+    ) -> Result<Received, EngineError> {
+        let inbound =
+            self.connection(connection)?.roles.inbound.clone().ok_or_else(|| EngineError::Unsuitable {
+                connection: connection.clone(),
+                problem: "this connection takes no webhooks; add `inbound:` to it in usher.yaml".to_owned(),
+            })?;
         let now = self.now();
         match inbound.check(parts, &body, now) {
             Check::Reply(reply) => Ok(Received::Reply(reply)),
@@ -38,8 +44,12 @@ impl Engine {
                 Ok(Received::Refused(refusal))
             }
             Check::Store => {
-                let delivery =
-                    NewDelivery { id: DeliveryId::new(now), connection: connection.clone(), received_at: now, body };
+                let delivery = NewDelivery {
+                    id: DeliveryId::new(now),
+                    connection: connection.clone(),
+                    received_at: now,
+                    body,
+                };
                 self.store.store_delivery(delivery).await?;
                 self.wake().ring(Step::Split);
                 Ok(Received::Stored)

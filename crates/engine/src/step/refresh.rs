@@ -46,9 +46,11 @@ impl Engine {
             return Ok(0);
         };
         let stored = self.store.cursor(&self.crm, ACCOUNTS).await?;
-        let mut cursor: Option<Cursor> = stored.map(serde_json::from_value).transpose().map_err(|source| {
-            EngineError::Defect { place: "the stored position in the companies", source: Box::new(source) }
-        })?;
+        let mut cursor: Option<Cursor> =
+            stored.map(serde_json::from_value).transpose().map_err(|source| EngineError::Defect {
+                place: "the stored position in the companies",
+                source: Box::new(source),
+            })?;
         let mut count = 0;
         loop {
             let now = self.now();

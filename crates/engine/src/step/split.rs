@@ -33,7 +33,10 @@ impl Engine {
         let inbound = self.connections.get(&delivery.connection).and_then(|each| each.roles.inbound.clone());
         let items = match inbound {
             Some(inbound) => inbound.split(&delivery.body, delivery.received_at),
-            None => vec![Err(SplitError { index: 0, reason: "the connection is gone from usher.yaml".to_owned() })],
+            None => vec![Err(SplitError {
+                index: 0,
+                reason: "the connection is gone from usher.yaml".to_owned(),
+            })],
         };
         let (mut records, mut hints) = (Vec::new(), Vec::new());
         for item in items {
@@ -53,7 +56,13 @@ impl Engine {
     }
 
     fn arrived(&self, record: Record, delivery: &Delivery, problem: Option<String>) -> NewRecord {
-        NewRecord { id: RecordId::new(self.now()), record, lane: Lane::Live, received_at: delivery.received_at, problem }
+        NewRecord {
+            id: RecordId::new(self.now()),
+            record,
+            lane: Lane::Live,
+            received_at: delivery.received_at,
+            problem,
+        }
     }
 
     fn unreadable(&self, delivery: &Delivery, problem: &SplitError) -> NewRecord {
@@ -68,6 +77,10 @@ impl Engine {
             gone: false,
             payload: RawValue::NULL.to_owned(),
         };
-        self.arrived(record, delivery, Some(format!("{problem}; the raw body is kept as delivery {}", delivery.id)))
+        self.arrived(
+            record,
+            delivery,
+            Some(format!("{problem}; the raw body is kept as delivery {}", delivery.id)),
+        )
     }
 }

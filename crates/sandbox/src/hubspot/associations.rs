@@ -155,6 +155,13 @@ fn made(from: Node, to: Node, types: &[LinkType]) -> Value {
         "toObjectTypeId": KINDS[to.0].type_id, "toObjectId": to.1, "labels": labels})
 }
 
+/// A row of a default association: both ends and the type (HubSpot docs, "Create default associations", 2026-03);
+/// a labelled one answers in another shape, [`made`].
+fn made_default(from: Node, to: Node, link: LinkType) -> Value {
+    json!({"from": {"id": from.1.to_string()}, "to": {"id": to.1.to_string()},
+        "associationSpec": {"associationCategory": "HUBSPOT_DEFINED", "associationTypeId": link.id}})
+}
+
 /// `POST .../batch/create` with types, and `.../batch/associate/default` without.
 pub(crate) fn create(
     hub: &mut Hub,
@@ -177,7 +184,10 @@ pub(crate) fn create(
                 for link in &types {
                     hub.associate(a, b, *link, call.stamp);
                 }
-                results.push(made(a, b, &types));
+                results.push(match types.first() {
+                    Some(link) if default => made_default(a, b, *link),
+                    _ => made(a, b, &types),
+                });
             }
             Err(error) => {
                 let context = json!({"fromObjectId": [a], "toObjectId": [b]});
@@ -243,8 +253,10 @@ pub(crate) fn put(
     for link in &types {
         hub.associate(a, b, *link, call.stamp);
     }
-    let results = [made(a, b, &types)];
-    if default { Ok(complete(call, 200, &results, &[])) } else { Ok(Reply::json(201, &results[0])) }
+    match types.first() {
+        Some(link) if default => Ok(complete(call, 200, &[made_default(a, b, *link)], &[])),
+        _ => Ok(Reply::json(201, &made(a, b, &types))),
+    }
 }
 
 /// `DELETE .../{from}/{id}/associations/{to}/{toId}`.

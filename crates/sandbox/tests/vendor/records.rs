@@ -203,6 +203,9 @@ async fn companies_are_associated_by_default_and_by_label() {
     let made = api.post("/crm/associations/2026-09/contacts/companies/batch/associate/default", pair).await;
     assert_eq!(made.status, 200);
     assert_eq!((made.body["results"].as_array().unwrap().len(), &made.body["numErrors"]), (1, &json!(1)));
+    // The row of a default association names its ends as inputs do; that of a labelled one does not.
+    let ends = json!([{"id": contact}, {"id": company}]);
+    assert_eq!(json!([made.body["results"][0]["from"], made.body["results"][0]["to"]]), ends);
     // Two companies may share a domain: there is no conflict.
     let twin = api.post("/crm/v3/objects/companies", json!({"properties": {"domain": "x.example"}})).await;
     assert_eq!(twin.status, 201);

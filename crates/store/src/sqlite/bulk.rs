@@ -18,20 +18,29 @@ pub(super) type Bound = Query<'static, Sqlite, SqliteArguments>;
 /// Rows per statement.
 const LENGTHS: [usize; 5] = [1, 4, 16, 64, 128];
 
-/// A statement over rows: `head`, then one group of `columns` placeholders per row, then `tail`.
+/// A statement over rows of `columns` placeholders each.
 #[derive(Debug)]
 pub(super) struct Bulk {
     head: &'static str,
+    before: &'static str,
     columns: usize,
+    after: &'static str,
     tail: &'static str,
     texts: [OnceLock<Arc<str>>; LENGTHS.len()],
 }
 
 impl Bulk {
-    /// A statement that reads its rows from a common table expression: `head` ends in `AS (VALUES`, `tail` starts with
-    /// the closing parenthesis. A row of NULL must do nothing, as one that is joined by its first column does.
-    pub(super) const fn new(head: &'static str, columns: usize, tail: &'static str) -> Self {
-        Self { head, columns, tail, texts: [const { OnceLock::new() }; LENGTHS.len()] }
+    /// `head` is an `INSERT INTO t (…)` whose first column is never null, `tail` what to do on conflict.
+    pub(super) const fn insert(head: &'static str, columns: usize, tail: &'static str) -> Self {
+        let (before, after) = ("SELECT * FROM (VALUES", ") WHERE column1 IS NOT NULL");
+        Self { head, before, columns, after, tail, texts: [const { OnceLock::new() }; LENGTHS.len()] }
+    }
+
+    /// `head` is a `WITH v (…)` that names the columns, `tail` the statement that reads `v`; it must do nothing with a
+    /// row of NULL, as a join by the first column does.
+    pub(super) const fn over(head: &'static str, columns: usize, tail: &'static str) -> Self {
+        let (before, after) = ("AS (VALUES", ")");
+        Self { head, before, columns, after, tail, texts: [const { OnceLock::new() }; LENGTHS.len()] }
     }
 
     /// Runs the statement over all rows; returns how many rows it changed.
@@ -55,6 +64,7 @@ impl Bulk {
 
     fn text(&self, rows: usize) -> Arc<str> {
         let row = format!("({})", vec!["?"; self.columns].join(","));
-        format!("{} {} {}", self.head, vec![row.as_str(); rows].join(","), self.tail).into()
+        let rows = vec![row.as_str(); rows].join(",");
+        format!("{} {} {rows} {} {}", self.head, self.before, self.after, self.tail).into()
     }
 }

@@ -15,66 +15,58 @@ use super::slots::Binding;
 use super::{plan, settle, slots};
 use crate::deciding::{BalanceDelta, DecisionCommit, IdentityBinding, LinkBinding, NewLead, RecordEnd};
 
-static RECORD: Bulk = Bulk::new(
-    "WITH v (id, state, reason, lead, detail, ended_at) AS (VALUES",
+static RECORD: Bulk = Bulk::over(
+    "WITH v (id, state, reason, lead, detail, ended_at)",
     6,
-    ") UPDATE record SET state = v.state, reason = v.reason, lead = v.lead, detail = v.detail, ended_at = v.ended_at \
+    "UPDATE record SET state = v.state, reason = v.reason, lead = v.lead, detail = v.detail, ended_at = v.ended_at \
      FROM v WHERE record.id = v.id AND +record.state = 'mapped'",
 );
-static PERSON: Bulk = Bulk::new("INSERT INTO person (id, created_at) SELECT * FROM (VALUES",
-    2,
-    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING");
+static PERSON: Bulk = Bulk::insert("INSERT INTO person (id, created_at)", 2, "ON CONFLICT DO NOTHING");
 static IDENTITY: Bulk =
-    Bulk::new("INSERT INTO identity_key (kind, value, person) SELECT * FROM (VALUES",
-    3,
-    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING");
+    Bulk::insert("INSERT INTO identity_key (kind, value, person)", 3, "ON CONFLICT DO NOTHING");
 /// Counts the objects that are this person's afterwards, new or known; another person's are left alone, not counted.
-static LINK: Bulk = Bulk::new(
-    "INSERT INTO link (connection, object, external_id, person, enrolled, ours) SELECT * FROM (VALUES",
+static LINK: Bulk = Bulk::insert(
+    "INSERT INTO link (connection, object, external_id, person, enrolled, ours)",
     6,
-    ") WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled) WHERE person = excluded.person",
+    "ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled) WHERE person = excluded.person",
 );
-static LEAD: Bulk = Bulk::new(
+static LEAD: Bulk = Bulk::insert(
     "INSERT INTO lead (id, person, account, state, close_reason, detail, mode, connection, received_at, opened_at, \
-     closed_at, episode, wait, wait_until, crm_owner, name, fields) SELECT * FROM (VALUES",
+     closed_at, episode, wait, wait_until, crm_owner, name, fields)",
     17,
-   ") WHERE column1 IS NOT NULL",
+    "",
 );
-static COMPLETED: Bulk = Bulk::new(
-    "WITH v (id, name, fields) AS (VALUES",
+static COMPLETED: Bulk = Bulk::over(
+    "WITH v (id, name, fields)",
     3,
-    ") UPDATE lead SET name = v.name, fields = v.fields FROM v WHERE lead.id = v.id",
+    "UPDATE lead SET name = v.name, fields = v.fields FROM v WHERE lead.id = v.id",
 );
-static MOVED: Bulk = Bulk::new(
-    "WITH v (id, state, close_reason, detail, closed_at, episode, wait, wait_until) AS (VALUES",
+static MOVED: Bulk = Bulk::over(
+    "WITH v (id, state, close_reason, detail, closed_at, episode, wait, wait_until)",
     8,
-    ") UPDATE lead SET state = v.state, close_reason = v.close_reason, detail = v.detail, closed_at = v.closed_at, \
+    "UPDATE lead SET state = v.state, close_reason = v.close_reason, detail = v.detail, closed_at = v.closed_at, \
      episode = coalesce(v.episode, lead.episode), wait = v.wait, wait_until = v.wait_until \
      FROM v WHERE lead.id = v.id AND +lead.state = 'waiting'",
 );
 /// A further episode reopens a lead; one that waits has to be moved instead.
-static EPISODE: Bulk = Bulk::new(
-    "WITH v (id, episode) AS (VALUES",
+static EPISODE: Bulk = Bulk::over(
+    "WITH v (id, episode)",
     2,
-    ") UPDATE lead SET episode = v.episode, state = 'decided', close_reason = NULL, detail = NULL, closed_at = NULL \
+    "UPDATE lead SET episode = v.episode, state = 'decided', close_reason = NULL, detail = NULL, closed_at = NULL \
      FROM v WHERE lead.id = v.id AND +lead.state != 'waiting'",
 );
-static DECISION: Bulk = Bulk::new("INSERT INTO decision (id, lead, path, rep, owner, body) SELECT * FROM (VALUES",
-    6,
-   ") WHERE column1 IS NOT NULL");
+static DECISION: Bulk = Bulk::insert("INSERT INTO decision (id, lead, path, rep, owner, body)", 6, "");
 static TURN: Bulk =
-    Bulk::new("INSERT INTO turn (pool, mode, decision, at, rep, count, reason, shares) SELECT * FROM (VALUES",
-    8,
-   ") WHERE column1 IS NOT NULL");
-static BALANCE: Bulk = Bulk::new(
-    "INSERT INTO balance (mode, pool, rep, entitled, taken) SELECT * FROM (VALUES",
+    Bulk::insert("INSERT INTO turn (pool, mode, decision, at, rep, count, reason, shares)", 8, "");
+static BALANCE: Bulk = Bulk::insert(
+    "INSERT INTO balance (mode, pool, rep, entitled, taken)",
     5,
-    ") WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET entitled = entitled + excluded.entitled, taken = taken + excluded.taken",
+    "ON CONFLICT DO UPDATE SET entitled = entitled + excluded.entitled, taken = taken + excluded.taken",
 );
-static INCUMBENT: Bulk = Bulk::new(
-    "WITH v (id, owner, at) AS (VALUES",
+static INCUMBENT: Bulk = Bulk::over(
+    "WITH v (id, owner, at)",
     3,
-    ") UPDATE lead SET incumbent = v.owner, incumbent_at = v.at FROM v WHERE lead.id = v.id \
+    "UPDATE lead SET incumbent = v.owner, incumbent_at = v.at FROM v WHERE lead.id = v.id \
      AND coalesce(lead.incumbent_at, v.at) <= v.at",
 );
 

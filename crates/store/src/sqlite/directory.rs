@@ -18,23 +18,23 @@ use crate::error::StoreError;
 /// The stream under which the time of the last list of owners is kept.
 const OWNERS: &str = "owners";
 
-static OWNER: Bulk = Bulk::new(
-    "INSERT INTO owner (connection, external_id, active, body) SELECT * FROM (VALUES",
+static OWNER: Bulk = Bulk::insert(
+    "INSERT INTO owner (connection, external_id, active, body)",
     4,
-    ") WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET active = excluded.active, body = excluded.body",
+    "ON CONFLICT DO UPDATE SET active = excluded.active, body = excluded.body",
 );
 
-static ACCOUNT: Bulk = Bulk::new(
-    "INSERT INTO account (id, connection, external_id, name, owner, country, gone, seen_at) SELECT * FROM (VALUES",
+static ACCOUNT: Bulk = Bulk::insert(
+    "INSERT INTO account (id, connection, external_id, name, owner, country, gone, seen_at)",
     8,
-    ") WHERE column1 IS NOT NULL ON CONFLICT (connection, external_id) DO UPDATE SET name = excluded.name, owner = excluded.owner, \
+    "ON CONFLICT (connection, external_id) DO UPDATE SET name = excluded.name, owner = excluded.owner, \
      country = excluded.country, gone = excluded.gone, seen_at = excluded.seen_at",
 );
 
-static KEY: Bulk = Bulk::new(
-    "WITH v (connection, external_id, kind, value) AS (VALUES",
+static KEY: Bulk = Bulk::over(
+    "WITH v (connection, external_id, kind, value)",
     4,
-    ") INSERT INTO account_key (connection, kind, value, account) SELECT v.connection, v.kind, v.value, a.seq FROM v \
+    "INSERT INTO account_key (connection, kind, value, account) SELECT v.connection, v.kind, v.value, a.seq FROM v \
      CROSS JOIN account a ON a.connection = v.connection AND a.external_id = v.external_id \
      WHERE true ON CONFLICT DO NOTHING",
 );

@@ -13,24 +13,24 @@ use super::settle;
 use super::slots::{self, Binding};
 use crate::delivering::{EffectEnd, EffectOutcome};
 
-static OUTCOME: Bulk = Bulk::new(
-    "WITH v (seq, state, cancelled, due_at, verified, ended_at, problem, external_id) AS (VALUES",
+static OUTCOME: Bulk = Bulk::over(
+    "WITH v (seq, state, cancelled, due_at, verified, ended_at, problem, external_id)",
     8,
-    ") UPDATE effect SET state = v.state, cancelled = v.cancelled, due_at = coalesce(v.due_at, effect.due_at), \
+    "UPDATE effect SET state = v.state, cancelled = v.cancelled, due_at = coalesce(v.due_at, effect.due_at), \
      lease_until = NULL, verified = effect.verified + v.verified, ended_at = v.ended_at, problem = v.problem, \
      external_id = coalesce(v.external_id, effect.external_id) FROM v WHERE effect.seq = v.seq",
 );
 
-static ATTEMPT: Bulk = Bulk::new(
-    "INSERT INTO attempt (effect, number, at, outcome, detail) SELECT * FROM (VALUES",
+static ATTEMPT: Bulk = Bulk::insert(
+    "INSERT INTO attempt (effect, number, at, outcome, detail)",
     5,
-    ") WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET at = excluded.at, outcome = excluded.outcome, detail = excluded.detail",
+    "ON CONFLICT DO UPDATE SET at = excluded.at, outcome = excluded.outcome, detail = excluded.detail",
 );
 
-static LINK: Bulk = Bulk::new(
-    "INSERT INTO link (connection, object, external_id, person, enrolled, ours) SELECT * FROM (VALUES",
+static LINK: Bulk = Bulk::insert(
+    "INSERT INTO link (connection, object, external_id, person, enrolled, ours)",
     6,
-    ") WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled), ours = max(ours, excluded.ours)",
+    "ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled), ours = max(ours, excluded.ours)",
 );
 
 /// An effect whose claim still holds, with its outcome.

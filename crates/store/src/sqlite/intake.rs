@@ -18,10 +18,10 @@ use crate::intake::{
 };
 
 /// A renewed hint is always younger than the one that was read, even within one millisecond.
-static HINT: Bulk = Bulk::new(
-    "INSERT INTO hint (connection, object, external_id, first_at, hinted_at) SELECT * FROM (VALUES",
+static HINT: Bulk = Bulk::insert(
+    "INSERT INTO hint (connection, object, external_id, first_at, hinted_at)",
     5,
-    ") WHERE column1 IS NOT NULL ON CONFLICT DO UPDATE SET first_at = min(first_at, excluded.first_at), \
+    "ON CONFLICT DO UPDATE SET first_at = min(first_at, excluded.first_at), \
      hinted_at = max(hinted_at + 1, excluded.hinted_at)",
 );
 

@@ -70,6 +70,7 @@ pub(super) async fn open(path: &Path, options: OpenOptions) -> Result<Opened, St
         .create_if_missing(options.create)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        .page_size(8192)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
         .statement_cache_capacity(256)
@@ -79,7 +80,7 @@ pub(super) async fn open(path: &Path, options: OpenOptions) -> Result<Opened, St
     let write = connect
         .clone()
         .pragma("cache_size", "-8000")
-        .pragma("wal_autocheckpoint", "4000")
+        .pragma("wal_autocheckpoint", "2000")
         .pragma("journal_size_limit", "67108864");
     let mut writer = write.connect().await.map_err(|error| cannot_open(&place, error))?;
     prepare(&mut writer, &place).await?;

@@ -11,27 +11,23 @@ use super::codec::{json, list, ms, slot_name, text};
 use super::fault::Fault;
 use crate::deciding::NewEffect;
 
-static INSERT: Bulk = Bulk::new(
+static INSERT: Bulk = Bulk::insert(
     "INSERT INTO effect (seq, key, connection, kind, lead, episode, ordinal, binds, state, cancelled, due_at, \
-     planned_at, ended_at, body) SELECT * FROM (VALUES",
+     planned_at, ended_at, body)",
     14,
-    ") WHERE column1 IS NOT NULL ON CONFLICT (key) DO NOTHING",
+    "ON CONFLICT (key) DO NOTHING",
 );
 
-static NEED: Bulk = Bulk::new("INSERT INTO need (slot, effect) SELECT * FROM (VALUES",
-    2,
-    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING");
+static NEED: Bulk = Bulk::insert("INSERT INTO need (slot, effect)", 2, "ON CONFLICT DO NOTHING");
 
 static SHARED: Bulk =
-    Bulk::new("INSERT INTO shared_effect (effect, lead, episode) SELECT * FROM (VALUES",
-    3,
-    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING");
+    Bulk::insert("INSERT INTO shared_effect (effect, lead, episode)", 3, "ON CONFLICT DO NOTHING");
 
 /// What was never sent, or was refused, is wanted again: the newer intent replaces it.
-static REVIVE: Bulk = Bulk::new(
-    "WITH v (seq, due_at, body) AS (VALUES",
+static REVIVE: Bulk = Bulk::over(
+    "WITH v (seq, due_at, body)",
     3,
-    ") UPDATE effect SET state = 'planned', cancelled = NULL, ended_at = NULL, problem = NULL, due_at = v.due_at, \
+    "UPDATE effect SET state = 'planned', cancelled = NULL, ended_at = NULL, problem = NULL, due_at = v.due_at, \
      body = v.body FROM v WHERE effect.seq = v.seq AND +effect.state IN ('cancelled', 'rejected') \
      AND NOT EXISTS (SELECT 1 FROM slot WHERE slot.name = effect.binds)",
 );

@@ -17,17 +17,17 @@ use crate::error::StoreError;
 use crate::preparation::{Preparation, Prepared, StoredRecord, Verdict};
 
 /// The sign keeps the planner on the id, away from the queue's index.
-static VERDICT: Bulk = Bulk::new(
-    "WITH v (id, state, due_at, reason, detail, ended_at) AS (VALUES",
+static VERDICT: Bulk = Bulk::over(
+    "WITH v (id, state, due_at, reason, detail, ended_at)",
     6,
-    ") UPDATE record SET state = v.state, due_at = coalesce(v.due_at, record.due_at), reason = v.reason, \
+    "UPDATE record SET state = v.state, due_at = coalesce(v.due_at, record.due_at), reason = v.reason, \
      detail = v.detail, ended_at = v.ended_at FROM v WHERE record.id = v.id AND +record.state = 'fetched'",
 );
 
-static DRAFT: Bulk = Bulk::new(
-    "WITH v (id, body) AS (VALUES",
+static DRAFT: Bulk = Bulk::over(
+    "WITH v (id, body)",
     2,
-    ") INSERT INTO draft (record, body) SELECT record.seq, v.body FROM v CROSS JOIN record ON record.id = v.id \
+    "INSERT INTO draft (record, body) SELECT record.seq, v.body FROM v CROSS JOIN record ON record.id = v.id \
      AND +record.state = 'fetched' ON CONFLICT DO UPDATE SET body = excluded.body",
 );
 

@@ -1,5 +1,7 @@
 //! Inserting records: the unique index decides what is new, never a look beforehand.
 
+use std::sync::Arc;
+
 use sqlx::SqliteConnection;
 use usher_model::RecordId;
 
@@ -8,35 +10,42 @@ use super::codec::{clean, id, json, lane_rank, ms, text};
 use super::fault::Fault;
 use crate::intake::{NewRecord, Stored};
 
-static INSERT: Bulk = Bulk::new(
+static INSERT: Bulk = Bulk::over(
+    "WITH v (id, connection, object, external_id, revision, lane, created_at, modified_at, imported, gone, \
+     received_at, problem)",
+    12,
     "INSERT INTO record (id, connection, object, external_id, revision, lane, created_at, modified_at, imported, gone, \
-     received_at, state, due_at, detail, ended_at) SELECT * FROM (VALUES",
-    15,
-    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+     received_at, due_at, detail, state, ended_at) SELECT id, connection, object, external_id, revision, lane, \
+     created_at, modified_at, imported, gone, received_at, received_at, problem, \
+     CASE WHEN problem IS NULL THEN 'fetched' ELSE 'failed' END, CASE WHEN problem IS NOT NULL THEN received_at END \
+     FROM v WHERE id IS NOT NULL ON CONFLICT DO NOTHING",
 );
 
 /// A repeated record keeps its old id, so its payload finds no row to join.
-static PAYLOAD: Bulk = Bulk::new(
-    "WITH new (id, body) AS (VALUES",
+static PAYLOAD: Bulk = Bulk::over(
+    "WITH new (id, body)",
     2,
-    ") INSERT INTO payload (record, body) SELECT record.seq, new.body FROM new JOIN record ON record.id = new.id \
+    "INSERT INTO payload (record, body) SELECT record.seq, new.body FROM new JOIN record ON record.id = new.id \
      WHERE true ON CONFLICT DO NOTHING",
 );
 
 /// Stores the records that are new.
 pub(super) async fn insert(conn: &mut SqliteConnection, records: &[NewRecord]) -> Result<Stored, Fault> {
+    let Some(first) = records.first() else { return Ok(Stored::default()) };
+    // Nearly always one connection and one type of object: their names are shared, not copied for each row.
+    let shared = (first.record.connection.clone(), first.record.object.clone());
+    let names: (Arc<str>, Arc<str>) = (text(&shared.0).into(), text(&shared.1).into());
     let new = INSERT
         .run(conn, records, |query, new| {
             let record = &new.record;
-            let received_at = ms(new.received_at);
-            let (state, ended_at) = match new.problem {
-                Some(_) => ("failed", Some(received_at)),
-                None => ("fetched", None),
+            let named = (&record.connection, &record.object) == (&shared.0, &shared.1);
+            let query = query.bind(new.id.to_string());
+            let query = if named {
+                query.bind(Arc::clone(&names.0)).bind(Arc::clone(&names.1))
+            } else {
+                query.bind(text(&record.connection)).bind(text(&record.object))
             };
             query
-                .bind(new.id.to_string())
-                .bind(text(&record.connection))
-                .bind(text(&record.object))
                 .bind(text(&record.external_id))
                 .bind(text(&record.revision))
                 .bind(lane_rank(new.lane))
@@ -44,11 +53,8 @@ pub(super) async fn insert(conn: &mut SqliteConnection, records: &[NewRecord]) -
                 .bind(record.modified_at.map(ms))
                 .bind(record.imported)
                 .bind(record.gone)
-                .bind(received_at)
-                .bind(state)
-                .bind(received_at)
+                .bind(ms(new.received_at))
                 .bind(new.problem.as_ref().map(text))
-                .bind(ended_at)
         })
         .await?;
     if new > 0 {

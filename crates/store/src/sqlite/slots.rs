@@ -18,16 +18,16 @@ pub(super) struct Binding {
     pub(super) effect: String,
 }
 
-static BIND: Bulk = Bulk::new(
-    "INSERT INTO slot (name, connection, kind, of, external_id, origin, object, bound_at) SELECT * FROM (VALUES",
+static BIND: Bulk = Bulk::insert(
+    "INSERT INTO slot (name, connection, kind, of, external_id, origin, object, bound_at)",
     8,
-    ") WHERE column1 IS NOT NULL ON CONFLICT DO NOTHING",
+    "ON CONFLICT DO NOTHING",
 );
 
-static OTHER: Bulk = Bulk::new(
-    "WITH v (name, external_id, origin, effect, at) AS (VALUES",
+static OTHER: Bulk = Bulk::over(
+    "WITH v (name, external_id, origin, effect, at)",
     5,
-    ") INSERT INTO slot_other (name, external_id, origin, effect, at) \
+    "INSERT INTO slot_other (name, external_id, origin, effect, at) \
      SELECT v.name, v.external_id, v.origin, v.effect, v.at FROM v CROSS JOIN slot ON slot.name = v.name \
      WHERE slot.external_id != v.external_id ON CONFLICT DO NOTHING",
 );

@@ -17,8 +17,8 @@ use super::rig::{Rig, World};
 use crate::log::Log;
 use crate::relay::{Relay, WRITES};
 
-/// What the keys that the host reads itself are called.
-const COMMON: [&str; 5] = ["connector", "auth", "base_url", "mapping", "pull"];
+/// What the keys that the host reads itself are called; of `pull` it reads `every`.
+const COMMON: [&str; 4] = ["connector", "auth", "base_url", "mapping"];
 
 /// The connection under test.
 pub(super) struct Bench {
@@ -123,10 +123,16 @@ pub(super) fn configure(connector: &dyn Connector, yaml: &str) -> (Option<Arc<dy
     let Some(mut map) = Cursor::root(&file, &node, &log).map() else {
         return (None, vec!["the settings are no map".to_owned()]);
     };
-    let configured = connector.configure(&mut map);
+    if let Some(mut pull) = map.optional_at("pull").and_then(|at| at.map()) {
+        for key in ["every"].iter().chain(connector.manifest().pull_keys) {
+            let _ = pull.optional_at(key);
+        }
+        pull.finish();
+    }
     for key in COMMON {
         let _ = map.optional_at(key);
     }
+    let configured = connector.configure(&mut map);
     map.finish();
     let words = |problem: usher_document::Diagnostic| {
         format!("{} {} {}", problem.message, problem.found.unwrap_or_default(), problem.help.unwrap_or_default())

@@ -170,7 +170,9 @@ pub async fn examine(rig: Rig) -> Report {
             report.pass_over(check.name, word);
             continue;
         }
-        match (check.run)(&bench).await {
+        let t = std::time::Instant::now();
+        let r = (check.run)(&bench).await; eprintln!("TIME {:?} {}", t.elapsed(), check.name);
+        match r {
             Ok(()) => report.passed(check.name),
             Err(error) => report.failed(check.name, &error),
         }

@@ -131,7 +131,8 @@ pub(super) async fn owner_dropped(bench: &Bench) -> Outcome {
     world.drop_owners();
     let (person, owner) = (world.make(SlotKind::Person), owner(world)?);
     let number = 900_000;
-    for body in [update(&person, &owner), task(bench, number, &person, &owner)] {
+    let reassign = EffectBody::ReassignTask { task: by_id(SlotKind::Task, &world.make(SlotKind::Task)), to: owner.clone() };
+    for body in [update(&person, &owner), task(bench, number, &person, &owner), reassign] {
         if !can(target, body.kind()) {
             continue;
         }

@@ -147,6 +147,8 @@ impl Inner {
 }
 
 async fn serve(mut stream: TcpStream, relay: Arc<Inner>) {
+    // Without it small answers wait for the client's delayed acknowledgement; a refusal costs time only.
+    let _ = stream.set_nodelay(true);
     let Ok(Some(request)) = read_request(&mut stream).await else { return };
     if let Some(answer) = answer(&relay, request).await {
         // A client that has gone is none of our business.

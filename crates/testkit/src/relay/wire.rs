@@ -118,7 +118,8 @@ pub(crate) async fn write_answer(stream: &mut TcpStream, answer: &Answer) -> io:
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     head.push_str("\r\n");
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(&answer.body).await?;
+    // In one piece: two would wait for each other's acknowledgement.
+    let whole = [head.as_bytes(), &answer.body].concat();
+    stream.write_all(&whole).await?;
     stream.shutdown().await
 }

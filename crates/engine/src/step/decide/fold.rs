@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 use usher_identity::Names;
 use usher_model::{
-    Account, AccountId, Balance, CloseReason, Decision, DecisionId, Draft, Enrollment, EpisodeId, ExternalId, IgnoreReason, Lead,
-    LeadId, LeadState, Mode, PersonId, RecordState, RepKey, Resolution, Slot, SlotKind, SlotOrigin, Trigger, Turn,
+    Account, AccountId, Balance, CloseReason, Decision, DecisionId, Draft, Enrollment, EpisodeId, ExternalId,
+    IgnoreReason, Lead, LeadId, LeadState, Mode, PersonId, RecordState, RepKey, Resolution, Slot, SlotKind,
+    SlotOrigin, Trigger, Turn,
 };
 use usher_routing::{Input, Outcome, Roster, State, TurnLine};
 use usher_store::{
@@ -38,7 +39,12 @@ struct Question<'a> {
 }
 
 impl<'e> Fold<'e> {
-    pub(super) fn new(engine: &'e Engine, roster: &'e Roster, mut view: DecisionView, now: Timestamp) -> Self {
+    pub(super) fn new(
+        engine: &'e Engine,
+        roster: &'e Roster,
+        mut view: DecisionView,
+        now: Timestamp,
+    ) -> Self {
         Self {
             engine,
             roster,
@@ -61,7 +67,8 @@ impl<'e> Fold<'e> {
             return self.ignore(&draft, IgnoreReason::Echo);
         }
         let person = link.as_ref().map(|link| link.person).or_else(|| self.people.resolve(&draft));
-        let echo = draft.in_crm && link.is_none() && person.is_some_and(|person| self.people.being_written(person));
+        let echo =
+            draft.in_crm && link.is_none() && person.is_some_and(|person| self.people.being_written(person));
         if echo {
             // Created by us a moment ago; the answer that will bind its link is still on its way.
             return self.ignore(&draft, IgnoreReason::Echo);
@@ -96,7 +103,10 @@ impl<'e> Fold<'e> {
         };
         let (id, mode) = (lead.id, lead.mode);
         let before = lead.fields.clone();
-        lead.fields.fill_from(&draft.fields);
+        let mut news = draft.fields.clone();
+        // Who owns the person is the CRM's state, not part of what the person said.
+        news.values.remove("owner");
+        lead.fields.fill_from(&news);
         let completed = lead.fields != before;
         if completed {
             self.commit.completed.push((id, lead.fields.clone()));
@@ -171,13 +181,13 @@ impl<'e> Fold<'e> {
     }
 
     /// Looks again at a lead that waited.
-    pub(super) fn reconsider(&mut self, waiting: WaitingLead) {
+    pub(super) fn reconsider(&mut self, waiting: &WaitingLead) {
         let question = Question {
             lead: &waiting.lead,
             account_reason: None,
             crm_owner: waiting.crm_owner.as_ref(),
             trigger: Trigger::Opened,
-            waiting: Some(&waiting),
+            waiting: Some(waiting),
         };
         let decision = self.route(&question);
         let (state, close_reason, detail) = standing(&decision.resolution);
@@ -289,6 +299,8 @@ fn standing(resolution: &Resolution) -> (LeadState, Option<CloseReason>, Option<
     match resolution {
         Resolution::Assigned { .. } | Resolution::Kept { .. } => (LeadState::Decided, None, None),
         Resolution::Waiting(wait) => (LeadState::Waiting, None, Some(wait.because.clone())),
-        Resolution::Dropped { reason } => (LeadState::Closed, Some(CloseReason::Suppressed), Some(reason.clone())),
+        Resolution::Dropped { reason } => {
+            (LeadState::Closed, Some(CloseReason::Suppressed), Some(reason.clone()))
+        }
     }
 }

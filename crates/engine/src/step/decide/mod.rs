@@ -35,7 +35,7 @@ impl Engine {
         let view = self.store.decision_view(&self.view_ask(&ready, now)).await?;
         let roster = self.roster();
         let mut fold = Fold::new(self, &roster, view, now);
-        for waiting in ready.waiting {
+        for waiting in &ready.waiting {
             fold.reconsider(waiting);
         }
         for draft in ready.drafts {
@@ -53,8 +53,10 @@ impl Engine {
     }
 
     fn view_ask(&self, ready: &Ready, now: Timestamp) -> ViewAsk {
-        let window = SignedDuration::try_from(self.write.same_inquiry_within).unwrap_or(SignedDuration::from_hours(24));
-        let mut ask = ViewAsk { mode: Some(self.mode), open_since: now.checked_sub(window).ok(), ..ViewAsk::default() };
+        let window = SignedDuration::try_from(self.write.same_inquiry_within)
+            .unwrap_or(SignedDuration::from_hours(24));
+        let mut ask =
+            ViewAsk { mode: Some(self.mode), open_since: now.checked_sub(window).ok(), ..ViewAsk::default() };
         for draft in &ready.drafts {
             ask.keys.extend(draft.keys.iter().cloned());
             ask.links.push(LinkKey {

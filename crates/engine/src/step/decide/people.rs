@@ -45,7 +45,8 @@ impl People {
 
     /// Which known person the draft is about, if any.
     pub(super) fn resolve(&self, draft: &Draft) -> Option<PersonId> {
-        let mut ids: Vec<PersonId> = draft.keys.iter().filter_map(|key| self.by_key.get(key)).flatten().copied().collect();
+        let mut ids: Vec<PersonId> =
+            draft.keys.iter().filter_map(|key| self.by_key.get(key)).flatten().copied().collect();
         ids.sort_unstable();
         ids.dedup();
         let candidates: Vec<KnownPerson> = ids.iter().filter_map(|id| self.known.get(id)).cloned().collect();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use usher_model::{
-    Account, Decision, Effect, EffectBody, EffectKey, EffectKind, ExternalId, IdentityKey, Lead, Mode, ObjectRef,
-    OwnerChange, Resolution, Slot, SlotKind,
+    Account, Decision, Effect, EffectBody, EffectKey, EffectKind, ExternalId, IdentityKey, Lead, Mode,
+    ObjectRef, OwnerChange, Resolution, Slot, SlotKind,
 };
 use usher_store::NewEffect;
 
@@ -33,7 +33,9 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
         Resolution::Waiting(_) | Resolution::Dropped { .. } => return Vec::new(),
     };
     let mut bodies = Vec::with_capacity(4);
-    let company = intent.account.map(|account| ObjectRef::Id { kind: SlotKind::Company, id: account.external_id.clone() });
+    let company = intent
+        .account
+        .map(|account| ObjectRef::Id { kind: SlotKind::Company, id: account.external_id.clone() });
     let person = ObjectRef::Slot { slot: intent.slot.clone() };
     if !intent.at_crm {
         bodies.push(EffectBody::EnsurePerson {
@@ -100,7 +102,8 @@ fn subject(intent: &Intent<'_>) -> String {
 fn body(intent: &Intent<'_>) -> String {
     let fields = &intent.lead.fields;
     let mut lines = vec![intent.decision.why.clone()];
-    let shown = ["email", "phone", "service_line", "urgency", "budget", "country", "source_detail", "message"];
+    let shown =
+        ["email", "phone", "service_line", "urgency", "budget", "country", "source_detail", "message"];
     for name in shown {
         match fields.values.get(name) {
             Some(serde_json::Value::String(text)) => lines.push(format!("{}: {text}", label(name))),
@@ -143,9 +146,21 @@ fn key(engine: &Engine, intent: &Intent<'_>, ordinal: u32, body: &EffectBody) ->
     let kind = body.kind();
     let mode = intent.decision.mode.as_str().as_bytes();
     if kind == EffectKind::EnsurePerson {
-        return engine.install.derive(&[mode, kind.as_str().as_bytes(), connection, intent.lead.person.as_bytes()]);
+        return engine.install.derive(&[
+            mode,
+            kind.as_str().as_bytes(),
+            connection,
+            intent.lead.person.as_bytes(),
+        ]);
     }
     let lead: &[u8] = intent.lead.id.as_bytes();
     let episode: &[u8] = intent.decision.episode.as_bytes();
-    engine.install.derive(&[mode, kind.as_str().as_bytes(), connection, lead, episode, &ordinal.to_be_bytes()])
+    engine.install.derive(&[
+        mode,
+        kind.as_str().as_bytes(),
+        connection,
+        lead,
+        episode,
+        &ordinal.to_be_bytes(),
+    ])
 }
