@@ -139,7 +139,11 @@ impl Engine {
             return Ok(());
         };
         let why = story.decisions.last().map(|decision| decision.why.clone()).unwrap_or_default();
-        report.add("routed", if story.lead.state == LeadState::Waiting { Err(why) } else { Ok(why) });
+        if story.lead.state == LeadState::Waiting {
+            report.add("routed", Err(format!("{why} So nothing was written; try again when somebody is in.")));
+            return Ok(self.store.suppress(story.lead.id, "usher try", self.now()).await?);
+        }
+        report.add("routed", Ok(why));
         for effect in &story.effects {
             report.add(effect.kind.as_str(), outcome(effect));
         }

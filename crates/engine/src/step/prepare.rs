@@ -4,6 +4,7 @@
 //! contradict is written: who the person is, and who gets the lead, is for the decider.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,8 +23,9 @@ use crate::wake::Step;
 const SLICE: u32 = 250;
 /// How long a claim lasts: far longer than a slice needs, so that only a dead process loses it.
 const LEASE: Duration = Duration::from_secs(120);
-/// A record that was claimed so often without an outcome takes the process down with it: it is failed unread.
-const MAX_ATTEMPTS: u32 = 5;
+/// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. Far above
+/// what a machine that is restarted again and again brings about, because a panic costs one attempt only.
+const MAX_ATTEMPTS: u32 = 25;
 /// Accounts looked at for one key; a name shared by more companies than this names none of them.
 const PER_KEY: u32 = 20;
 /// How long a record waits when the CRM could not be asked who the person is.
@@ -51,7 +53,7 @@ impl Engine {
         let (mut candidates, mut prepared) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for record in records {
             let id = record.id;
-            match self.understand(record) {
+            match self.understand_caught(record) {
                 Ok(candidate) => candidates.push(*candidate),
                 Err(verdict) => prepared.push(Prepared { record: id, verdict }),
             }
@@ -62,6 +64,15 @@ impl Engine {
         self.store.commit_prepared(prepared, self.now()).await?;
         self.wake().ring(Step::Decide);
         Ok(count)
+    }
+
+    /// As [`Engine::understand`]; a panic in a cleaner or mapping costs only this record (FM-069).
+    fn understand_caught(&self, record: StoredRecord) -> Result<Box<Candidate>, Verdict> {
+        let id = record.id;
+        std::panic::catch_unwind(AssertUnwindSafe(|| self.understand(record))).unwrap_or_else(|_| {
+            let problem = format!("usher made a mistake in preparing this record; report it, then `usher failed retry {id}`");
+            Err(Verdict::Failed { problem })
+        })
     }
 
     /// Maps one record, or says why it ends here.

@@ -232,8 +232,9 @@ async fn answer_hints(conn: &mut SqliteConnection, commit: &FetchCommit) -> Resu
     .execute(&mut *conn)
     .await?;
     sqlx::query(
-        "UPDATE hint SET first_at = hinted_at FROM json_each(?2) j WHERE connection = ?1 \
-         AND object = j.value ->> 0 AND external_id = j.value ->> 1",
+        "UPDATE hint SET first_at = hinted_at WHERE (connection, object, external_id) IN \
+         (SELECT h.connection, h.object, h.external_id FROM json_each(?2) j CROSS JOIN hint h ON h.connection = ?1 \
+          AND h.object = j.value ->> 0 AND h.external_id = j.value ->> 1)",
     )
     .bind(text(&commit.connection))
     .bind(read)

@@ -21,7 +21,7 @@ static VERDICT: Bulk = Bulk::over(
     "WITH v (id, state, due_at, reason, detail, ended_at)",
     6,
     "UPDATE record SET state = v.state, due_at = coalesce(v.due_at, record.due_at), reason = v.reason, \
-     detail = v.detail, ended_at = v.ended_at FROM v WHERE record.id = v.id AND +record.state = 'fetched'",
+     detail = v.detail, ended_at = v.ended_at, attempts = 0 FROM v WHERE record.id = v.id AND +record.state = 'fetched'",
 );
 
 static DRAFT: Bulk = Bulk::over(

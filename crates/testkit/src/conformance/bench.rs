@@ -20,17 +20,22 @@ use crate::relay::{Relay, WRITES};
 /// What the keys that the host reads itself are called; of `pull` it reads `every`.
 const COMMON: [&str; 4] = ["connector", "auth", "base_url", "mapping"];
 
+/// What the connection is called.
+const NAME: &str = "under-test";
+
 /// The connection under test.
 pub(super) struct Bench {
     pub(super) rig: Rig,
     pub(super) configured: Arc<dyn Configured>,
     pub(super) connection: Connection,
-    pub(super) name: ConnectionName,
     pub(super) log: Log,
     relay: Option<Relay>,
-    requests: Arc<Notebook>,
+    requests: Noted,
     told: Mutex<String>,
 }
+
+/// Requests as the connector made them.
+type Noted = Arc<Mutex<Vec<Request>>>;
 
 impl Bench {
     pub(super) async fn set_up(rig: Rig) -> anyhow::Result<Self> {
@@ -38,20 +43,39 @@ impl Bench {
         let (configured, problems) = configure(&*rig.connector, rig.settings);
         let configured = configured.filter(|_| problems.is_empty());
         let configured = configured.ok_or_else(|| anyhow!("the rig's settings are refused: {problems:?}"))?;
-        let name = ConnectionName::new("under-test");
         let relay = match &rig.vendor {
             Some((url, _)) => Some(Relay::start(url).await?),
             None => None,
         };
-        let requests = Arc::new(Notebook { http: door(&rig, &*configured, relay.as_ref(), &name)?, noted: Mutex::default() });
-        let host = Host {
-            connection: name.clone(),
-            http: Arc::<Notebook>::clone(&requests),
-            files: Arc::new(LocalFiles::new(&rig.folder)),
-            secrets: secrets(&rig, &*configured)?,
-        };
-        let connection = configured.connect(host);
-        Ok(Self { rig, configured, connection, name, log, relay, requests, told: Mutex::default() })
+        let connection = Connection::default();
+        let (requests, told) = (Noted::default(), Mutex::default());
+        let mut bench = Self { rig, configured, connection, log, relay, requests, told };
+        bench.connection = bench.connect()?;
+        Ok(bench)
+    }
+
+    /// A new connection: nothing remembered, no limit exhausted.
+    pub(super) fn connect(&self) -> anyhow::Result<Connection> {
+        let http = door(&self.rig, &*self.configured, self.relay.as_ref())?;
+        let secrets = secrets(&self.rig, &*self.configured)?;
+        let http = Arc::new(Notebook { http, noted: Arc::clone(&self.requests) });
+        Ok(self.configured.connect(self.host(http, secrets)))
+    }
+
+    /// A connection like the one under test with other secrets.
+    pub(super) fn with_other_secrets(&self) -> anyhow::Result<Connection> {
+        let mut secrets = secrets(&self.rig, &*self.configured)?;
+        for secret in secrets.values_mut() {
+            let mut bytes = secret.expose().to_vec();
+            bytes.reverse();
+            *secret = Secret::new(bytes);
+        }
+        Ok(self.configured.connect(self.host(Arc::new(NoHttp), secrets)))
+    }
+
+    fn host(&self, http: Arc<dyn Http>, secrets: BTreeMap<&'static str, Secret>) -> Host {
+        let files = Arc::new(LocalFiles::new(&self.rig.folder));
+        Host { connection: ConnectionName::new(NAME), http, files, secrets }
     }
 
     pub(super) fn world(&self) -> &dyn World {
@@ -69,12 +93,16 @@ impl Bench {
         if let Some(relay) = &self.relay {
             relay.clear();
         }
-        self.requests.take();
+        self.take();
     }
 
     /// The requests that the connector declared as writes, since the last look.
     pub(super) fn writes(&self) -> Vec<Request> {
-        self.requests.take().into_iter().filter(|request| request.access == Access::Write).collect()
+        self.take().into_iter().filter(|request| request.access == Access::Write).collect()
+    }
+
+    fn take(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The class of a fault, whose words are kept for the redaction check.
@@ -92,23 +120,6 @@ impl Bench {
     /// The words of every fault so far.
     pub(super) fn told(&self) -> String {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// A connection like the one under test with other secrets.
-    pub(super) fn with_other_secrets(&self) -> anyhow::Result<Connection> {
-        let secrets = secrets(&self.rig, &*self.configured)?;
-        let other = |secret: &Secret| {
-            let mut bytes = secret.expose().to_vec();
-            bytes.reverse();
-            Secret::new(bytes)
-        };
-        let host = Host {
-            connection: self.name.clone(),
-            http: Arc::new(NoHttp),
-            files: Arc::new(LocalFiles::new(&self.rig.folder)),
-            secrets: secrets.iter().map(|(name, secret)| (*name, other(secret))).collect(),
-        };
-        Ok(self.configured.connect(host))
     }
 }
 
@@ -155,7 +166,6 @@ fn door(
     rig: &Rig,
     configured: &dyn Configured,
     relay: Option<&Relay>,
-    name: &ConnectionName,
 ) -> anyhow::Result<Arc<dyn Http>> {
     let (Some(relay), Some((_, token)), Some(protocol)) = (relay, &rig.vendor, configured.protocol()) else {
         return Ok(Arc::new(NoHttp));
@@ -163,7 +173,7 @@ fn door(
     let auth = rig.connector.manifest().auth;
     let token = (auth != Auth::None).then(|| Secret::new(token.as_str()));
     let spec = VendorSpec {
-        connection: name.clone(),
+        connection: ConnectionName::new(NAME),
         base_url: BaseUrl::parse(&relay.url, false)?,
         credential: Credential::new(auth, token.as_ref())?,
         protocol,
@@ -180,13 +190,7 @@ fn door(
 /// Notes every request, and tells the relay which of them write.
 struct Notebook {
     http: Arc<dyn Http>,
-    noted: Mutex<Vec<Request>>,
-}
-
-impl Notebook {
-    fn take(&self) -> Vec<Request> {
-        std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner))
-    }
+    noted: Noted,
 }
 
 impl fmt::Debug for Notebook {

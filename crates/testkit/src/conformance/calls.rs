@@ -2,34 +2,39 @@
 
 use anyhow::{Context as _, bail, ensure};
 use jiff::SignedDuration;
-use usher_connector::{Fault, FaultClass, Role, SendFailure};
+use usher_connector::{Fault, FaultClass, Pull, Role, SendFailure};
 use usher_model::{IdentityKey, IdentityKind};
 
 use super::bench::Bench;
-use super::source_paging::{Band, step, streams};
+use super::source_paging::{Band, streams};
 use super::{CANARY, Outcome, target_samples};
 use crate::relay::{Aim, Answer, Meddle};
 
-/// Makes one call of each sort that reads, and names those that failed.
+/// Makes one call of each sort that reads, each over a connection of its own, since a call that is refused may rest
+/// the calls after it.
 async fn probe(bench: &Bench) -> anyhow::Result<Vec<(String, Option<Fault>)>> {
     let mut probes = Vec::new();
     let band = Band { start: bench.world().now(), ..Band::open(bench) };
     if let Some(source) = bench.connection.source.as_deref() {
-        for stream in streams(source) {
-            let name = format!("pull {} {:?}", stream.0, stream.1);
-            probes.push((name, step(bench, &stream, band, None).await?.err()));
+        for (object, lane) in streams(source) {
+            let name = format!("pull {object} {lane:?}");
+            let ask = Pull { object, lane, cursor: None, now: band.now, start: band.start };
+            let own = bench.connect()?.source.context("no source")?;
+            probes.push((name, own.pull(&ask).await.err()));
         }
     }
-    if let Some(directory) = bench.connection.directory.as_deref() {
+    if bench.connection.directory.is_some() {
+        let own = || bench.connect()?.directory.context("no directory");
         let key = IdentityKey { kind: IdentityKind::Email, value: format!("{CANARY}-probe@acme.example") };
-        probes.push(("owners".to_owned(), directory.owners().await.err()));
-        probes.push(("accounts".to_owned(), directory.accounts(None, band.now).await.err()));
-        probes.push(("people".to_owned(), directory.people(&[key]).await.err()));
+        probes.push(("owners".to_owned(), own()?.owners().await.err()));
+        probes.push(("accounts".to_owned(), own()?.accounts(None, band.now).await.err()));
+        probes.push(("people".to_owned(), own()?.people(&[key]).await.err()));
     }
     if let Some(target) = bench.connection.target.as_deref() {
         for capability in target_samples::verifiable(target) {
             let write = target_samples::write(bench, capability.kind)?;
-            probes.push((format!("verify {}", capability.kind.as_str()), target.verify(&write).await.err()));
+            let own = bench.connect()?.target.context("no target")?;
+            probes.push((format!("verify {}", capability.kind.as_str()), own.verify(&write).await.err()));
         }
     }
     Ok(probes)

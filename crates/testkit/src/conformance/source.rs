@@ -97,8 +97,8 @@ fn malformed_answers() -> Vec<(&'static str, Meddle)> {
     let json = |body: &str| Meddle::Instead(Answer::json(200, body));
     vec![
         ("HTML", Meddle::Instead(Answer::new(200, "text/html", "<html><body>Sign in</body></html>"))),
-        ("an empty body", json("")),
         ("cut JSON", Meddle::Truncated),
+        ("an empty body", json("")),
         ("an empty object", json("{}")),
         ("an empty list", json("[]")),
         ("null", json("null")),
@@ -106,7 +106,8 @@ fn malformed_answers() -> Vec<(&'static str, Meddle)> {
     ]
 }
 
-/// FM-017: only a well-formed page ends a window.
+/// FM-017: only a well-formed page ends a window. Each answer instead of the first page; the two that proxies and
+/// broken connections make also instead of the second answer, after which nothing may be lost.
 pub(super) async fn malformed(bench: &Bench) -> Outcome {
     let (source, world) = source(bench)?;
     let relay = bench.relay()?;
@@ -115,20 +116,20 @@ pub(super) async fn malformed(bench: &Bench) -> Outcome {
         let ids = world.add(&spec.object, world.page() + 20, When::From(band.first()?));
         for lane in spec.lanes {
             let stream = (spec.object.clone(), *lane);
-            for (what, how) in malformed_answers() {
-                for pass in [0, 1] {
-                    relay.meddle(Aim::All, pass, how.clone());
-                    let place = format!("{} {lane:?}, {what} after {pass} good answers", spec.object);
-                    let (got, cursor) = until_refused(bench, &stream, band).await.context(place.clone())?;
-                    relay.clear();
-                    if what != "HTML" {
-                        continue;
-                    }
-                    let mut rest = read(bench, &stream, band, cursor, false).await?;
-                    rest.records.extend(got);
-                    let lacks = rest.lacks(&ids);
-                    ensure!(lacks == 0, "{place}: {lacks} records were lost");
+            for (at, (what, how)) in malformed_answers().into_iter().enumerate() {
+                let place = format!("{} {lane:?}, {what}", spec.object);
+                relay.meddle(Aim::All, 0, how.clone());
+                until_refused(bench, &stream, band).await.context(place.clone())?;
+                if at >= 2 {
+                    continue;
                 }
+                relay.meddle(Aim::All, 1, how);
+                let (got, cursor) = until_refused(bench, &stream, band).await.context(place.clone())?;
+                relay.clear();
+                let mut rest = read(bench, &stream, band, cursor, false).await?;
+                rest.records.extend(got);
+                let lacks = rest.lacks(&ids);
+                ensure!(lacks == 0, "{place}: {lacks} records were lost");
             }
         }
     }
@@ -165,7 +166,7 @@ pub(super) async fn repeated_page(bench: &Bench) -> Outcome {
     let relay = bench.relay()?;
     let band = Band::open(bench);
     for spec in source.streams() {
-        world.add(&spec.object, 3 * world.page(), When::From(band.first()?));
+        world.add(&spec.object, world.page() + 50, When::From(band.first()?));
         for lane in spec.lanes {
             relay.clear();
             relay.meddle(Aim::All, 0, Meddle::Repeated);

@@ -126,14 +126,18 @@ async fn all_are_read(bench: &Bench, count: usize, tied: bool, dying: bool) -> O
     Ok(())
 }
 
-pub(super) async fn resume(bench: &Bench) -> Outcome {
+/// Several pages, or one and a part where pages are large.
+fn some_pages(bench: &Bench) -> anyhow::Result<usize> {
     let page = source(bench)?.1.page();
-    all_are_read(bench, 2 * page + page / 4, false, true).await
+    Ok((2 * page + page / 4).min(page + 300))
+}
+
+pub(super) async fn resume(bench: &Bench) -> Outcome {
+    all_are_read(bench, some_pages(bench)?, false, true).await
 }
 
 pub(super) async fn ties(bench: &Bench) -> Outcome {
-    let page = source(bench)?.1.page();
-    all_are_read(bench, 2 * page + page / 4, true, true).await
+    all_are_read(bench, some_pages(bench)?, true, true).await
 }
 
 pub(super) async fn cap(bench: &Bench) -> Outcome {

@@ -34,11 +34,10 @@ pub async fn hubspot(connector: impl Connector + 'static) -> Rig {
                    pull: { objects: [contacts], every: 30s, start: now }\n\
                    inbound: { secret: { env: HOOK_SECRET } }\n",
         wrong: &[
-            ("connector: hubspot", ""),
             ("availability: perhaps", "perhaps"),
             ("inbound: { secret: hunter2 }", "a secret must not stand"),
             ("pull: { objects: [leads], start: then, overlap: 2d, depth: 3 }", "leads"),
-            ("extra: 1", "extra"),
+            ("connexion: x", "connexion"),
             ("# and in `pull`:", "then"),
             ("# and in `pull`:", "overlap"),
             ("# and in `pull`:", "depth"),
