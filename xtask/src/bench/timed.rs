@@ -119,6 +119,7 @@ timed! { Operation {
     fn retry_records(ids: &[RecordId], now: Timestamp) -> u64;
     fn retry_effects(keys: &[EffectKey], now: Timestamp) -> u64;
     fn enter_mode(mode: Mode, now: Timestamp) -> u64;
+    fn take_over(now: Timestamp) -> ();
     fn suppress(lead: LeadId, reason: &str, now: Timestamp) -> ();
     fn install_key(fresh: [u8; 32]) -> [u8; 32];
     fn close() -> ();
