@@ -221,7 +221,10 @@ async fn add(common: &Common, pairs: &[String], id: Option<&str>) -> Outcome {
             added.record
         )),
         Err(refused) => {
-            return Err(Failure::input(format!("the lead can not be taken: {}", refused.problems.join("; "))));
+            return Err(Failure::input(format!(
+                "the lead can not be taken: {}",
+                refused.problems.join("; ")
+            )));
         }
     }
     Ok(())

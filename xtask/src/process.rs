@@ -61,7 +61,8 @@ pub(crate) fn reset_peak() {
 
 /// Asks a process to stop, as an init system does.
 pub(crate) fn terminate(pid: u32) -> anyhow::Result<()> {
-    let status = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().context("starting sh")?;
+    let status =
+        Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().context("starting sh")?;
     anyhow::ensure!(status.success(), "process {pid} could not be asked to stop");
     Ok(())
 }

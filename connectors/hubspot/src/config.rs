@@ -214,6 +214,14 @@ pub(crate) mod tests {
             for common in ["connector", "auth", "base_url", "mapping"] {
                 let _ = map.optional_at(common);
             }
+            // As the host reads `pull`: its own key, then the connector's.
+            if let Some(mut pull) = map.optional_at("pull").and_then(|at| at.map()) {
+                let connector = crate::MANIFEST.pull_keys;
+                ["every"].iter().chain(connector).for_each(|key| {
+                    let _ = pull.optional_at(key);
+                });
+                pull.finish();
+            }
             let settings = Settings::read(&mut map);
             map.finish();
             Some(Self(settings))

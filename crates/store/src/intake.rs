@@ -75,6 +75,9 @@ pub struct PullCommit {
     pub connection: ConnectionName,
     /// The stream's name, with the lane: `contacts/live`.
     pub stream: String,
+    /// The cursor that these records were asked with: what is stored must be the same, so that commits under way at the
+    /// same time can not leave a gap when one of them fails.
+    pub previous: Option<Value>,
     /// The cursor after these records, opaque.
     pub cursor: Value,
     /// The records.
@@ -143,6 +146,7 @@ pub trait Intake: Send + Sync {
     /// The stream's cursor.
     async fn cursor(&self, connection: &ConnectionName, stream: &str) -> Result<Option<Value>, StoreError>;
 
-    /// Stores the records of a pull and its cursor in one transaction.
+    /// Stores the records of a pull and its cursor in one transaction. Calls made one after the other are stored in that
+    /// order, also when the first has not answered yet. [`StoreError::Stale`] if the stored cursor is not the previous one.
     async fn commit_pull(&self, commit: PullCommit) -> Result<Stored, StoreError>;
 }

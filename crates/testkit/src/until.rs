@@ -18,7 +18,10 @@ pub struct TookTooLong {
 /// Waits until the condition holds and hands out what it found: `until(async || story.task_id(), limit)`.
 ///
 /// The condition is looked at every 5 milliseconds, and at least once. A look that itself hangs ends with the limit.
-pub async fn until<T, C: AsyncFnMut() -> Option<T>>(mut condition: C, limit: Duration) -> Result<T, TookTooLong> {
+pub async fn until<T, C: AsyncFnMut() -> Option<T>>(
+    mut condition: C,
+    limit: Duration,
+) -> Result<T, TookTooLong> {
     let deadline = Instant::now() + limit;
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -40,7 +43,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_ends_with_the_condition_or_with_the_limit() {
         let started = Instant::now();
-        let found = until(async || (started.elapsed() > Duration::from_secs(3)).then_some(7), Duration::from_secs(9));
+        let found =
+            until(async || (started.elapsed() > Duration::from_secs(3)).then_some(7), Duration::from_secs(9));
         assert_eq!(found.await, Ok(7));
         assert!(started.elapsed() < Duration::from_secs(4));
         let limit = Duration::from_secs(2);

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use usher_engine::Engine;
 use usher_model::{AccountId, ConnectionName, CrmOwner, ExternalId, Lane, ObjectType, Record, RecordId};
-use usher_store::{AccountRow, DirectoryStore, Inspection, Intake, NewRecord, OpenOptions, PullCommit, SqliteStore};
+use usher_store::{AccountRow, DirectoryStore, Inspection, Intake, NewRecord, OpenOptions, SqliteStore};
 
 use super::engine::{CRM, engine};
 use super::timed::Timed;
@@ -50,11 +50,15 @@ pub(crate) async fn run(args: &Decide) -> anyhow::Result<()> {
     let store = Arc::new(Timed::new(sqlite.clone()));
     let engine = engine(store.clone(), &routing(), None, Timestamp::UNIX_EPOCH).await?;
     progress("preparing");
-    let prepare = phase(&store, async || drain(&engine, async |engine| Ok(engine.prepare().await?)).await).await?;
+    let prepare =
+        phase(&store, async || drain(&engine, async |engine| Ok(engine.prepare().await?)).await).await?;
     progress("deciding");
-    let decide = phase(&store, async || drain(&engine, async |engine| Ok(engine.decide().await?)).await).await?;
+    let decide =
+        phase(&store, async || drain(&engine, async |engine| Ok(engine.decide().await?)).await).await?;
     let counts = sqlite.counts().await?;
-    let owned = sqlite.leads(&usher_store::LeadFilter { limit: u32::try_from(args.leads)?, ..Default::default() }).await?;
+    let owned = sqlite
+        .leads(&usher_store::LeadFilter { limit: u32::try_from(args.leads)?, ..Default::default() })
+        .await?;
     let with_account = owned.iter().filter(|summary| summary.lead.account.is_some()).count();
     print(
         &json!({
@@ -94,7 +98,9 @@ impl Phase {
         let mut places: serde_json::Map<String, Value> = self
             .store
             .iter()
-            .map(|(name, calls, time)| (format!("store {name}"), json!({ "calls": calls, "seconds": round(*time) })))
+            .map(|(name, calls, time)| {
+                (format!("store {name}"), json!({ "calls": calls, "seconds": round(*time) }))
+            })
             .collect();
         places.insert("engine itself".to_owned(), json!({ "seconds": round(self.seconds - inside) }));
         let count = self.count as f64;
@@ -112,16 +118,10 @@ async fn fill(store: &SqliteStore, args: &Decide) -> anyhow::Result<()> {
     for chunk in accounts.chunks(CHUNK) {
         store.put_accounts(&crm, "accounts/refresh", &json!({}), chunk.to_vec(), now).await?;
     }
-    let records = (0..args.leads).map(|n| record(n, args.accounts, now)).collect::<anyhow::Result<Vec<_>>>()?;
+    let records =
+        (0..args.leads).map(|n| record(n, args.accounts, now)).collect::<anyhow::Result<Vec<_>>>()?;
     for chunk in records.chunks(CHUNK) {
-        let commit = PullCommit {
-            connection: crm.clone(),
-            stream: "contacts/live".to_owned(),
-            cursor: json!({}),
-            records: chunk.to_vec(),
-            now,
-        };
-        store.commit_pull(commit).await?;
+        store.store_records(chunk.to_vec()).await?;
     }
     Ok(())
 }
@@ -154,7 +154,11 @@ fn account(n: u64, now: Timestamp) -> AccountRow {
 
 /// Every other lead writes from a known company's domain, the rest from nowhere known.
 fn record(n: u64, accounts: u64, now: Timestamp) -> anyhow::Result<NewRecord> {
-    let domain = if n.is_multiple_of(2) { format!("company-{}.example", n / 2 % accounts) } else { format!("stranger-{n}.example") };
+    let domain = if n.is_multiple_of(2) {
+        format!("company-{}.example", n / 2 % accounts)
+    } else {
+        format!("stranger-{n}.example")
+    };
     let country = ["DE", "US", "FR", "IN", "GB", "NL", "IT", "ES", "BR", "JP"][usize::try_from(n % 10)?];
     let payload = json!({ "id": n.to_string(), "properties": {
         "email": format!("lea{n}@{domain}"), "firstname": "Lea", "lastname": format!("Laroche{n}"), "jobtitle": "Buyer",
@@ -184,7 +188,10 @@ fn routing() -> String {
     let half = reps.len() / 2;
     for (name, members) in [("first", &reps[..half]), ("second", &reps[half..]), ("everyone", &reps[..])] {
         let members = members.join(", ");
-        let _ = writeln!(text, "  {name}: {{ members: [{members}], strategy: round_robin, if_nobody: {{ wait: 30m, then: {{ rep: rep1 }} }} }}");
+        let _ = writeln!(
+            text,
+            "  {name}: {{ members: [{members}], strategy: round_robin, if_nobody: {{ wait: 30m, then: {{ rep: rep1 }} }} }}"
+        );
     }
     text.push_str("rules:\n  - name: Customers\n    when: 'account.owner != null'\n    assign: { to: account.owner, if_unavailable: { pool: everyone } }\n");
     let countries = ["DE", "US", "FR", "IN", "GB", "NL", "IT", "ES", "BR"];
@@ -192,7 +199,10 @@ fn routing() -> String {
         let country = countries[usize::try_from(n).unwrap_or_default() % countries.len()];
         let title = if n < RULES / 2 { "Chief" } else { "Buyer" };
         let pool = if n % 2 == 0 { "first" } else { "second" };
-        let _ = writeln!(text, "  - name: Rule {n}\n    when: 'lead.country == \"{country}\" && lead.title == \"{title}\" && lead.email != null'\n    assign: {{ pool: {pool} }}");
+        let _ = writeln!(
+            text,
+            "  - name: Rule {n}\n    when: 'lead.country == \"{country}\" && lead.title == \"{title}\" && lead.email != null'\n    assign: {{ pool: {pool} }}"
+        );
     }
     text.push_str("  - name: Everybody else\n    when: 'true'\n    assign: { pool: everyone }\nfallback: { rep: rep1 }\n");
     text

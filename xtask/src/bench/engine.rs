@@ -34,10 +34,15 @@ pub(super) async fn engine(
 ) -> anyhow::Result<Engine> {
     let diagnostics = Diagnostics::default();
     let registry = Registry::default().with(HubSpot, MAPPING);
-    let settings = Settings::read(&SourceFile::new("usher.yaml", SETTINGS), Path::new("."), &registry, &diagnostics);
+    let settings =
+        Settings::read(&SourceFile::new("usher.yaml", SETTINGS), Path::new("."), &registry, &diagnostics);
     let mapping = Mapping::load(&SourceFile::new("hubspot.yaml", MAPPING), &diagnostics);
     let policy = Policy::load(&SourceFile::new("routing.yaml", routing), &diagnostics);
-    anyhow::ensure!(!diagnostics.has_errors(), "the bench's own files are wrong: {:?}", diagnostics.into_sorted());
+    anyhow::ensure!(
+        !diagnostics.has_errors(),
+        "the bench's own files are wrong: {:?}",
+        diagnostics.into_sorted()
+    );
     let (settings, mapping) = (settings.context("settings")?, Arc::new(mapping.context("mapping")?));
     let connection = settings.connections.first().context("the connection")?;
     let http: Arc<dyn usher_connector::Http> = match vendor {

@@ -60,11 +60,13 @@ fn measure(args: &Pull, simulator: &mut Child) -> anyhow::Result<serde_json::Val
         progress("pulling");
         runs.push(figures(args, &worker(args, &hello)?));
     }
-    Ok(json!({ "contacts": args.contacts, "latency_ms": args.latency_ms, "lane": args.lane, "runs": runs, "measured": {
+    Ok(
+        json!({ "contacts": args.contacts, "latency_ms": args.latency_ms, "lane": args.lane, "runs": runs, "measured": {
         "cpu_seconds": "user and kernel time of the reading process between start and end of the pull, from /proc (10 ms grain)",
         "seconds": "wall time of the same; the simulator is another process on the same machine",
         "above_idle_mib": "VmHWM after the pull (reset before it) less VmRSS before the first call",
-        "wall_to_latency": "wall time divided by calls times latency" } }))
+        "wall_to_latency": "wall time divided by calls times latency" } }),
+    )
 }
 
 fn worker(args: &Pull, hello: &Hello) -> anyhow::Result<Measured> {

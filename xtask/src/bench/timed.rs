@@ -8,14 +8,14 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 use usher_model::{
-    Account, AccountKey, CloseReason, ConnectionName, CrmOwner, DeliveryId, EffectKey, EffectKind, EffectState, LeadId,
-    LeadState, Mode, RecordId,
+    Account, AccountKey, CloseReason, ConnectionName, CrmOwner, DeliveryId, EffectKey, EffectKind,
+    EffectState, LeadId, LeadState, Mode, RecordId,
 };
 use usher_store::{
-    AccountRow, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, DecidedOwner, Deciding, DecisionCommit,
-    DecisionView, Delivering, Delivery, DirectoryStore, EffectOutcome, FailedItem, FetchCommit, Hint, Inspection, Intake,
-    LeadFilter, LeadStory, LeadSummary, NewDelivery, NewRecord, Operation, Preparation, Prepared, PullCommit, Ready, Store,
-    StoreError, Stored, StoredRecord, ViewAsk,
+    AccountRow, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, DecidedOwner, Deciding,
+    DecisionCommit, DecisionView, Delivering, Delivery, DirectoryStore, EffectOutcome, FailedItem,
+    FetchCommit, Hint, Inspection, Intake, LeadFilter, LeadStory, LeadSummary, NewDelivery, NewRecord,
+    Operation, Preparation, Prepared, PullCommit, Ready, Store, StoreError, Stored, StoredRecord, ViewAsk,
 };
 
 type Answer<T> = Result<T, StoreError>;

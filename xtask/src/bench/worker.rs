@@ -47,7 +47,8 @@ pub(super) struct Measured {
 
 /// Pulls until the stream is read up to now.
 pub(crate) async fn run(args: &Worker) -> anyhow::Result<()> {
-    let store = Arc::new(SqliteStore::open(&args.database.display().to_string(), OpenOptions::daemon()).await?);
+    let store =
+        Arc::new(SqliteStore::open(&args.database.display().to_string(), OpenOptions::daemon()).await?);
     let start = Timestamp::from_millisecond(FIRST_CHANGE)?;
     let engine = engine(store.clone(), ROUTING, Some((&args.url, &args.token)), start).await?;
     let (crm, contacts) = (ConnectionName::new(CRM), ObjectType::new("contacts"));

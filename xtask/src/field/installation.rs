@@ -138,7 +138,11 @@ impl Installation {
     pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.settle_usage();
         if let Some(mut child) = self.child.take() {
-            anyhow::ensure!(child.try_wait()?.is_none(), "the program ended by itself; see {}", self.log().display());
+            anyhow::ensure!(
+                child.try_wait()?.is_none(),
+                "the program ended by itself; see {}",
+                self.log().display()
+            );
             child.kill().context("killing the child")?;
             child.wait().context("waiting for the killed child")?;
         }

@@ -30,7 +30,9 @@ pub(crate) struct Evidence {
     owners: HashMap<u64, Ownership>,
     events: Vec<Event>,
     tokens: [(&'static str, Vec<String>); 2],
-    persons_made: Vec<String>,
+    persons: BTreeMap<String, bool>,
+    tasks_given_up: HashSet<String>,
+    task_problems: Vec<String>,
     tasks_done: Vec<String>,
     owners_unwritten: BTreeMap<String, String>,
     shared_emails: Vec<String>,
@@ -68,7 +70,9 @@ impl Evidence {
             owners: crm.ownership().into_iter().map(|owned| (owned.id, owned)).collect(),
             events: crm.events(from),
             tokens: [("hooked-form", tokens(HOOKED_FORM)), ("polled-form", tokens(POLLED_FORM))],
-            persons_made: ledger.persons_made().await?,
+            persons: ledger.persons().await?,
+            tasks_given_up: ledger.tasks_given_up().await?.into_iter().collect(),
+            task_problems: ledger.task_problems().await?,
             tasks_done: ledger.written("create_task").await?,
             owners_unwritten: ledger.owners_unwritten().await?,
             shared_emails: ledger.shared_emails().await?,
@@ -79,8 +83,11 @@ impl Evidence {
 
     /// Form answers and living contacts of others that were never seen.
     pub(crate) fn unseen(&self) -> Vec<String> {
-        let seen: HashSet<(&str, &str)> =
-            self.records.iter().map(|record| (record.connection.as_str(), record.external_id.as_str())).collect();
+        let seen: HashSet<(&str, &str)> = self
+            .records
+            .iter()
+            .map(|record| (record.connection.as_str(), record.external_id.as_str()))
+            .collect();
         let mut missing = Vec::new();
         for (connection, tokens) in &self.tokens {
             let of_form = tokens.iter().filter(|token| !seen.contains(&(*connection, token.as_str())));
@@ -95,12 +102,14 @@ impl Evidence {
     }
 
     fn contacts_of_others(&self) -> impl Iterator<Item = u64> {
-        let created = self.events.iter().filter(|event| event.object() == "contacts" && event.change == Change::Create);
+        let created =
+            self.events.iter().filter(|event| event.object() == "contacts" && event.change == Change::Create);
         created.filter(|event| !by_us(event)).map(|event| event.id)
     }
 
     fn made_by_us(&self, object: &str) -> HashSet<String> {
-        let created = self.events.iter().filter(|event| event.object() == object && event.change == Change::Create);
+        let created =
+            self.events.iter().filter(|event| event.object() == object && event.change == Change::Create);
         created.filter(|event| by_us(event)).map(|event| event.id.to_string()).collect()
     }
 
@@ -116,13 +125,19 @@ impl Evidence {
         let mut result = Owners::default();
         let mut last: HashMap<u64, &LeadRow> = HashMap::new();
         for lead in &self.leads {
-            if let (Some(person), Some(_)) = (lead.person.as_deref().and_then(|id| id.parse().ok()), &lead.owner) {
+            if let (Some(person), Some(_)) =
+                (lead.person.as_deref().and_then(|id| id.parse().ok()), &lead.owner)
+            {
                 last.insert(person, lead);
             }
         }
         let disturbed = self.disturbed();
         let mut others: HashMap<u64, i64> = HashMap::new();
-        for event in self.events.iter().filter(|event| event.object() == "contacts" && event.old_owner != event.new_owner) {
+        for event in self
+            .events
+            .iter()
+            .filter(|event| event.object() == "contacts" && event.old_owner != event.new_owner)
+        {
             if !by_us(event) {
                 others.insert(event.id, event.at);
             }
@@ -134,13 +149,20 @@ impl Evidence {
                 _ if disturbed.contains(&person) => result.contact_gone += 1,
                 None => result.contact_gone += 1,
                 Some(owned) if owned.owner.to_string() == decided => result.as_decided += 1,
-                Some(_) if others.get(&person).is_some_and(|at| *at >= decided_at) => result.others_chose += 1,
+                Some(_) if others.get(&person).is_some_and(|at| *at >= decided_at) => {
+                    result.others_chose += 1
+                }
                 Some(owned) => match self.owners_unwritten.get(&lead.id) {
                     Some(end) if end.starts_with("cancelled") => result.others_chose += 1,
-                    Some(end) if end.starts_with("rejected") || end.starts_with("parked") => result.shown_as_failed += 1,
+                    Some(end) if end.starts_with("rejected") || end.starts_with("parked") => {
+                        result.shown_as_failed += 1
+                    }
                     _ => {
                         result.wrong += 1;
-                        result.wrong_list.push(format!("contact {person}: decided {decided}, CRM shows {}, lead {}", owned.owner, lead.id));
+                        result.wrong_list.push(format!(
+                            "contact {person}: decided {decided}, CRM shows {}, lead {}",
+                            owned.owner, lead.id
+                        ));
                     }
                 },
             }
@@ -153,7 +175,11 @@ impl Evidence {
         let mut broken = Vec::new();
         let mut rule = |rule: &'static str, examples: Vec<String>| {
             if !examples.is_empty() {
-                broken.push(Broken { rule, count: examples.len(), examples: examples.into_iter().take(LISTED).collect() });
+                broken.push(Broken {
+                    rule,
+                    count: examples.len(),
+                    examples: examples.into_iter().take(LISTED).collect(),
+                });
             }
         };
         rule("I1 everything that arrived was seen", self.unseen());
@@ -161,23 +187,32 @@ impl Evidence {
         rule("I1 every lead has closed", self.unfinished_leads());
         rule("I1 each opened record is one lead", self.opened_without_lead());
         rule("I1 each written lead's person is at the CRM", self.persons_missing());
-        rule("I2 no person twice at the CRM", duplicates(self.summary.duplicate_persons, &self.summary.duplicate_person_list));
-        rule("I2 no task twice at the CRM", duplicates(self.summary.duplicate_tasks, &self.summary.duplicate_task_list));
+        rule(
+            "I2 no person twice at the CRM",
+            duplicates(self.summary.duplicate_persons, &self.summary.duplicate_person_list),
+        );
+        rule(
+            "I2 no task twice at the CRM",
+            duplicates(self.summary.duplicate_tasks, &self.summary.duplicate_task_list),
+        );
         rule("I2 each e-mail has one inquiry", self.doubled_leads());
         rule("I2 each e-mail is one person", self.shared_emails.clone());
         rule("I2 each written lead has one task", self.wrong_task_counts());
-        rule("I2 every task at the CRM is known to us", self.orphans("tasks", &self.tasks_done));
-        rule("I2 every person that we made is known to us", self.orphans("contacts", &self.persons_made));
-        rule("I1 every task that we call done exists", self.phantoms("tasks", &self.tasks_done));
-        rule("I1 every person that we call made exists", self.phantoms("contacts", &self.persons_made));
+        rule("I2 every task at the CRM is known to us", self.orphan_tasks());
+        rule("I2 every person that we made is known to us", self.orphan_persons());
+        rule("I1 every task that we call done exists", self.phantom_tasks());
+        rule("I1 every person that we call made exists", self.phantom_persons());
         rule("I3 owners are as decided", self.owners().wrong_list);
         rule("I7 balances are the sums of their turns", self.wrong_balances.clone());
         broken
     }
 
     fn unfinished_records(&self) -> Vec<String> {
-        let moving = self.records.iter().filter(|record| matches!(record.state.as_str(), "fetched" | "mapped"));
-        moving.map(|record| format!("{}/{} is {}", record.connection, record.external_id, record.state)).collect()
+        let moving =
+            self.records.iter().filter(|record| matches!(record.state.as_str(), "fetched" | "mapped"));
+        moving
+            .map(|record| format!("{}/{} is {}", record.connection, record.external_id, record.state))
+            .collect()
     }
 
     fn unfinished_leads(&self) -> Vec<String> {
@@ -186,16 +221,21 @@ impl Evidence {
 
     fn opened_without_lead(&self) -> Vec<String> {
         let opened = self.records.iter().filter(|record| record.state == "opened").count();
-        if opened == self.leads.len() { Vec::new() } else { vec![format!("{opened} opened, {} leads", self.leads.len())] }
+        if opened == self.leads.len() {
+            Vec::new()
+        } else {
+            vec![format!("{opened} opened, {} leads", self.leads.len())]
+        }
     }
 
     fn persons_missing(&self) -> Vec<String> {
         let disturbed = self.disturbed();
         let written = self.leads.iter().filter(|lead| lead.state == "closed:written");
-        let missing = written.filter(|lead| match lead.person.as_deref().and_then(|id| id.parse::<u64>().ok()) {
-            Some(person) => !self.owners.contains_key(&person) && !disturbed.contains(&person),
-            None => true,
-        });
+        let missing =
+            written.filter(|lead| match lead.person.as_deref().and_then(|id| id.parse::<u64>().ok()) {
+                Some(person) => !self.owners.contains_key(&person) && !disturbed.contains(&person),
+                None => true,
+            });
         missing.map(|lead| lead.id.clone()).collect()
     }
 
@@ -204,23 +244,52 @@ impl Evidence {
         for email in self.leads.iter().filter_map(|lead| lead.email.as_deref()) {
             *counts.entry(email).or_default() += 1;
         }
-        counts.into_iter().filter(|(_, count)| *count > 1).map(|(email, count)| format!("{email} has {count}")).collect()
+        counts
+            .into_iter()
+            .filter(|(_, count)| *count > 1)
+            .map(|(email, count)| format!("{email} has {count}"))
+            .collect()
     }
 
     fn wrong_task_counts(&self) -> Vec<String> {
         let wrong = self.leads.iter().filter(|lead| lead.state == "closed:written" && lead.tasks != 1);
+        let wrong = wrong.filter(|lead| lead.tasks > 1 || !self.tasks_given_up.contains(&lead.id));
         wrong.map(|lead| format!("lead {} has {}", lead.id, lead.tasks)).collect()
     }
 
-    fn orphans(&self, object: &str, known: &[String]) -> Vec<String> {
-        let known: HashSet<&String> = known.iter().collect();
-        let made = self.made_by_us(object);
-        made.iter().filter(|id| !known.contains(id)).cloned().collect()
+    /// A task that was refused afterwards (as one made without its owner) is named to the operator, so it is known.
+    fn orphan_tasks(&self) -> Vec<String> {
+        let known: HashSet<&String> = self.tasks_done.iter().collect();
+        let named =
+            |id: &String| self.task_problems.iter().any(|problem| problem.contains(&format!("task {id} ")));
+        self.made_by_us("tasks").into_iter().filter(|id| !known.contains(id) && !named(id)).collect()
     }
 
-    fn phantoms(&self, object: &str, known: &[String]) -> Vec<String> {
-        let made = self.made_by_us(object);
-        known.iter().filter(|id| !made.contains(*id)).cloned().collect()
+    /// A person whose creation got no answer counts as known if found again; the origin is then `found`.
+    fn orphan_persons(&self) -> Vec<String> {
+        let disturbed = self.disturbed();
+        let gone = |id: &String| id.parse::<u64>().is_ok_and(|id| disturbed.contains(&id));
+        self.made_by_us("contacts")
+            .into_iter()
+            .filter(|id| !self.persons.contains_key(id) && !gone(id))
+            .collect()
+    }
+
+    fn phantom_tasks(&self) -> Vec<String> {
+        let made = self.made_by_us("tasks");
+        self.tasks_done.iter().filter(|id| !made.contains(*id)).cloned().collect()
+    }
+
+    fn phantom_persons(&self) -> Vec<String> {
+        let made = self.made_by_us("contacts");
+        let claimed = self.persons.iter().filter(|(_, created)| **created);
+        claimed.map(|(id, _)| id).filter(|id| !made.contains(*id)).cloned().collect()
+    }
+
+    /// Persons whom we made and whose origin we do not know any more, because the answer was lost.
+    pub(crate) fn origin_lost(&self) -> usize {
+        let made = self.made_by_us("contacts");
+        made.iter().filter(|id| self.persons.get(*id) == Some(&false)).count()
     }
 
     /// Arrivals that the checks cover, so that a run which checked nothing is seen as such.

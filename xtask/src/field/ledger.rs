@@ -31,7 +31,12 @@ pub(crate) struct Standing {
 impl Standing {
     /// Nothing is on its way.
     pub(crate) fn rests(self) -> bool {
-        self.records_moving + self.leads_moving + self.effects_moving + self.deliveries_waiting + self.hints_waiting == 0
+        self.records_moving
+            + self.leads_moving
+            + self.effects_moving
+            + self.deliveries_waiting
+            + self.hints_waiting
+            == 0
     }
 }
 
@@ -102,7 +107,9 @@ impl Ledger {
     pub(crate) async fn directory_read(&mut self) -> anyhow::Result<bool> {
         let owners: i64 = sqlx::query_scalar("SELECT count(*) FROM owner").fetch_one(&mut self.conn).await?;
         let position: Option<String> =
-            sqlx::query_scalar("SELECT value FROM cursor WHERE stream = 'accounts/refresh'").fetch_optional(&mut self.conn).await?;
+            sqlx::query_scalar("SELECT value FROM cursor WHERE stream = 'accounts/refresh'")
+                .fetch_optional(&mut self.conn)
+                .await?;
         // The listing is over once the position follows changes instead.
         Ok(owners > 0 && position.is_some_and(|position| !position.contains("\"list\"")))
     }
@@ -116,14 +123,25 @@ impl Ledger {
     /// Every record.
     pub(crate) async fn records(&mut self) -> anyhow::Result<Vec<RecordRow>> {
         let rows: Vec<(String, String, String)> =
-            sqlx::query_as("SELECT connection, external_id, state FROM record").fetch_all(&mut self.conn).await?;
+            sqlx::query_as("SELECT connection, external_id, state FROM record")
+                .fetch_all(&mut self.conn)
+                .await?;
         let row = |(connection, external_id, state)| RecordRow { connection, external_id, state };
         Ok(rows.into_iter().map(row).collect())
     }
 
     /// Every lead with what became of it.
     pub(crate) async fn leads(&mut self) -> anyhow::Result<Vec<LeadRow>> {
-        type Row = (String, String, Option<String>, Option<String>, Option<String>, Option<String>, Option<String>, i64);
+        type Row = (
+            String,
+            String,
+            Option<String>,
+            Option<String>,
+            Option<String>,
+            Option<String>,
+            Option<String>,
+            i64,
+        );
         let rows: Vec<Row> = sqlx::query_as(
             "SELECT l.id, CASE WHEN l.close_reason IS NULL THEN l.state ELSE 'closed:' || l.close_reason END, \
              json_extract(l.fields, '$.values.email'), a.external_id, s.external_id, d.owner, \
@@ -150,14 +168,28 @@ impl Ledger {
 
     /// The vendor ids that done writes of a kind gave.
     pub(crate) async fn written(&mut self, kind: &str) -> anyhow::Result<Vec<String>> {
-        let sql = "SELECT external_id FROM effect WHERE kind = ? AND state = 'done' AND external_id IS NOT NULL";
+        let sql =
+            "SELECT external_id FROM effect WHERE kind = ? AND state = 'done' AND external_id IS NOT NULL";
         Ok(sqlx::query_scalar(sql).bind(kind).fetch_all(&mut self.conn).await?)
     }
 
-    /// Persons whom we created at the CRM.
-    pub(crate) async fn persons_made(&mut self) -> anyhow::Result<Vec<String>> {
-        let sql = "SELECT external_id FROM slot WHERE kind = 'person' AND origin = 'created' \
-                   UNION SELECT external_id FROM slot_other WHERE name LIKE 'person/%' AND origin = 'created'";
+    /// Vendor ids of persons whom we know, and whether we say that we created them.
+    pub(crate) async fn persons(&mut self) -> anyhow::Result<BTreeMap<String, bool>> {
+        let sql = "SELECT external_id, max(origin = 'created') FROM (SELECT external_id, origin FROM slot WHERE kind = 'person' \
+                   UNION ALL SELECT external_id, origin FROM slot_other WHERE name LIKE 'person/%') GROUP BY external_id";
+        let rows: Vec<(String, bool)> = sqlx::query_as(sql).fetch_all(&mut self.conn).await?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Leads whose task was given up because the person is gone at the CRM.
+    pub(crate) async fn tasks_given_up(&mut self) -> anyhow::Result<Vec<String>> {
+        let sql = "SELECT lead FROM effect WHERE kind = 'create_task' AND state = 'cancelled' AND cancelled = 'vendor'";
+        Ok(sqlx::query_scalar(sql).fetch_all(&mut self.conn).await?)
+    }
+
+    /// The problems of tasks that did not end as done.
+    pub(crate) async fn task_problems(&mut self) -> anyhow::Result<Vec<String>> {
+        let sql = "SELECT coalesce(problem, '') FROM effect WHERE kind = 'create_task' AND state IN ('rejected', 'parked')";
         Ok(sqlx::query_scalar(sql).fetch_all(&mut self.conn).await?)
     }
 

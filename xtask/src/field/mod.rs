@@ -112,7 +112,11 @@ pub(crate) async fn run(args: Field) -> anyhow::Result<()> {
         let folder = folder.keep();
         progress(&format!("the installation is kept in {}", folder.display()));
     }
-    anyhow::ensure!(good, "the run broke a rule, got stuck or stopped badly (seed {}); see the report", args.seed);
+    anyhow::ensure!(
+        good,
+        "the run broke a rule, got stuck or stopped badly (seed {}); see the report",
+        args.seed
+    );
     Ok(())
 }
 
@@ -154,7 +158,8 @@ impl<'a> Run<'a> {
             time_scale: 0.01,
         }));
         let place = format!("{}/forms/{}/webhooks/usher", self.sandbox.typeform_url, world::HOOKED_FORM);
-        let body = json!({ "url": format!("{address}/hooks/hooked-form"), "enabled": true, "secret": HOOK_SECRET });
+        let body =
+            json!({ "url": format!("{address}/hooks/hooked-form"), "enabled": true, "secret": HOOK_SECRET });
         let client = reqwest::Client::builder().no_proxy().build()?;
         let answer = client.put(place).bearer_auth(&options.typeform_token).json(&body).send().await?;
         anyhow::ensure!(answer.status().is_success(), "the form's webhook was refused: {}", answer.status());
@@ -167,7 +172,10 @@ impl<'a> Run<'a> {
         self.installation.start()?;
         self.await_directory(data.companies.len()).await?;
         course.directory = started.elapsed();
-        progress(&format!("owners and companies are read after {:.1} s; leads arrive", course.directory.as_secs_f64()));
+        progress(&format!(
+            "owners and companies are read after {:.1} s; leads arrive",
+            course.directory.as_secs_f64()
+        ));
         self.from = self.sandbox.hubspot().events(0).len();
         let calm = CancellationToken::new();
         let weather = self.args.faults.then(|| {
@@ -194,7 +202,10 @@ impl<'a> Run<'a> {
         loop {
             tokio::time::sleep(LOOK).await;
             if let Some(status) = self.installation.ended()? {
-                anyhow::bail!("the program ended at once ({status}); see {}", self.installation.log().display());
+                anyhow::bail!(
+                    "the program ended at once ({status}); see {}",
+                    self.installation.log().display()
+                );
             }
             // Until the first start has made the tables there is nothing to read.
             let Ok(mut ledger) = Ledger::open(&self.installation.database()).await else { continue };
@@ -254,8 +265,14 @@ impl<'a> Run<'a> {
             let usage = self.installation.usage();
             progress(&format!(
                 "{what}: seen {} ({} moving), leads {} ({} moving), writes done {} ({} moving), cpu {:.1} s, peak {} MiB",
-                standing.seen, standing.records_moving, standing.leads, standing.leads_moving, standing.effects_done,
-                standing.effects_moving, usage.cpu(), usage.peak_kib / 1024
+                standing.seen,
+                standing.records_moving,
+                standing.leads,
+                standing.leads_moving,
+                standing.effects_done,
+                standing.effects_moving,
+                usage.cpu(),
+                usage.peak_kib / 1024
             ));
         }
     }
@@ -267,7 +284,10 @@ impl<'a> Run<'a> {
         loop {
             tokio::time::sleep(LOOK).await;
             if let Some(status) = self.installation.ended()? {
-                anyhow::bail!("the program ended by itself ({status}); see {}", self.installation.log().display());
+                anyhow::bail!(
+                    "the program ended by itself ({status}); see {}",
+                    self.installation.log().display()
+                );
             }
             let standing = self.look().await?;
             if standing != last {
@@ -277,7 +297,8 @@ impl<'a> Run<'a> {
                 self.say("draining").await;
                 said = Instant::now();
             }
-            let calm = standing.rests() && moved.elapsed() >= REST && self.sandbox.hubspot().summary().pending == 0;
+            let calm =
+                standing.rests() && moved.elapsed() >= REST && self.sandbox.hubspot().summary().pending == 0;
             if calm && self.all_seen().await? {
                 return Ok(true);
             }

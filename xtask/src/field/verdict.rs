@@ -14,10 +14,16 @@ use crate::report::{percentile, round};
 const MEASURED: &[(&str, &str)] = &[
     ("records, leads, writes", "rows of the program's database by state, after it stopped"),
     ("simulator", "the simulators' own log of what was really applied, not what a client believes"),
-    ("owners", "the CRM's owner beside the last decision, for each person with a decision that names an owner"),
+    (
+        "owners",
+        "the CRM's owner beside the last decision, for each person with a decision that names an owner",
+    ),
     ("accounts_matched", "the lead's company beside lead_truth.csv.gz; a measure, not a rule"),
     ("latency_ms", "from our own arrival stamp (webhook stored, or pulled) to the task's confirmed creation"),
-    ("seconds.all", "from the first arrival until everything had come to rest, 4 s of watching that it does included"),
+    (
+        "seconds.all",
+        "from the first arrival until everything had come to rest, 4 s of watching that it does included",
+    ),
     ("program", "CPU and peak memory (VmHWM) of the child from /proc, all starts together"),
 ];
 
@@ -31,11 +37,13 @@ pub(super) async fn report(
 ) -> anyhow::Result<Value> {
     let latencies = ledger.latencies().await?;
     let records = ledger.tally("SELECT state, count(*) FROM record GROUP BY state").await?;
-    let ignored = ledger.tally("SELECT reason, count(*) FROM record WHERE state = 'ignored' GROUP BY reason").await?;
+    let ignored =
+        ledger.tally("SELECT reason, count(*) FROM record WHERE state = 'ignored' GROUP BY reason").await?;
     let leads = ledger
         .tally("SELECT CASE WHEN close_reason IS NULL THEN state ELSE 'closed:' || close_reason END AS what, count(*) FROM lead GROUP BY what")
         .await?;
-    let writes = ledger.tally("SELECT kind || ' ' || state AS what, count(*) FROM effect GROUP BY what").await?;
+    let writes =
+        ledger.tally("SELECT kind || ' ' || state AS what, count(*) FROM effect GROUP BY what").await?;
     let paths = ledger.tally("SELECT path, count(*) FROM decision GROUP BY path").await?;
     let usage = run.installation.usage();
     let summary = &evidence.summary;
@@ -51,6 +59,7 @@ pub(super) async fn report(
                        "tasks_created": summary.tasks_created, "tasks_without_contact": summary.tasks_without_contact,
                        "contacts": summary.objects.get("contacts"), "faults_fired": summary.faults, "requests": summary.requests },
         "owners": evidence.owners(),
+        "persons_made_but_noted_as_found": evidence.origin_lost(),
         "accounts_matched": matches(run, data, evidence),
         "latency_ms": { "tasks": latencies.len(), "p50": percentile(&latencies, 50), "p99": percentile(&latencies, 99),
                         "max": latencies.last() },

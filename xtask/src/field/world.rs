@@ -17,6 +17,8 @@ const OWNED_OF_FIVE: usize = 2;
 pub(crate) const HOOKED_FORM: &str = "hooked1";
 /// The form that is only polled.
 pub(crate) const POLLED_FORM: &str = "polled1";
+/// When companies were last changed, epoch milliseconds: a CRM in use has not changed all of them a minute ago.
+const LONG_AGO: u64 = 1_700_000_000_000;
 /// Companies handed over in one call.
 const CHUNK: usize = 5_000;
 
@@ -30,11 +32,17 @@ pub(crate) fn routing() -> String {
     for n in 1..=REPS {
         let _ = writeln!(text, "  rep{n}: {{ email: {} }}", rep_mail(n));
     }
-    let members = |range: std::ops::RangeInclusive<u64>| range.map(|n| format!("rep{n}")).collect::<Vec<_>>().join(", ");
+    let members = |range: std::ops::RangeInclusive<u64>| {
+        range.map(|n| format!("rep{n}")).collect::<Vec<_>>().join(", ")
+    };
     text.push_str("pools:\n");
-    for (name, range) in [("americas", 1..=6), ("asia", 7..=12), ("europe", 13..=18), ("everyone", 1..=REPS)] {
+    for (name, range) in [("americas", 1..=6), ("asia", 7..=12), ("europe", 13..=18), ("everyone", 1..=REPS)]
+    {
         let members = members(range);
-        let _ = writeln!(text, "  {name}:\n    members: [{members}]\n    strategy: round_robin\n    if_nobody: {{ wait: 30m, then: {{ rep: rep20 }} }}");
+        let _ = writeln!(
+            text,
+            "  {name}:\n    members: [{members}]\n    strategy: round_robin\n    if_nobody: {{ wait: 30m, then: {{ rep: rep20 }} }}"
+        );
     }
     text.push_str(
         r#"rules:
@@ -80,14 +88,14 @@ pub(crate) fn seed(crm: &HubspotSim, companies: &[Company]) -> anyhow::Result<Ve
         for (at, company) in some.iter().enumerate() {
             let n = chunk * CHUNK + at;
             let owner = (n % 5 < OWNED_OF_FIVE).then(|| FIRST_OWNER + (n as u64 / 5) % REPS);
-            let _ = writeln!(lines, "{}", company_line(company, owner));
+            let _ = writeln!(lines, "{}", company_line(company, owner, LONG_AGO + n as u64));
         }
         ids.extend(crm.seed(&lines)?);
     }
     Ok(ids)
 }
 
-fn company_line(company: &Company, owner: Option<u64>) -> Value {
+fn company_line(company: &Company, owner: Option<u64>, at: u64) -> Value {
     let mut properties = set(&[
         ("name", &company.name),
         ("website", &company.website),
@@ -105,7 +113,7 @@ fn company_line(company: &Company, owner: Option<u64>) -> Value {
     if let Some(owner) = owner {
         properties.insert("hubspot_owner_id".to_owned(), owner.to_string().into());
     }
-    json!({ "object": "companies", "properties": properties })
+    json!({ "object": "companies", "createdAt": at, "updatedAt": at, "properties": properties })
 }
 
 fn set(pairs: &[(&str, &String)]) -> Map<String, Value> {

@@ -241,7 +241,7 @@ async fn fm_044_every_mix_of_done_refused_and_unmentioned_rows() {
             let (mut results, mut errors) = (Vec::new(), Vec::new());
             for id in ids(request).into_iter().rev() {
                 match id.parse::<u32>().unwrap() % 4 {
-                    0 => results.push(json!({ "id": id, "properties": {} })),
+                    0 => results.push(json!({ "id": id, "properties": { "hubspot_owner_id": "71" } })),
                     1 => errors.push(json!({ "category": "OBJECT_NOT_FOUND", "context": { "ids": [id] } })),
                     2 => errors.push(json!({ "category": "VALIDATION_ERROR", "context": { "ids": [id] },
                         "errors": [{ "code": "INVALID_OWNER_ID", "context": { "propertyName": ["hubspot_owner_id"] } }] })),
@@ -271,7 +271,9 @@ async fn fm_045_bad_rows_are_found_by_halving_and_the_others_written() {
         if ids(request).iter().any(|id| ["13", "14", "77"].contains(&id.as_str())) {
             return (400, json!({ "status": "error", "category": "VALIDATION_ERROR", "message": "no" }));
         }
-        let rows: Vec<Value> = ids(request).iter().map(|id| json!({ "id": id, "properties": {} })).collect();
+        let owned = json!({ "hubspot_owner_id": "71" });
+        let rows: Vec<Value> =
+            ids(request).iter().map(|id| json!({ "id": id, "properties": owned })).collect();
         (200, json!({ "results": rows }))
     });
     let writes: Vec<Write> =
@@ -281,6 +283,29 @@ async fn fm_045_bad_rows_are_found_by_halving_and_the_others_written() {
     assert_eq!(bad, [13, 14, 77]);
     assert_eq!(outcomes.iter().filter(|outcome| *outcome == "found 71").count(), 97);
     assert!(script.writes().len() <= 1 + 2 * 3 * 7, "{} calls", script.writes().len());
+}
+
+#[tokio::test]
+async fn fm_046_an_owner_that_the_answer_does_not_show_is_looked_at_again() {
+    for (then, word) in [
+        (Some(json!("71")), "found 71"),
+        (Some(json!("50")), "rejected"),
+        (Some(Value::Null), "rejected"),
+        (Some(json!("60")), "human 60"),
+        (None, "gone"),
+    ] {
+        let mut reads = 0;
+        let script = vendor(move |request| {
+            let row = |owner: &Value| json!({ "id": "1", "properties": { "hubspot_owner_id": owner } });
+            if request.access == Access::Write {
+                return (200, json!({ "results": [{ "id": "1", "properties": {} }] }));
+            }
+            reads += 1;
+            let seen = if reads == 1 { Some(json!("50")) } else { then.clone() };
+            (200, json!({ "results": seen.iter().map(row).collect::<Vec<_>>() }))
+        });
+        assert_eq!(words(&target(&script).send(&[owner("a", "1", Some("50"), "71")]).await), [word]);
+    }
 }
 
 #[tokio::test]

@@ -78,20 +78,30 @@ pub(super) async fn run_checked(
         }
     }
     for (object, rows) in doubtful {
-        let ids: Vec<&str> = rows.iter().map(|(_, id)| *id).collect();
-        let owners = owners(http, object, &ids, CallLane::Verify).await;
-        for (write, id) in rows {
-            let Some((.., wanted, expected)) = writes.get(write).and_then(owner_write) else { continue };
-            match owners.as_ref().map(|owners| owners.get(id)) {
-                Ok(Some(Some(owner))) if owner == wanted => {}
-                Ok(Some(owner)) if owner.is_none() || owner.as_ref() == expected => {
-                    outcomes.set(write, Err(dropped().into()));
-                }
-                Ok(Some(owner)) => outcomes.set(write, Err(SendFailure::HumanWon { owner: owner.clone() })),
-                Ok(None) => outcomes.set(write, Err(SendFailure::Gone)),
-                // Written, but not as what: a later look decides.
-                Err(_) => outcomes.set(write, Err(failure(Outcome::Unmentioned))),
+        look_again(http, writes, object, &rows, outcomes).await;
+    }
+}
+
+async fn look_again(
+    http: &dyn Http,
+    writes: &[Write],
+    object: &str,
+    rows: &[(usize, &str)],
+    outcomes: &mut Outcomes,
+) {
+    let ids: Vec<&str> = rows.iter().map(|(_, id)| *id).collect();
+    let owners = owners(http, object, &ids, CallLane::Verify).await;
+    for (write, id) in rows {
+        let Some((.., wanted, expected)) = writes.get(*write).and_then(owner_write) else { continue };
+        match owners.as_ref().map(|owners| owners.get(*id)) {
+            Ok(Some(Some(owner))) if owner == wanted => {}
+            Ok(Some(owner)) if owner.is_none() || owner.as_ref() == expected => {
+                outcomes.set(*write, Err(dropped().into()));
             }
+            Ok(Some(owner)) => outcomes.set(*write, Err(SendFailure::HumanWon { owner: owner.clone() })),
+            Ok(None) => outcomes.set(*write, Err(SendFailure::Gone)),
+            // Written, but not as what: a later look decides.
+            Err(_) => outcomes.set(*write, Err(failure(Outcome::Unmentioned))),
         }
     }
 }
@@ -110,8 +120,9 @@ fn owner_write(item: &Write) -> Option<(&'static str, &str, &ExternalId, Option<
 }
 
 fn dropped() -> Fault {
-    Fault::new(FaultClass::Rejected, "HubSpot accepted the write but not the owner in it")
-        .advise("assign it in HubSpot; check that the owner may hold such records and that no workflow clears it")
+    Fault::new(FaultClass::Rejected, "HubSpot accepted the write but not the owner in it").advise(
+        "assign it in HubSpot; check that the owner may hold such records and that no workflow clears it",
+    )
 }
 
 /// The owners of objects by strong reads.

@@ -140,7 +140,8 @@ impl Engine {
         };
         let why = story.decisions.last().map(|decision| decision.why.clone()).unwrap_or_default();
         if story.lead.state == LeadState::Waiting {
-            report.add("routed", Err(format!("{why} So nothing was written; try again when somebody is in.")));
+            report
+                .add("routed", Err(format!("{why} So nothing was written; try again when somebody is in.")));
             return Ok(self.store.suppress(story.lead.id, "usher try", self.now()).await?);
         }
         report.add("routed", Ok(why));

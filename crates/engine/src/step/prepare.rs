@@ -70,7 +70,9 @@ impl Engine {
     fn understand_caught(&self, record: StoredRecord) -> Result<Box<Candidate>, Verdict> {
         let id = record.id;
         std::panic::catch_unwind(AssertUnwindSafe(|| self.understand(record))).unwrap_or_else(|_| {
-            let problem = format!("usher made a mistake in preparing this record; report it, then `usher failed retry {id}`");
+            let problem = format!(
+                "usher made a mistake in preparing this record; report it, then `usher failed retry {id}`"
+            );
             Err(Verdict::Failed { problem })
         })
     }

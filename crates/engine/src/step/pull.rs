@@ -1,9 +1,13 @@
 //! Pull: one pass over a stream of a source, step by step, each step's records and cursor in one transaction.
 
+use std::pin::Pin;
+
+use futures::StreamExt;
+use futures::stream::FuturesOrdered;
 use serde_json::value::RawValue;
 use usher_connector::{Batch, Cursor, Pull, RowProblem, Source};
 use usher_model::{ConnectionName, Lane, ObjectType, Record, RecordId};
-use usher_store::{NewRecord, PullCommit, Stored};
+use usher_store::{NewRecord, PullCommit, StoreError, Stored};
 
 use crate::connected::Connected;
 use crate::engine::Engine;
@@ -23,19 +27,37 @@ pub struct PullReport {
     pub done: bool,
 }
 
-/// The name under which a stream's cursor is stored.
-fn stream_name(object: &ObjectType, lane: Lane) -> String {
-    let lane = match lane {
-        Lane::Live => "live",
-        Lane::Sweep => "sweep",
-        Lane::Backfill => "backfill",
-    };
-    format!("{object}/{lane}")
+/// Commits under way at a time: enough to read on through a checkpoint of the database, and few enough that memory
+/// stays flat.
+const DEPTH: usize = 8;
+
+/// A commit under way.
+type Storing<'a> = Pin<Box<dyn Future<Output = Result<Stored, StoreError>> + Send + 'a>>;
+
+/// One stream in one lane.
+struct Stream<'a> {
+    connected: &'a Connected,
+    source: &'a dyn Source,
+    object: &'a ObjectType,
+    lane: Lane,
+}
+
+impl Stream<'_> {
+    /// The name under which the cursor is stored.
+    fn name(&self) -> String {
+        let lane = match self.lane {
+            Lane::Live => "live",
+            Lane::Sweep => "sweep",
+            Lane::Backfill => "backfill",
+        };
+        format!("{}/{lane}", self.object)
+    }
 }
 
 impl Engine {
-    /// Reads a stream up to now, at most `max_steps` steps. The next step is asked for while the last one is stored, so
-    /// that a slow vendor and a slow disk do not add up; a step is stored only after the one before it.
+    /// Reads a stream up to now, at most `max_steps` steps. The next steps are asked for while the last ones are being
+    /// stored, so that a slow vendor and a slow disk do not add up. Each commit names the cursor that it goes on from, so
+    /// none is stored whose predecessor was not.
     ///
     /// # Errors
     /// If the vendor or the storage fails; what was stored before stays, and the next pass starts there.
@@ -51,28 +73,56 @@ impl Engine {
             connection: connection.clone(),
             problem: "this connection can not be pulled; it only takes webhooks".to_owned(),
         })?;
-        let stream = stream_name(object, lane);
-        let cursor = self.stored_cursor(connection, &stream).await?;
+        let stream = Stream { connected, source: &*source, object, lane };
         let mut report = PullReport::default();
-        let mut batch = self.ask(connected, &*source, object, lane, cursor).await?;
-        loop {
-            report.steps += 1;
-            report.done = batch.done;
-            let commit = self.pull_commit(connection, object, lane, &batch)?;
-            if batch.done || report.steps >= max_steps {
-                report.count(self.store.commit_pull(commit).await?);
-                break;
-            }
-            let next = self.ask(connected, &*source, object, lane, Some(batch.next));
-            let (stored, next) = futures::join!(self.store.commit_pull(commit), next);
+        let mut storing = FuturesOrdered::new();
+        let result = self.read_steps(&stream, max_steps, &mut report, &mut storing).await;
+        // Also after a fault: what was read before it is on its way to the disk and is counted.
+        while let Some(stored) = storing.next().await {
             report.count(stored?);
-            self.wake().ring(Step::Prepare);
-            batch = next?;
         }
         if report.new > 0 {
             self.wake().ring(Step::Prepare);
         }
-        Ok(report)
+        result.map(|()| report)
+    }
+
+    async fn read_steps<'a>(
+        &'a self,
+        stream: &Stream<'_>,
+        max_steps: u64,
+        report: &mut PullReport,
+        storing: &mut FuturesOrdered<Storing<'a>>,
+    ) -> Result<(), EngineError> {
+        let mut cursor = self.stored_cursor(&stream.connected.name, &stream.name()).await?;
+        while !report.done && report.steps < max_steps {
+            let ask = self.ask(stream, cursor.clone());
+            tokio::pin!(ask);
+            let batch = loop {
+                tokio::select! {
+                    batch = &mut ask => break batch?,
+                    Some(stored) = storing.next(), if !storing.is_empty() => self.stored(stored?, report),
+                }
+            };
+            report.steps += 1;
+            report.done = batch.done;
+            let next = batch.next.clone();
+            storing.push_back(self.store.commit_pull(self.pull_commit(stream, cursor.as_ref(), batch)?));
+            if storing.len() >= DEPTH
+                && let Some(stored) = storing.next().await
+            {
+                self.stored(stored?, report);
+            }
+            cursor = Some(next);
+        }
+        Ok(())
+    }
+
+    fn stored(&self, stored: Stored, report: &mut PullReport) {
+        report.count(stored);
+        if stored.new > 0 {
+            self.wake().ring(Step::Prepare);
+        }
     }
 
     async fn stored_cursor(
@@ -88,28 +138,23 @@ impl Engine {
         Ok(Some(cursor))
     }
 
-    async fn ask(
-        &self,
-        connected: &Connected,
-        source: &dyn Source,
-        object: &ObjectType,
-        lane: Lane,
-        cursor: Option<Cursor>,
-    ) -> Result<Batch, EngineError> {
-        let ask = Pull { object: object.clone(), lane, cursor, now: self.now(), start: connected.started_at };
-        source.pull(&ask).await.map_err(EngineError::vendor(&connected.name, "pulling"))
+    async fn ask(&self, stream: &Stream<'_>, cursor: Option<Cursor>) -> Result<Batch, EngineError> {
+        let start = stream.connected.started_at;
+        let ask = Pull { object: stream.object.clone(), lane: stream.lane, cursor, now: self.now(), start };
+        stream.source.pull(&ask).await.map_err(EngineError::vendor(&stream.connected.name, "pulling"))
     }
 
     fn pull_commit(
         &self,
-        connection: &ConnectionName,
-        object: &ObjectType,
-        lane: Lane,
-        batch: &Batch,
+        stream: &Stream<'_>,
+        previous: Option<&Cursor>,
+        batch: Batch,
     ) -> Result<PullCommit, EngineError> {
-        let now = self.now();
-        let cursor = serde_json::to_value(&batch.next)
-            .map_err(|source| EngineError::Defect { place: "a cursor", source: Box::new(source) })?;
+        let (now, lane, connection) = (self.now(), stream.lane, &stream.connected.name);
+        let opaque = |cursor: &Cursor| {
+            serde_json::to_value(cursor)
+                .map_err(|source| EngineError::Defect { place: "a cursor", source: Box::new(source) })
+        };
         let new = |record: Record, problem| NewRecord {
             id: RecordId::new(now),
             record,
@@ -117,29 +162,28 @@ impl Engine {
             received_at: now,
             problem,
         };
-        let good = batch.records.iter().map(|record| new(record.clone(), None));
-        let bad = batch
-            .problems
-            .iter()
-            .map(|row| new(unreadable(connection, object, row), Some(row.reason.clone())));
-        let records = good.chain(bad).collect();
+        let bad = batch.problems.into_iter().map(|row| {
+            let reason = row.reason.clone();
+            new(unreadable(connection, stream.object, row), Some(reason))
+        });
         Ok(PullCommit {
             connection: connection.clone(),
-            stream: stream_name(object, lane),
-            cursor,
-            records,
+            stream: stream.name(),
+            previous: previous.map(opaque).transpose()?,
+            cursor: opaque(&batch.next)?,
+            records: batch.records.into_iter().map(|record| new(record, None)).chain(bad).collect(),
             now,
         })
     }
 }
 
 /// A row that its source could not read, as the record that is stored as failed in its place.
-fn unreadable(connection: &ConnectionName, object: &ObjectType, row: &RowProblem) -> Record {
+fn unreadable(connection: &ConnectionName, object: &ObjectType, row: RowProblem) -> Record {
     Record {
         connection: connection.clone(),
         object: object.clone(),
-        external_id: row.external_id.clone(),
-        revision: row.revision.clone(),
+        external_id: row.external_id,
+        revision: row.revision,
         created_at: None,
         modified_at: None,
         imported: false,

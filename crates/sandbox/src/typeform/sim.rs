@@ -64,6 +64,13 @@ impl TypeformSim {
         self.world.forms().define(spec);
     }
 
+    /// Forgets every response of a form, as if nobody had ever answered it.
+    pub fn forget(&self, form: &str) {
+        if let Some(form) = self.world.forms().all.get_mut(form) {
+            form.responses.clear();
+        }
+    }
+
     /// How many responses a form has.
     #[must_use]
     pub fn count(&self, form: &str) -> usize {

@@ -147,9 +147,8 @@ impl Intake for SqliteStore {
     async fn commit_pull(&self, commit: PullCommit) -> Result<Stored, StoreError> {
         self.write(Priority::Decide, "stores a pull", move |conn| {
             Box::pin(async move {
-                let stored = records::insert(conn, &commit.records).await?;
-                move_cursor(conn, &commit.connection, &commit.stream, &commit.cursor, commit.now).await?;
-                Ok(stored)
+                step_cursor(conn, &commit).await?;
+                records::insert(conn, &commit.records).await
             })
         })
         .await
@@ -241,6 +240,23 @@ async fn answer_hints(conn: &mut SqliteConnection, commit: &FetchCommit) -> Resu
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Moves a stream's cursor on from where the pull began.
+async fn step_cursor(conn: &mut SqliteConnection, commit: &PullCommit) -> Result<(), Fault> {
+    let done = sqlx::query(
+        "INSERT INTO cursor (connection, stream, value, moved_at) SELECT ?1, ?2, ?3, ?4 \
+         WHERE (SELECT value FROM cursor WHERE connection = ?1 AND stream = ?2) IS ?5 \
+         ON CONFLICT DO UPDATE SET value = excluded.value, moved_at = excluded.moved_at",
+    )
+    .bind(text(&commit.connection))
+    .bind(text(&commit.stream))
+    .bind(json(&commit.cursor)?)
+    .bind(ms(commit.now))
+    .bind(commit.previous.as_ref().map(json).transpose()?)
+    .execute(conn)
+    .await?;
+    if done.rows_affected() == 0 { Err(Fault::Stale) } else { Ok(()) }
 }
 
 /// Stores a stream's cursor.

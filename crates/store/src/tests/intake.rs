@@ -9,7 +9,8 @@ use usher_model::{
 use super::Backend;
 use super::fixture::{at, crm, draft, form, new_record};
 use crate::{
-    AccountRow, FailedKind, FetchCommit, Hint, NewDelivery, NewRecord, Prepared, PullCommit, Stored, Verdict,
+    AccountRow, FailedKind, FetchCommit, Hint, NewDelivery, NewRecord, Prepared, PullCommit, StoreError,
+    Stored, Verdict,
 };
 
 pub(crate) async fn fm_026_parallel_copies_give_one_record(backend: impl Backend) {
@@ -35,9 +36,18 @@ pub(crate) async fn a_repeat_returns_the_known_id(backend: impl Backend) {
     assert_ne!(store.store_records(vec![next]).await.unwrap()[0], known);
 }
 
+/// The `cursor`-th step of a stream.
 fn pull(records: Vec<NewRecord>, cursor: i64) -> PullCommit {
     let stream = "responses/live".to_owned();
-    PullCommit { connection: form(), stream, cursor: json!({ "at": cursor }), records, now: at(cursor) }
+    let previous = (cursor > 1).then(|| json!({ "at": cursor - 1 }));
+    PullCommit {
+        connection: form(),
+        stream,
+        previous,
+        cursor: json!({ "at": cursor }),
+        records,
+        now: at(cursor),
+    }
 }
 
 pub(crate) async fn a_pull_moves_rows_and_cursor_together(backend: impl Backend) {
@@ -56,6 +66,24 @@ pub(crate) async fn a_pull_moves_rows_and_cursor_together(backend: impl Backend)
     backend.fill_disk(false).await;
     assert_eq!(store.cursor(&form(), "responses/live").await.unwrap(), Some(json!({ "at": 2 })));
     assert_eq!(store.counts().await.unwrap().records["fetched"], 160);
+}
+
+pub(crate) async fn fm_008_no_step_is_stored_whose_predecessor_was_not(backend: impl Backend) {
+    let store = backend.store();
+    store.commit_pull(pull(vec![new_record(1)], 1)).await.unwrap();
+    // Step 2 finds no room while step 3 is under way already.
+    backend.fill_disk(true).await;
+    let big = |n| NewRecord { record: big_record(n), ..new_record(n) };
+    let second = store.commit_pull(pull((200..300).map(big).collect(), 2));
+    let third = store.commit_pull(pull(vec![], 3));
+    let (second, third) = tokio::join!(second, third);
+    second.unwrap_err();
+    third.unwrap_err();
+    backend.fill_disk(false).await;
+    let late = store.commit_pull(pull(vec![new_record(3)], 3)).await;
+    assert!(matches!(late, Err(StoreError::Stale)), "{late:?}");
+    assert_eq!(store.cursor(&form(), "responses/live").await.unwrap(), Some(json!({ "at": 1 })));
+    assert_eq!(store.counts().await.unwrap().records["fetched"], 1);
 }
 
 fn big_record(n: i64) -> usher_model::Record {

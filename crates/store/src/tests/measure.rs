@@ -57,12 +57,14 @@ async fn measure_pull(store: &Arc<dyn Store>, rounds: u32) {
         .map(|page| PullCommit {
             connection: form(),
             stream: "contacts/live".to_owned(),
+            previous: (page > 0).then(|| serde_json::json!({ "page": page - 1 })),
             cursor: serde_json::json!({ "page": page }),
             records: (page * 100..page * 100 + 100).map(sized).collect(),
             now: at(page),
         })
         .collect();
-    let again = pages.clone();
+    let mut again = pages.clone();
+    again.iter_mut().for_each(|page| page.stream = "contacts/sweep".to_owned());
     let cost = Cost::of("commit_pull 100");
     for page in pages {
         store.commit_pull(page).await.unwrap();

@@ -8,9 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use async_trait::async_trait;
-use usher_connector::{Access, Auth, Connection, Configured, Connector, Fault, FaultClass, Host, Http, Request, Response, Secret};
+use usher_connector::{
+    Access, Auth, Configured, Connection, Connector, Fault, FaultClass, Host, Http, Request, Response, Secret,
+};
 use usher_document::{Cursor, Diagnostics, SecretRef, SourceFile, parse};
-use usher_host::{Allowance, BaseUrl, Credential, HttpSettings, LimiterSettings, LocalFiles, NoHttp, VendorHttp, VendorSpec};
+use usher_host::{
+    Allowance, BaseUrl, Credential, HttpSettings, LimiterSettings, LocalFiles, NoHttp, VendorHttp, VendorSpec,
+};
 use usher_model::{ConnectionName, SystemClock};
 
 use super::rig::{Rig, World};
@@ -146,14 +150,21 @@ pub(super) fn configure(connector: &dyn Connector, yaml: &str) -> (Option<Arc<dy
     let configured = connector.configure(&mut map);
     map.finish();
     let words = |problem: usher_document::Diagnostic| {
-        format!("{} {} {}", problem.message, problem.found.unwrap_or_default(), problem.help.unwrap_or_default())
+        format!(
+            "{} {} {}",
+            problem.message,
+            problem.found.unwrap_or_default(),
+            problem.help.unwrap_or_default()
+        )
     };
     (configured, log.into_sorted().into_iter().map(words).collect())
 }
 
 fn secrets(rig: &Rig, configured: &dyn Configured) -> anyhow::Result<BTreeMap<&'static str, Secret>> {
     let find = |(name, reference): (&'static str, SecretRef)| {
-        let SecretRef::Env(variable) = &reference else { return Err(anyhow!("a rig's secrets come by variables")) };
+        let SecretRef::Env(variable) = &reference else {
+            return Err(anyhow!("a rig's secrets come by variables"));
+        };
         let known = rig.secrets.iter().find(|(known, _)| known == variable);
         let (_, value) = known.with_context(|| format!("the rig has no secret `{variable}`"))?;
         Ok((name, Secret::new(value.as_str())))
@@ -162,11 +173,7 @@ fn secrets(rig: &Rig, configured: &dyn Configured) -> anyhow::Result<BTreeMap<&'
 }
 
 /// The real door to the vendor, which repeats nothing and keeps no limits of its own: each check counts calls.
-fn door(
-    rig: &Rig,
-    configured: &dyn Configured,
-    relay: Option<&Relay>,
-) -> anyhow::Result<Arc<dyn Http>> {
+fn door(rig: &Rig, configured: &dyn Configured, relay: Option<&Relay>) -> anyhow::Result<Arc<dyn Http>> {
     let (Some(relay), Some((_, token)), Some(protocol)) = (relay, &rig.vendor, configured.protocol()) else {
         return Ok(Arc::new(NoHttp));
     };

@@ -86,7 +86,10 @@ pub(super) async fn stable(bench: &Bench) -> Outcome {
     ensure!(split(now) == split(later), "a repeat of the same body makes other records");
     for about in &call.about {
         let text = about.as_str();
-        ensure!(split(now).iter().any(|name| name.contains(text)), "the call's object is not among its items");
+        ensure!(
+            split(now).iter().any(|name| name.contains(text)),
+            "the call's object is not among its items"
+        );
     }
     Ok(())
 }

@@ -60,7 +60,7 @@ pub trait World: Send + Sync {
     /// Lets time pass there.
     fn advance(&self, by: Duration);
 
-    /// Ends every bad day.
+    /// Ends every bad day. What earlier checks added may be forgotten.
     fn calm(&self);
 
     /// What the vendor says to a token without this scope; none if it was made to say so itself.

@@ -20,10 +20,17 @@ pub(super) async fn manifest(bench: &Bench) -> Outcome {
     ensure!(manifest.docs.starts_with("https://"), "`docs` is no address of the vendor's documentation");
     for scope in manifest.scopes {
         ensure!(scope.why.trim().len() > 8, "the scope `{}` has no reason", scope.name);
-        ensure!(manifest.roles.contains(&scope.role), "the scope `{}` is for a role that is not there", scope.name);
+        ensure!(
+            manifest.roles.contains(&scope.role),
+            "the scope `{}` is for a role that is not there",
+            scope.name
+        );
     }
     let calls = bench.configured.protocol().is_some();
-    ensure!(calls == manifest.base_url.is_some(), "`base_url` and the protocol disagree about whether calls are made");
+    ensure!(
+        calls == manifest.base_url.is_some(),
+        "`base_url` and the protocol disagree about whether calls are made"
+    );
     ensure!(calls || manifest.auth == Auth::None, "a connector that makes no calls asks for a credential");
     ensure!(!calls || !manifest.scopes.is_empty(), "a connector that makes calls names no scope");
     let file = Path::new(MAPPINGS).join(format!("{}.yaml", manifest.mapping));
@@ -40,7 +47,10 @@ pub(super) async fn example(bench: &Bench) -> Outcome {
     let (configured, problems) = configure(connector, example.yaml);
     ensure!(problems.is_empty(), "the example has problems: {problems:?}");
     ensure!(configured.is_some(), "the example is refused without a word");
-    ensure!(example.yaml.contains(&format!("connector: {}", connector.manifest().id)), "the example names another connector");
+    ensure!(
+        example.yaml.contains(&format!("connector: {}", connector.manifest().id)),
+        "the example names another connector"
+    );
     Ok(())
 }
 
@@ -51,7 +61,10 @@ pub(super) async fn wrong_settings(bench: &Bench) -> Outcome {
     let (configured, problems) = configure(connector, &yaml);
     ensure!(configured.is_none(), "wrong settings are accepted:\n{yaml}");
     for (line, word) in wrong {
-        ensure!(problems.iter().any(|problem| problem.contains(word)), "`{line}` is not told ({word}): {problems:?}");
+        ensure!(
+            problems.iter().any(|problem| problem.contains(word)),
+            "`{line}` is not told ({word}): {problems:?}"
+        );
     }
     ensure!(problems.len() >= wrong.len(), "{} problems are told of {}", problems.len(), wrong.len());
     let unknown = format!("{}\nno_such_key: 1\n", bench.rig.settings.trim_end());

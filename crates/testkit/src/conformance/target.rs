@@ -20,7 +20,9 @@ pub(super) async fn applies(bench: &Bench) -> Outcome {
         let binds = write.body.binds().is_some();
         ensure!(written.id.is_some() == binds, "{kind}: binds a slot: {binds}, came with {:?}", written.id);
         match target.verify(&write).await {
-            Ok(Verdict::Found(found)) => ensure!(found.id == written.id, "{kind}: verified as another object"),
+            Ok(Verdict::Found(found)) => {
+                ensure!(found.id == written.id, "{kind}: verified as another object");
+            }
             Ok(Verdict::Unsure) if capability.verify == VerifyBy::Nothing => {}
             other => bail!("{kind}: is done and verified as {other:?}"),
         }
@@ -50,7 +52,10 @@ pub(super) async fn dry_run(bench: &Bench) -> Outcome {
         for (seen, told) in wire.iter().zip(&described) {
             let Body::Json(body) = &told.body else { bail!("{kind}: a write without JSON") };
             let same = seen.method == told.method.as_str() && seen.path == told.path && seen.body == *body;
-            ensure!(same && seen.query.is_empty() == told.query.is_empty(), "{kind}: another request was made");
+            ensure!(
+                same && seen.query.is_empty() == told.query.is_empty(),
+                "{kind}: another request was made"
+            );
         }
     }
     Ok(())
@@ -98,7 +103,9 @@ pub(super) async fn owner_left(bench: &Bench) -> Outcome {
 
 pub(super) async fn gone(bench: &Bench) -> Outcome {
     let (target, world) = target(bench)?;
-    for kind in [EffectKind::UpdateObject, EffectKind::Associate, EffectKind::CloseTask, EffectKind::ReassignTask] {
+    for kind in
+        [EffectKind::UpdateObject, EffectKind::Associate, EffectKind::CloseTask, EffectKind::ReassignTask]
+    {
         if !can(target, kind) {
             continue;
         }
@@ -108,7 +115,11 @@ pub(super) async fn gone(bench: &Bench) -> Outcome {
             world.remove(kind, &id);
         }
         let sent = send(target, &write).await?;
-        ensure!(matches!(sent, Err(SendFailure::Gone)), "{}: on an object that is gone: {sent:?}", kind.as_str());
+        ensure!(
+            matches!(sent, Err(SendFailure::Gone)),
+            "{}: on an object that is gone: {sent:?}",
+            kind.as_str()
+        );
     }
     if can(target, EffectKind::CreateTask) {
         let person = world.make(SlotKind::Person);
@@ -118,7 +129,8 @@ pub(super) async fn gone(bench: &Bench) -> Outcome {
             *about = vec![by_id(SlotKind::Person, &person)];
         }
         let sent = send(target, &write).await?;
-        let told = matches!(sent, Err(SendFailure::Gone)) || class(bench, &sent) == Some(FaultClass::Rejected);
+        let told =
+            matches!(sent, Err(SendFailure::Gone)) || class(bench, &sent) == Some(FaultClass::Rejected);
         ensure!(told, "a task about a person who is gone: {sent:?}");
         ensure!(world.applied(&write) == 0, "a task about nobody was made");
     }
@@ -131,7 +143,10 @@ pub(super) async fn owner_dropped(bench: &Bench) -> Outcome {
     world.drop_owners();
     let (person, owner) = (world.make(SlotKind::Person), owner(world)?);
     let number = 900_000;
-    let reassign = EffectBody::ReassignTask { task: by_id(SlotKind::Task, &world.make(SlotKind::Task)), to: owner.clone() };
+    let reassign = EffectBody::ReassignTask {
+        task: by_id(SlotKind::Task, &world.make(SlotKind::Task)),
+        to: owner.clone(),
+    };
     for body in [update(&person, &owner), task(bench, number, &person, &owner), reassign] {
         if !can(target, body.kind()) {
             continue;

@@ -38,7 +38,8 @@ pub(super) async fn lost(bench: &Bench) -> Outcome {
     let (target, world) = target(bench)?;
     for Capability { kind, verify, .. } in target.capabilities() {
         let write = write(bench, kind)?;
-        is_unknown(sent_into(bench, &write, Meddle::Lost).await.context(kind.as_str())?).context(kind.as_str())?;
+        is_unknown(sent_into(bench, &write, Meddle::Lost).await.context(kind.as_str())?)
+            .context(kind.as_str())?;
         bench.relay()?.clear();
         ensure!(world.applied(&write) == 1, "{}: the relay did not let it through", kind.as_str());
         match verdict(bench, target, &write).await? {
@@ -81,7 +82,8 @@ pub(super) async fn late(bench: &Bench) -> Outcome {
     let (target, world) = target(bench)?;
     for Capability { kind, .. } in verifiable(target) {
         let write = write(bench, kind)?;
-        is_unknown(sent_into(bench, &write, Meddle::Held).await.context(kind.as_str())?).context(kind.as_str())?;
+        is_unknown(sent_into(bench, &write, Meddle::Held).await.context(kind.as_str())?)
+            .context(kind.as_str())?;
         let early = verdict(bench, target, &write).await?;
         ensure!(early == Verdict::Absent, "{}: not done yet and verified as {early:?}", kind.as_str());
         ensure!(bench.relay()?.release().await? > 0, "{}: nothing was held back", kind.as_str());
@@ -99,7 +101,8 @@ pub(super) async fn server_error(bench: &Bench) -> Outcome {
             let write = write(bench, kind)?;
             let answer = Answer::new(status, "text/html", "<html>Bad gateway</html>");
             let class = sent_into(bench, &write, Meddle::Instead(answer)).await;
-            is_unknown(class.context(kind.as_str())?).with_context(|| format!("{}, {status}", kind.as_str()))?;
+            is_unknown(class.context(kind.as_str())?)
+                .with_context(|| format!("{}, {status}", kind.as_str()))?;
         }
     }
     Ok(())
@@ -126,7 +129,12 @@ pub(super) async fn malformed(bench: &Bench) -> Outcome {
 pub(super) async fn throttled(bench: &Bench) -> Outcome {
     let wait = Some(SignedDuration::from_secs(3));
     let answer = Answer::json(429, "{}").with("retry-after", "3");
-    refused(bench, &answer, |class| matches!(class, FaultClass::Throttled { retry_after, .. } if retry_after == wait)).await
+    refused(
+        bench,
+        &answer,
+        |class| matches!(class, FaultClass::Throttled { retry_after, .. } if retry_after == wait),
+    )
+    .await
 }
 
 /// FM-062.

@@ -25,7 +25,11 @@ async fn batches(
         let sent = target.send(&writes).await;
         bench.world().calm();
         ensure!(sent.len() == 3, "{}: {} outcomes for 3 writes", kind.as_str(), sent.len());
-        ensure!(sent.iter().filter(|sent| sent.is_err()).count() == 1, "{}: not one of 3 failed: {sent:?}", kind.as_str());
+        ensure!(
+            sent.iter().filter(|sent| sent.is_err()).count() == 1,
+            "{}: not one of 3 failed: {sent:?}",
+            kind.as_str()
+        );
         all.extend(writes.into_iter().zip(sent));
     }
     ensure!(!all.is_empty(), "the rig has no kind of write with such a bad day");
@@ -36,9 +40,15 @@ async fn batches(
 async fn is_own(bench: &Bench, write: &Write, sent: &Sent) -> Outcome {
     let (target, world) = target(bench)?;
     let kind = write.body.kind().as_str();
-    ensure!(world.applied(write) == 1, "{kind}: counts as done and is applied {} times", world.applied(write));
+    ensure!(
+        world.applied(write) == 1,
+        "{kind}: counts as done and is applied {} times",
+        world.applied(write)
+    );
     match (target.verify(write).await, sent) {
-        (Ok(Verdict::Found(found)), Ok(written)) => ensure!(found.id == written.id, "{kind}: a neighbour's outcome"),
+        (Ok(Verdict::Found(found)), Ok(written)) => {
+            ensure!(found.id == written.id, "{kind}: a neighbour's outcome");
+        }
         (Ok(Verdict::Unsure), _) => {}
         (other, _) => bail!("{kind}: is done and verified as {other:?}"),
     }
@@ -83,7 +93,9 @@ pub(super) async fn one_bad(bench: &Bench) -> Outcome {
     ensure!(can(target, EffectKind::UpdateObject), "a target that can not write owners");
     let kind = EffectKind::UpdateObject;
     let mut writes = vec![write(bench, kind)?, write(bench, kind)?, write(bench, kind)?, write(bench, kind)?];
-    if let Some(EffectBody::UpdateObject { owner: Some(change), .. }) = writes.get_mut(2).map(|write| &mut write.body) {
+    if let Some(EffectBody::UpdateObject { owner: Some(change), .. }) =
+        writes.get_mut(2).map(|write| &mut write.body)
+    {
         change.to = world.left();
     }
     world.refuse_whole();

@@ -7,8 +7,8 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use usher_connector::{Capability, FaultClass, SendFailure, Target, VerifyBy, Write, Written};
 use usher_model::{
-    ConnectionName, EffectBody, EffectKey, EffectKind, ExternalId, IdentityKey, IdentityKind, ObjectRef, OwnerChange,
-    Slot, SlotKind,
+    ConnectionName, EffectBody, EffectKey, EffectKind, ExternalId, IdentityKey, IdentityKind, ObjectRef,
+    OwnerChange, Slot, SlotKind,
 };
 
 use super::CANARY;
@@ -74,10 +74,13 @@ pub(super) fn write(bench: &Bench, kind: EffectKind) -> anyhow::Result<Write> {
         },
         EffectKind::UpdateObject => update(&world.make(SlotKind::Person), &owner(world)?),
         EffectKind::CreateTask => task(bench, number, &world.make(SlotKind::Person), &owner(world)?),
-        EffectKind::ReassignTask => {
-            EffectBody::ReassignTask { task: by_id(SlotKind::Task, &world.make(SlotKind::Task)), to: owner(world)? }
+        EffectKind::ReassignTask => EffectBody::ReassignTask {
+            task: by_id(SlotKind::Task, &world.make(SlotKind::Task)),
+            to: owner(world)?,
+        },
+        EffectKind::CloseTask => {
+            EffectBody::CloseTask { task: by_id(SlotKind::Task, &world.make(SlotKind::Task)) }
         }
-        EffectKind::CloseTask => EffectBody::CloseTask { task: by_id(SlotKind::Task, &world.make(SlotKind::Task)) },
         EffectKind::ArchiveObject => {
             EffectBody::ArchiveObject { target: by_id(SlotKind::Person, &world.make(SlotKind::Person)) }
         }

@@ -100,7 +100,9 @@ fn lead_problem(
         (_, Some(_)) => Some("has a reason to be closed and is open"),
         (LeadState::Waiting, None) => None,
         // Drained means that nothing moves by itself: only what an operator must look at may hold a lead open.
-        (LeadState::Decided, None) if drained && !parked => Some("decided, all writes ended, and never closed"),
+        (LeadState::Decided, None) if drained && !parked => {
+            Some("decided, all writes ended, and never closed")
+        }
         (LeadState::Decided, None) if effects.is_empty() => Some("decided without any write"),
         (LeadState::Decided, None) => None,
     }
@@ -110,7 +112,11 @@ fn lead_problem(
 fn duplicates(verdict: &Summary) -> Vec<Violation> {
     let mut found = Vec::new();
     for (count, what, list) in [
-        (verdict.duplicate_persons, "persons beyond the first of their address", &verdict.duplicate_person_list),
+        (
+            verdict.duplicate_persons,
+            "persons beyond the first of their address",
+            &verdict.duplicate_person_list,
+        ),
         (verdict.duplicate_tasks, "tasks beyond the first of their marker", &verdict.duplicate_task_list),
     ] {
         if count > 0 {
@@ -136,7 +142,8 @@ fn owners(decided: &[DecidedOwner], ownership: &[Ownership], drained: bool) -> V
         if owned.changed_later_by.is_some() || owned.owner.to_string() == decision.owner.as_str() {
             continue;
         }
-        if !drained && owned.api_owner.is_none() {
+        // Never written by us: somebody else was first, or the write is still to come.
+        if owned.api_owner.is_none() && (owned.owner != 0 || !drained) {
             continue;
         }
         let what = format!(
@@ -151,7 +158,8 @@ fn owners(decided: &[DecidedOwner], ownership: &[Ownership], drained: bool) -> V
 /// I8: nothing moves any more.
 fn in_flight(counts: &Counts, verdict: &Summary) -> Vec<Violation> {
     let of = |counts: &BTreeMap<String, u64>, name: &str| counts.get(name).copied().unwrap_or_default();
-    let records = [RecordState::Fetched, RecordState::Mapped].map(|state| (state.as_str(), of(&counts.records, state.as_str())));
+    let records = [RecordState::Fetched, RecordState::Mapped]
+        .map(|state| (state.as_str(), of(&counts.records, state.as_str())));
     let open = [EffectState::Blocked, EffectState::Planned, EffectState::Sending, EffectState::Unknown];
     let effects = open.map(|state| (state.as_str(), of(&counts.effects, state.as_str())));
     let waiting = [

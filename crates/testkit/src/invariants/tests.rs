@@ -20,7 +20,11 @@ fn owned(owner: u64, later: bool) -> Ownership {
 }
 
 fn decision() -> DecidedOwner {
-    DecidedOwner { lead: usher_model::LeadId::from_parts(1, 1), person: "7".into(), owner: "11".into() }
+    DecidedOwner {
+        lead: usher_model::LeadId::new(jiff::Timestamp::UNIX_EPOCH),
+        person: "7".into(),
+        owner: "11".into(),
+    }
 }
 
 #[test]
@@ -37,7 +41,9 @@ fn i1_records_that_do_not_add_up_are_told() {
 #[test]
 fn i1_each_lead_ends_or_says_what_it_waits_for() {
     use EffectState::{Done, Parked, Planned};
-    let problem = |state, reason, effects: &[EffectState], drained| lead_problem(state, reason, effects, drained).is_some();
+    let problem = |state, reason, effects: &[EffectState], drained| {
+        lead_problem(state, reason, effects, drained).is_some()
+    };
     let written = Some(CloseReason::Written);
     for drained in [false, true] {
         assert!(!problem(LeadState::Closed, written, &[Done], drained));
@@ -56,7 +62,8 @@ fn i1_each_lead_ends_or_says_what_it_waits_for() {
 #[test]
 fn i2_duplicates_at_the_vendor_are_told() {
     assert_eq!(duplicates(&Summary::default()), []);
-    let verdict = Summary { duplicate_persons: 1, duplicate_phones: 2, duplicate_tasks: 3, ..Summary::default() };
+    let verdict =
+        Summary { duplicate_persons: 1, duplicate_phones: 2, duplicate_tasks: 3, ..Summary::default() };
     assert_eq!(duplicates(&verdict).len(), 3);
 }
 
@@ -69,6 +76,8 @@ fn i3_the_owner_is_the_decided_one_unless_somebody_changed_it_later() {
     let unwritten = Ownership { api_owner: None, ..owned(0, false) };
     assert_eq!(owners(&[decision()], std::slice::from_ref(&unwritten), false), []);
     assert_eq!(owners(&[decision()], &[unwritten], true).len(), 1);
+    let human_first = Ownership { api_owner: None, ..owned(12, false) };
+    assert_eq!(owners(&[decision()], &[human_first], true), []);
 }
 
 #[test]
@@ -79,4 +88,14 @@ fn i8_what_still_moves_is_told() {
     busy.hints_waiting = 3;
     let verdict = Summary { pending: 4, ..Summary::default() };
     assert_eq!(in_flight(&busy, &verdict).len(), 4);
+}
+
+#[tokio::test]
+async fn an_empty_house_breaks_nothing() {
+    let store = match usher_store::SqliteStore::in_memory().await {
+        Ok(store) => store,
+        Err(error) => panic!("{error}"),
+    };
+    let found = Invariants { drained: true }.check(&store, &Summary::default(), &[]).await;
+    assert_eq!(found.ok(), Some(Vec::new()));
 }

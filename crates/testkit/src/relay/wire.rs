@@ -108,12 +108,23 @@ fn parse(bytes: &[u8]) -> Option<Seen> {
     let body = bytes.get(end + 4..end + 4 + length)?.to_vec();
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let writes = header(WRITES).is_some();
-    Some(Seen { method: method.to_owned(), path: path.to_owned(), query: query.to_owned(), headers, body, writes })
+    Some(Seen {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+        body,
+        writes,
+    })
 }
 
 /// Writes the answer and ends the connection.
 pub(crate) async fn write_answer(stream: &mut TcpStream, answer: &Answer) -> io::Result<()> {
-    let mut head = format!("HTTP/1.1 {} .\r\ncontent-length: {}\r\nconnection: close\r\n", answer.status, answer.body.len());
+    let mut head = format!(
+        "HTTP/1.1 {} .\r\ncontent-length: {}\r\nconnection: close\r\n",
+        answer.status,
+        answer.body.len()
+    );
     for (name, value) in answer.headers.iter().filter(|(name, _)| !HOP.contains(&name.as_str())) {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

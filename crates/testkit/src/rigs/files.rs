@@ -24,7 +24,12 @@ pub fn files(connector: impl Connector + 'static) -> Rig {
         Err(error) => unreachable!("the machine has room for a temporary folder: {error}"),
     };
     let root = folder.path().to_path_buf();
-    let world = Folder { root: root.clone(), _folder: folder, ahead_ms: AtomicI64::new(0), number: AtomicU64::new(1) };
+    let world = Folder {
+        root: root.clone(),
+        _folder: folder,
+        ahead_ms: AtomicI64::new(0),
+        number: AtomicU64::new(1),
+    };
     world.write("rows.csv", "Ticket,Name,E-mail\n");
     Rig {
         connector: Box::new(connector),
@@ -56,7 +61,8 @@ impl Folder {
     }
 
     fn write(&self, name: &str, text: &str) {
-        let written = fs::create_dir_all(self.root.join("leads")).and_then(|()| fs::write(self.path(name), text));
+        let written =
+            fs::create_dir_all(self.root.join("leads")).and_then(|()| fs::write(self.path(name), text));
         if let Err(error) = written {
             unreachable!("a temporary folder can be written: {error}");
         }
@@ -114,10 +120,11 @@ impl SourceWorld for Folder {
 
     fn remove(&self, _object: &ObjectType, id: &ExternalId) {
         let row = format!("{id},");
-        let kept: String = self.read("rows.csv").lines().filter(|line| !line.starts_with(&row)).fold(
-            String::new(),
-            |text, line| text + line + "\n",
-        );
+        let kept: String = self
+            .read("rows.csv")
+            .lines()
+            .filter(|line| !line.starts_with(&row))
+            .fold(String::new(), |text, line| text + line + "\n");
         self.write("rows.csv", &kept);
     }
 }

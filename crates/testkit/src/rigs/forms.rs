@@ -23,7 +23,8 @@ const PAGE: usize = 1_000;
 
 /// A connector for the Typeform simulator.
 pub async fn typeform(connector: impl Connector + 'static) -> Rig {
-    let options = Options { typeform_token: TOKEN.to_owned(), typeform_per_second: None, ..Options::default() };
+    let options =
+        Options { typeform_token: TOKEN.to_owned(), typeform_per_second: None, ..Options::default() };
     let world = Arc::new(Forms::new(hub::start(options).await));
     Rig {
         connector: Box::new(connector),
@@ -61,19 +62,15 @@ impl Forms {
             field_type: kind.to_owned(),
             title: title.to_owned(),
         };
-        let fields = vec![
-            field("email", "email", "Your e-mail?"),
-            field("name", "short_text", "Your name?"),
-            field("team", "dropdown", "How many are you?"),
-        ];
+        let fields = vec![field("email", "email", "Your e-mail?"), field("name", "short_text", "Your name?")];
         sim.define(FormSpec { id: FORM.to_owned(), title: "Site".to_owned(), fields });
         Self { sandbox, sim, number: AtomicU64::new(1) }
     }
 
     fn submit(&self, at: Option<i64>) -> ExternalId {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
-        let answers = json!({"email": format!("{CANARY}.{number}@acme.example"), "name": format!("Ana {CANARY}son"),
-            "team": "2 to 10"});
+        let answers =
+            json!({"email": format!("{CANARY}.{number}@acme.example"), "name": format!("Ana {CANARY}son")});
         let submission = Submission {
             form: FORM.to_owned(),
             answers: answers.as_object().cloned().unwrap_or_default(),
@@ -97,6 +94,8 @@ impl World for Forms {
 
     fn calm(&self) {
         self.sandbox.set_faults(Faults::default());
+        // A page has a thousand responses: whoever reads history would read those of all earlier checks again.
+        self.sim.forget(FORM);
     }
 
     fn forbid(&self, _scope: &str) -> Option<Said> {
@@ -156,6 +155,11 @@ impl InboundWorld for Forms {
     }
 
     fn with_one_bad(&self) -> (Vec<u8>, usize) {
-        (json!({"event_type": "form_response", "form_response": {"form_id": FORM}}).to_string().into_bytes(), 0)
+        (
+            json!({"event_type": "form_response", "form_response": {"form_id": FORM}})
+                .to_string()
+                .into_bytes(),
+            0,
+        )
     }
 }

@@ -25,7 +25,10 @@ pub fn hooks(connector: impl Connector + 'static) -> Rig {
         connector: Box::new(connector),
         settings: "connector: webhook\ninbound: { standard: { secret: { env: HOOK_SECRET } } }\nid: data.id\n",
         wrong: &[
-            ("inbound: { shared_secret: { header: \"a b\", secret: hunter2 }, why: x }", "a secret must not stand"),
+            (
+                "inbound: { shared_secret: { header: \"a b\", secret: hunter2 }, why: x }",
+                "a secret must not stand",
+            ),
             ("accepts: [xml]", "xml"),
             ("id: data..id", "id"),
             ("revison: x", "revison"),
@@ -66,14 +69,17 @@ impl InboundWorld for Sender {
     async fn call(&self) -> anyhow::Result<Call> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let id = format!("sub-{number}");
-        let body = json!({"data": {"id": id, "email": format!("{CANARY}.{number}@acme.example")}}).to_string();
+        let body =
+            json!({"data": {"id": id, "email": format!("{CANARY}.{number}@acme.example")}}).to_string();
         let (message, stamp) = (format!("msg_{number}"), Timestamp::now().as_second().to_string());
         // The same HMAC as the form simulator's, over id, time and body.
         let signed = usher_sandbox::typeform::sign(KEY, format!("{message}.{stamp}.{body}").as_bytes());
         let signature = format!("v1,{}", signed.strip_prefix("sha256=").unwrap_or_default());
         let mut headers = HeaderMap::new();
         headers.insert("content-type", HeaderValue::from_static("application/json"));
-        for (name, value) in [("webhook-id", message), ("webhook-timestamp", stamp), ("webhook-signature", signature)] {
+        for (name, value) in
+            [("webhook-id", message), ("webhook-timestamp", stamp), ("webhook-signature", signature)]
+        {
             headers.insert(name, HeaderValue::from_str(&value)?);
         }
         let url = "https://usher.example/hooks/under-test".to_owned();

@@ -13,7 +13,9 @@ use usher_sandbox::{Faults, HubspotSim, Options, Owner, Sandbox, Span, WebhookTa
 
 use super::catcher::Catcher;
 use super::instant;
-use crate::conformance::{CANARY, Call, DirectoryWorld, InboundWorld, Rig, Said, SourceWorld, TargetWorld, When, World};
+use crate::conformance::{
+    CANARY, Call, DirectoryWorld, InboundWorld, Rig, Said, SourceWorld, TargetWorld, When, World,
+};
 
 const TOKEN: &str = "pat-canary-token";
 const SECRET: &str = "canary-client-secret";
@@ -212,7 +214,8 @@ impl DirectoryWorld for Hub {
     }
 
     fn add_companies(&self) -> Vec<ExternalId> {
-        let line = |index: u64| json!({"object": "companies", "properties": {"name": format!("Acme {index}")}});
+        let line =
+            |index: u64| json!({"object": "companies", "properties": {"name": format!("Acme {index}")}});
         let lines: String = (0..250).map(|index| format!("{}\n", line(index))).collect();
         self.seed(&lines)
     }

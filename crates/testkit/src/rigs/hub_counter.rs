@@ -43,7 +43,13 @@ impl Hub {
         let events = self.sim.events(0).into_iter();
         let made = events.filter(|event| event.object() == object && event.change == Change::Create);
         let by_api = made.filter(|event| matches!(event.actor, Actor::Api(_)));
-        by_api.filter(|event| self.sim.read(object, event.id).is_some_and(|record| record["archived"] != true && fits(event.id, &record))).count()
+        by_api
+            .filter(|event| {
+                self.sim
+                    .read(object, event.id)
+                    .is_some_and(|record| record["archived"] != true && fits(event.id, &record))
+            })
+            .count()
     }
 
     fn tied(&self, from: (SlotKind, u64), to: (SlotKind, u64)) -> bool {
@@ -113,8 +119,12 @@ impl TargetWorld for Hub {
                 let name = name.iter().map(|name| ("lastname", (*name).to_owned()));
                 self.holds(target, &owner.chain(name).collect::<Vec<_>>()).into()
             }
-            EffectBody::CloseTask { task } => self.holds(task, &[("hs_task_status", "COMPLETED".to_owned())]).into(),
-            EffectBody::ReassignTask { task, to } => self.holds(task, &[("hubspot_owner_id", to.to_string())]).into(),
+            EffectBody::CloseTask { task } => {
+                self.holds(task, &[("hs_task_status", "COMPLETED".to_owned())]).into()
+            }
+            EffectBody::ReassignTask { task, to } => {
+                self.holds(task, &[("hubspot_owner_id", to.to_string())]).into()
+            }
             EffectBody::ArchiveObject { target } => {
                 known(target).is_some_and(|(kind, id)| self.is_archived(object(kind), id)).into()
             }
