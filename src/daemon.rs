@@ -1,8 +1,10 @@
 //! The daemon: schedules the engine's steps. A bell wakes a step at once; a timer repairs a bell that was missed.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -19,11 +21,12 @@ const OWNERS_EVERY: Duration = Duration::from_secs(300);
 const ACCOUNTS_EVERY: Duration = Duration::from_secs(300);
 /// A rest after a step failed.
 const REST: Duration = Duration::from_secs(5);
-/// Steps of one pull before other streams of the connection have their turn.
-const PULL_STEPS: u64 = 1_000;
+/// Steps of one pull before the stream looks whether to stop.
+const PULL_STEPS: u64 = 200;
 
 /// The running steps.
 pub(crate) struct Daemon {
+    engine: Arc<Engine>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -31,80 +34,84 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts every step.
     pub(crate) fn start(engine: &Arc<Engine>) -> Self {
-        let daemon = Self { stop: CancellationToken::new(), tasks: TaskTracker::new() };
+        let daemon = Self { engine: Arc::clone(engine), stop: CancellationToken::new(), tasks: TaskTracker::new() };
         for connected in engine.connections() {
-            daemon.start_pulls(engine, connected);
+            daemon.start_pulls(connected);
         }
-        daemon.repeat(engine, Step::Split, |engine| async move { engine.split().await });
-        daemon.repeat(engine, Step::Fetch, |engine| async move { fetch_all(&engine).await });
-        daemon.start_deciding(engine);
-        daemon.repeat(engine, Step::Deliver, |engine| async move { deliver(&engine).await });
+        daemon.repeat("splitting webhooks", Some(Step::Split), TICK, |engine| async move { engine.split().await });
+        daemon.repeat("fetching", Some(Step::Fetch), TICK, |engine| async move { fetch_all(&engine).await });
+        daemon.repeat("delivering", Some(Step::Deliver), TICK, |engine| async move { deliver(&engine).await });
+        daemon.start_deciding();
         daemon.tasks.close();
         daemon
     }
 
     /// Lets every step finish what it is doing, and waits for it.
     pub(crate) async fn stop(&self) {
+        self.engine.wind_down();
         self.stop.cancel();
         self.tasks.wait().await;
     }
 
-    fn start_pulls(&self, engine: &Arc<Engine>, connected: &Connected) {
+    fn start_pulls(&self, connected: &Connected) {
         let Some(source) = &connected.roles.source else {
             return;
         };
         for stream in source.streams() {
             for (lane, every) in [(Lane::Live, connected.every), (Lane::Sweep, connected.sweep_every)] {
                 if stream.lanes.contains(&lane) {
-                    let (engine, stop) = (Arc::clone(engine), self.stop.clone());
-                    let pull = pull(engine, stop, connected.name.clone(), stream.object.clone(), lane, every);
-                    self.tasks.spawn(pull);
+                    let (name, object) = (connected.name.clone(), stream.object.clone());
+                    self.repeat("pulling", None, every, move |engine| {
+                        let (name, object) = (name.clone(), object.clone());
+                        async move { pull(&engine, &name, &object, lane).await }
+                    });
                 }
             }
         }
     }
 
     /// Preparing and deciding wait for the directory: a lead is never routed without knowing owners and companies.
-    fn start_deciding(&self, engine: &Arc<Engine>) {
-        let (engine, stop, tasks) = (Arc::clone(engine), self.stop.clone(), self.tasks.clone());
+    fn start_deciding(&self) {
+        let daemon = Self { engine: Arc::clone(&self.engine), stop: self.stop.clone(), tasks: self.tasks.clone() };
         self.tasks.spawn(async move {
-            let known = directory_known(&engine).await;
-            while !known && !stop.is_cancelled() {
-                match engine.refresh().await {
-                    Ok(_) => break,
-                    Err(error) => complain("refresh", &error),
+            while !daemon.stop.is_cancelled() {
+                match learn_directory(&daemon.engine).await {
+                    Ok(()) => break,
+                    Err(error) => complain("reading owners and companies", &error),
                 }
-                pause(&stop, REST).await;
+                pause(&daemon.stop, REST).await;
             }
-            let deciding = Self { stop: stop.clone(), tasks: tasks.clone() };
-            deciding.repeat(&engine, Step::Prepare, |engine| async move { engine.prepare().await });
-            deciding.repeat(&engine, Step::Decide, |engine| async move { engine.decide().await });
-            tasks.spawn(refresh_owners(Arc::clone(&engine), stop.clone()));
-            tasks.spawn(refresh_accounts(engine, stop));
+            daemon.repeat("preparing", Some(Step::Prepare), TICK, |engine| async move { engine.prepare().await });
+            daemon.repeat("deciding", Some(Step::Decide), TICK, |engine| async move { engine.decide().await });
+            daemon.repeat("reading owners", None, OWNERS_EVERY, |engine| async move {
+                engine.refresh_owners().await.map(|_| 0)
+            });
+            daemon.repeat("reading companies", None, ACCOUNTS_EVERY, |engine| async move {
+                engine.refresh_accounts().await.map(|_| 0)
+            });
         });
     }
 
-    /// Repeats a step while it finds work; otherwise until its bell rings or its timer is up.
-    fn repeat<F, R>(&self, engine: &Arc<Engine>, step: Step, run: F)
+    /// Repeats a step while it finds work; otherwise until its bell rings or its time is up. A step that fails, or
+    /// panics, is repeated after a rest: nothing that it did is kept in memory only.
+    fn repeat<F, R>(&self, name: &'static str, step: Option<Step>, every: Duration, run: F)
     where
         F: Fn(Arc<Engine>) -> R + Send + 'static,
         R: Future<Output = Result<usize, EngineError>> + Send,
     {
-        let (engine, stop) = (Arc::clone(engine), self.stop.clone());
+        let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
         self.tasks.spawn(async move {
             while !stop.is_cancelled() {
-                match run(Arc::clone(&engine)).await {
-                    Ok(0) => {
-                        tokio::select! {
-                            () = engine.wake().rung(step) => {}
-                            () = tokio::time::sleep(TICK) => {}
-                            () = stop.cancelled() => {}
-                        }
+                match AssertUnwindSafe(run(Arc::clone(&engine))).catch_unwind().await {
+                    Ok(Ok(0)) => rest(&engine, &stop, step, every).await,
+                    Ok(Ok(_)) => {}
+                    Ok(Err(error)) => {
+                        complain(name, &error);
+                        pause(&stop, REST.max(every)).await;
                     }
-                    Ok(_) => {}
-                    Err(error) => {
-                        complain("step", &error);
-                        pause(&stop, REST).await;
+                    Err(_) => {
+                        tracing::error!(step = name, "a step panicked, which is a mistake of ours; it will be repeated");
+                        pause(&stop, REST.max(every)).await;
                     }
                 }
             }
@@ -112,63 +119,50 @@ impl Daemon {
     }
 }
 
-async fn directory_known(engine: &Engine) -> bool {
-    let owners = engine.store().owners(engine.crm()).await;
-    let accounts = engine.store().cursor(engine.crm(), "accounts/refresh").await;
-    matches!((owners, accounts), (Ok((owners, _)), Ok(Some(_))) if !owners.is_empty())
+async fn rest(engine: &Engine, stop: &CancellationToken, step: Option<Step>, every: Duration) {
+    let bell = async {
+        match step {
+            Some(step) => engine.wake().rung(step).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = bell => {}
+        () = pause(stop, every) => {}
+    }
 }
 
-async fn pull(
-    engine: Arc<Engine>,
-    stop: CancellationToken,
-    connection: ConnectionName,
-    object: ObjectType,
-    lane: Lane,
-    every: Duration,
-) {
-    while !stop.is_cancelled() {
-        let more = match engine.pull(&connection, &object, lane, PULL_STEPS).await {
-            Ok(report) => !report.done,
-            Err(error) => {
-                complain("pull", &error);
-                false
-            }
-        };
-        if !more {
-            pause(&stop, every).await;
+async fn learn_directory(engine: &Engine) -> Result<(), EngineError> {
+    if !engine.knows_directory().await? {
+        engine.refresh().await?;
+    }
+    Ok(())
+}
+
+/// One pass over a stream; 0 if it is read up to now.
+async fn pull(engine: &Engine, connection: &ConnectionName, object: &ObjectType, lane: Lane) -> Result<usize, EngineError> {
+    let report = engine.pull(connection, object, lane, PULL_STEPS).await?;
+    Ok(usize::from(!report.done))
+}
+
+/// Fetches hinted objects of every connection; one that fails does not keep the others waiting.
+async fn fetch_all(engine: &Engine) -> Result<usize, EngineError> {
+    let (mut count, mut failed) = (0, None);
+    for connected in engine.connections() {
+        match engine.fetch(&connected.name).await {
+            Ok(fetched) => count += fetched,
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-}
-
-async fn fetch_all(engine: &Engine) -> Result<usize, EngineError> {
-    let mut count = 0;
-    for connected in engine.connections() {
-        count += engine.fetch(&connected.name).await?;
+    match failed {
+        Some(error) if count == 0 => Err(error),
+        _ => Ok(count),
     }
-    Ok(count)
 }
 
 async fn deliver(engine: &Engine) -> Result<usize, EngineError> {
     let report = engine.deliver(engine.crm()).await?;
     Ok(report.sent + report.verified)
-}
-
-async fn refresh_owners(engine: Arc<Engine>, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        if let Err(error) = engine.refresh_owners().await {
-            complain("reading owners", &error);
-        }
-        pause(&stop, OWNERS_EVERY).await;
-    }
-}
-
-async fn refresh_accounts(engine: Arc<Engine>, stop: CancellationToken) {
-    while !stop.is_cancelled() {
-        if let Err(error) = engine.refresh_accounts().await {
-            complain("reading companies", &error);
-        }
-        pause(&stop, ACCOUNTS_EVERY).await;
-    }
 }
 
 async fn pause(stop: &CancellationToken, time: Duration) {
@@ -182,38 +176,52 @@ fn complain(step: &'static str, error: &EngineError) {
     tracing::error!(step, problem = chain(error), "a step failed and will be repeated");
 }
 
-/// Runs every step until nothing is due, once: for cron.
+/// Runs every step until nothing is due, once: for cron. A connection that fails does not keep the others waiting.
 ///
 /// # Errors
-/// If the storage fails, or a vendor does; what was done before stays.
+/// The first failure of a storage or vendor, after everything else was done.
 pub(crate) async fn run_once(engine: &Engine) -> Result<(), EngineError> {
-    engine.refresh().await?;
+    let mut failed = engine.refresh().await.err();
     for connected in engine.connections() {
-        let streams = connected.roles.source.as_ref().map(|source| source.streams()).unwrap_or_default();
-        for stream in streams {
-            for lane in [Lane::Live, Lane::Sweep] {
-                if stream.lanes.contains(&lane) {
-                    while !engine.pull(&connected.name, &stream.object, lane, PULL_STEPS).await?.done {}
-                }
+        if let Err(error) = pull_all(engine, connected).await {
+            complain("pulling", &error);
+            failed = failed.or(Some(error));
+        }
+    }
+    // Without owners and companies nothing is decided: the next pass does it.
+    let settled = if engine.knows_directory().await? { settle(engine).await } else { Ok(()) };
+    match failed {
+        Some(error) => Err(error),
+        None => settled,
+    }
+}
+
+async fn pull_all(engine: &Engine, connected: &Connected) -> Result<(), EngineError> {
+    let streams = connected.roles.source.as_ref().map(|source| source.streams()).unwrap_or_default();
+    for stream in streams {
+        for lane in [Lane::Live, Lane::Sweep] {
+            if stream.lanes.contains(&lane) {
+                while pull(engine, &connected.name, &stream.object, lane).await? > 0 {}
             }
         }
     }
-    settle(engine).await
+    Ok(())
 }
 
 /// Works off what is stored, until nothing is due.
-///
-/// # Errors
-/// If the storage fails, or a vendor that must be asked does.
-pub(crate) async fn settle(engine: &Engine) -> Result<(), EngineError> {
+async fn settle(engine: &Engine) -> Result<(), EngineError> {
+    let mut unfetched = None;
     loop {
         let mut work = engine.split().await?;
-        work += fetch_all(engine).await?;
+        match fetch_all(engine).await {
+            Ok(fetched) => work += fetched,
+            Err(error) => unfetched = unfetched.or(Some(error)),
+        }
         work += engine.prepare().await?;
         work += engine.decide().await?;
         work += deliver(engine).await?;
         if work == 0 {
-            return Ok(());
+            return unfetched.map_or(Ok(()), Err);
         }
     }
 }

@@ -22,7 +22,6 @@ pub(crate) async fn run(common: &Common, args: &Backfill) -> Outcome {
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
     let engine = setup::assemble(&loaded, store).await?;
-    engine.begin().await?;
     let name = args.connection.as_deref().map_or_else(|| engine.crm().clone(), ConnectionName::from);
     let plan = engine.backfill_plan(&name)?;
     if !args.apply {
@@ -38,6 +37,7 @@ pub(crate) async fn run(common: &Common, args: &Backfill) -> Outcome {
         }
         return Ok(engine.store().close().await?);
     }
+    engine.begin().await?;
     let result = engine.backfill(&name).await;
     engine.store().close().await?;
     let report = result?;

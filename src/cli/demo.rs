@@ -43,6 +43,7 @@ connections:
     connector: hubspot
     base_url: {crm}
     auth: { token: { file: crm.token } }
+    timeout: 5s
     limits: off
     pull: { objects: [contacts], every: 1s }
   site-form:

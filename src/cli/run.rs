@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::setup::{self, Access, Loaded};
 
 /// After the first signal the daemon has so long to finish what it is doing.
-const DRAIN: Duration = Duration::from_secs(20);
+const DRAIN: Duration = Duration::from_secs(15);
 
 /// Runs until SIGTERM or Ctrl-C; a second signal exits at once, which is safe: what was under way is verified later.
 pub(crate) async fn run(common: &Common) -> Outcome {

@@ -87,6 +87,7 @@ connections:
     connector: hubspot
     base_url: {}
     auth: {{ token: {{ file: crm.token }} }}
+    timeout: 1s
     limits: off
     pull: {{ objects: [contacts], every: 1s }}
     inbound: {{ secret: {{ file: crm.secret }} }}

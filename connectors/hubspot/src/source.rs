@@ -10,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use usher_connector::window::{Window, WindowState};
 use usher_connector::{
-    Batch, CallLane, Cursor, Fault, FaultClass, Fetched, Http, Pull, Response, RowProblem, Source,
+    Batch, CallLane, Cursor, Fault, FaultClass, Fetched, Http, Pull, Response, RowProblem, Shape, Source,
     StreamSpec, signature,
 };
 use usher_model::{ConnectionName, ExternalId, Lane, ObjectType, Record};
@@ -286,7 +286,8 @@ fn unreadable(raw: &RawValue) -> RowProblem {
 /// The page in an answer; what is no page leaves the window open.
 pub(crate) fn page(answer: &Response) -> Result<Page<'_>, Fault> {
     serde_json::from_slice(&answer.body).map_err(|error| {
-        Fault::new(FaultClass::Transient, "HubSpot's answer is no page of results, or was cut").because(error)
+        Fault::new(FaultClass::Transient, "HubSpot's answer is no page of results, or was cut")
+            .because(Shape::from(error))
     })
 }
 

@@ -95,6 +95,13 @@ pub(crate) struct BatchRow {
     pub(crate) to: Option<End>,
 }
 
+impl BatchRow {
+    /// The owner that the answer shows; none if it shows no owner at all.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.properties.get("hubspot_owner_id")?.as_deref()
+    }
+}
+
 /// One end of an association.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct End {

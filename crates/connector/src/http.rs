@@ -6,6 +6,7 @@ use ::http::{HeaderMap, Method};
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
 use crate::fault::{Fault, FaultClass};
 
@@ -149,8 +150,36 @@ impl Response {
         serde_json::from_slice(&self.body).map_err(|error| {
             let message =
                 format!("the vendor answered status {} with a body of an unexpected shape", self.status);
-            Fault::new(FaultClass::Transient, message).because(error)
+            Fault::new(FaultClass::Transient, message).because(Shape::from(error))
         })
+    }
+}
+
+/// Why a text is not the JSON that was expected, by place and kind alone: serde's own words quote what they met, and a
+/// vendor's answer holds personal data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{} at line {line}, column {column}", what(*category))]
+pub struct Shape {
+    /// The line, from 1; 0 if the text is not at hand any more.
+    pub line: usize,
+    /// The byte within the line, from 1; 0 as above.
+    pub column: usize,
+    /// The kind of failure.
+    pub category: Category,
+}
+
+impl From<serde_json::Error> for Shape {
+    fn from(error: serde_json::Error) -> Self {
+        Self { line: error.line(), column: error.column(), category: error.classify() }
+    }
+}
+
+fn what(category: Category) -> &'static str {
+    match category {
+        Category::Io => "reading fails",
+        Category::Syntax => "no JSON",
+        Category::Data => "another type or a missing field",
+        Category::Eof => "the text ends too early",
     }
 }
 
@@ -161,4 +190,26 @@ pub trait Http: Send + Sync + Debug {
     /// Makes the call. The fault's class is final for this attempt: a `Read` never ends as an unknown outcome, and a
     /// `Write` ends as transient or throttled only if it is proven that the vendor did nothing.
     async fn send(&self, request: Request) -> Result<Response, Fault>;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn an_unreadable_answer_is_told_by_place_and_never_by_what_it_holds() {
+        for (body, told) in [
+            ("{\n\"id\":\"ana@acme.example\"}", "another type or a missing field at line 2, column 23"),
+            ("<html>ana@acme.example", "no JSON at line 1, column 1"),
+            ("{\"id\":", "the text ends too early at line 1, column 6"),
+        ] {
+            let answer = Response { status: 200, headers: HeaderMap::new(), body: body.as_bytes().to_vec() };
+            let fault = answer.json::<std::collections::BTreeMap<String, u32>>().unwrap_err();
+            assert_eq!(fault.source().unwrap().to_string(), told);
+            assert!(!format!("{fault:?}").contains("ana@"), "{fault:?}");
+        }
+    }
 }

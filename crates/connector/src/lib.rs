@@ -23,7 +23,7 @@ pub mod window;
 
 pub use crate::directory::{AccountBatch, CrmAccount, CrmPerson, Directory};
 pub use crate::fault::{Fault, FaultClass};
-pub use crate::http::{Access, Body, CallLane, Http, Request, Response};
+pub use crate::http::{Access, Body, CallLane, Http, Request, Response, Shape};
 pub use crate::inbound::{Check, Inbound, Item, Parts, Refusal, Reply, SplitError};
 pub use crate::limit::{LimitReport, LimitSpec, Protocol};
 pub use crate::manifest::{Auth, ConfigExample, Manifest, Role, Scope};

@@ -1,6 +1,7 @@
 //! The engine: what every step needs, in one place.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, RwLock};
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use usher_store::Store;
 use crate::connected::Connected;
 use crate::error::EngineError;
 use crate::settings::{REFERRALS, WriteSettings};
+use crate::step::decide::SLICE;
 use crate::wake::Wake;
 
 /// What an engine is made from.
@@ -51,6 +53,9 @@ pub struct Engine {
     pub(crate) referrals: Arc<Mapping>,
     roster: RwLock<Arc<Roster>>,
     wake: Wake,
+    stopping: AtomicBool,
+    /// How many leads the next fold takes: fewer after one that could not be stored.
+    pub(crate) slice: AtomicU32,
 }
 
 impl Engine {
@@ -73,6 +78,8 @@ impl Engine {
             referrals: setup.referrals,
             roster: RwLock::new(Arc::new(roster)),
             wake: Wake::default(),
+            stopping: AtomicBool::new(false),
+            slice: AtomicU32::new(SLICE),
         })
     }
 
@@ -86,6 +93,15 @@ impl Engine {
         let now = self.now();
         self.store.take_over(now).await?;
         Ok(self.store.enter_mode(self.mode, now).await?)
+    }
+
+    /// Asks long steps to end at their next safe point.
+    pub fn wind_down(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// The wake-ups between the steps.

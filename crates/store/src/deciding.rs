@@ -93,7 +93,7 @@ pub struct ViewAsk {
     pub accounts: Vec<AccountId>,
     /// Whose ledger.
     pub mode: Option<Mode>,
-    /// Leads of persons count as open if they were opened after this instant.
+    /// A lead that is done still counts as the same inquiry if it was opened after this instant.
     pub open_since: Option<Timestamp>,
 }
 
@@ -104,7 +104,8 @@ pub struct DecisionView {
     pub persons: Vec<KnownPerson>,
     /// Known objects.
     pub links: Vec<LinkRow>,
-    /// The latest lead of each such person that was opened since `open_since` and has not failed or been suppressed.
+    /// The latest lead of each such person that is not done, or was opened since `open_since` and has not failed or been
+    /// suppressed.
     pub open_leads: Vec<OpenLead>,
     /// Bound slots of these persons.
     pub slots: Vec<(Slot, ExternalId)>,
@@ -221,7 +222,7 @@ pub struct DecisionCommit {
 /// Deciding.
 #[async_trait]
 pub trait Deciding: Send + Sync {
-    /// What is ready. Connections that are held are left out.
+    /// What is ready. Records of held connections are left out; leads that wait in another mode too.
     async fn ready(&self, limit: u32, now: Timestamp) -> Result<Ready, StoreError>;
 
     /// When the next mapped record or waiting lead becomes ready, if any is not ready yet.
@@ -230,7 +231,7 @@ pub trait Deciding: Send + Sync {
     /// What is known about the ready leads.
     async fn decision_view(&self, ask: &ViewAsk) -> Result<DecisionView, StoreError>;
 
-    /// How many leads each connection opened since then, for the flood guard.
+    /// How many leads each connection opened since then, or since it was last released, for the flood guard.
     async fn opened_since(&self, since: Timestamp) -> Result<BTreeMap<ConnectionName, u64>, StoreError>;
 
     /// Writes a fold in one transaction. [`StoreError::Stale`] if a record is not `mapped` any more, a waiting

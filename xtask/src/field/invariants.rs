@@ -239,16 +239,28 @@ impl Evidence {
         missing.map(|lead| lead.id.clone()).collect()
     }
 
+    /// E-mails with several inquiries that were carried out.
     fn doubled_leads(&self) -> Vec<String> {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for email in self.leads.iter().filter_map(|lead| lead.email.as_deref()) {
-            *counts.entry(email).or_default() += 1;
-        }
+        let counts = self.inquiries(|lead| lead.state != "closed:failed");
         counts
             .into_iter()
             .filter(|(_, count)| *count > 1)
             .map(|(email, count)| format!("{email} has {count}"))
             .collect()
+    }
+
+    /// E-mails with a second inquiry beside one that failed: no second task yet, but one as soon as the failed one is
+    /// tried again.
+    pub(crate) fn opened_beside_failed(&self) -> usize {
+        self.inquiries(|_| true).values().filter(|count| **count > 1).count() - self.doubled_leads().len()
+    }
+
+    fn inquiries(&self, which: impl Fn(&LeadRow) -> bool) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for email in self.leads.iter().filter(|lead| which(lead)).filter_map(|lead| lead.email.as_deref()) {
+            *counts.entry(email).or_default() += 1;
+        }
+        counts
     }
 
     fn wrong_task_counts(&self) -> Vec<String> {

@@ -59,6 +59,7 @@ pub(super) async fn report(
                        "tasks_created": summary.tasks_created, "tasks_without_contact": summary.tasks_without_contact,
                        "contacts": summary.objects.get("contacts"), "faults_fired": summary.faults, "requests": summary.requests },
         "owners": evidence.owners(),
+        "inquiries_opened_beside_a_failed_one": evidence.opened_beside_failed(),
         "persons_made_but_noted_as_found": evidence.origin_lost(),
         "accounts_matched": matches(run, data, evidence),
         "latency_ms": { "tasks": latencies.len(), "p50": percentile(&latencies, 50), "p99": percentile(&latencies, 99),

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use usher_connector::window::{Window, WindowState};
-use usher_connector::{AccountBatch, CallLane, CrmAccount, Cursor, Fault, FaultClass, Http};
+use usher_connector::{AccountBatch, CallLane, CrmAccount, Cursor, Fault, FaultClass, Http, Shape};
 use usher_model::ExternalId;
 
 use crate::api::{self, COMPANIES};
@@ -160,7 +160,7 @@ fn rows(page: &Page<'_>) -> Result<Vec<Object>, Fault> {
     let row = |raw: &&RawValue| serde_json::from_str(raw.get());
     page.results.iter().map(row).collect::<Result<_, _>>().map_err(|error| {
         Fault::new(FaultClass::Transient, "a company in HubSpot's answer has an unexpected shape")
-            .because(error)
+            .because(Shape::from(error))
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use usher_connector::{CallLane, Fault, FaultClass, Http};
+use usher_connector::{CallLane, Fault, FaultClass, Http, Shape};
 use usher_model::{CrmOwner, ExternalId, OutOfOffice, OwnerAvailability, WeeklyHours};
 
 use crate::api::{self, USERS, VERSION};
@@ -79,7 +79,7 @@ async fn list<T: for<'de> Deserialize<'de>>(
         for raw in &page.results {
             rows.push(serde_json::from_str(raw.get()).map_err(|error| {
                 Fault::new(FaultClass::Transient, "a row in HubSpot's list has an unexpected shape")
-                    .because(error)
+                    .because(Shape::from(error))
             })?);
         }
         match page.after() {

@@ -156,3 +156,35 @@ async fn fm_041_people_are_looked_up_by_strong_reads_only() {
     assert_eq!(ids, [None, Some(("2".to_owned(), false)), None, Some(("1".to_owned(), true))]);
     assert!(script.seen().iter().all(|request| !request.path.contains("search")));
 }
+
+#[tokio::test]
+async fn a_person_who_could_not_be_read_is_not_reported_as_unknown() {
+    let script = vendor(|_| {
+        (
+            207,
+            json!({ "results": [{ "id": "1", "properties": { "email": "ana@acme.example" } }], "errors": [
+                { "category": "INTERNAL_ERROR", "message": "ben@acme.example", "context": { "ids": ["ben@acme.example"] } }] }),
+        )
+    });
+    let key = |value: &str| IdentityKey { kind: IdentityKind::Email, value: value.to_owned() };
+    let asked = directory(&script, true).people(&[key("ana@acme.example"), key("ben@acme.example")]).await;
+    let fault = asked.unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Transient);
+    assert!(!format!("{fault:?}").contains("ben@"), "{fault:?}");
+}
+
+#[tokio::test]
+async fn rows_of_an_unexpected_shape_are_not_quoted() {
+    for answer in [
+        json!({ "results": [{ "id": "1", "properties": "ana@acme.example", "archived": "ana@acme.example" }] }),
+        json!({ "results": "ana@acme.example" }),
+    ] {
+        let script = vendor(move |_| (200, answer.clone()));
+        let hubspot = directory(&script, true);
+        for fault in [hubspot.owners().await.err(), hubspot.accounts(None, at(0)).await.err()] {
+            let fault = fault.unwrap();
+            assert!(std::error::Error::source(&fault).is_some(), "the cause is kept");
+            assert!(!format!("{fault:?}").contains("ana@"), "{fault:?}");
+        }
+    }
+}

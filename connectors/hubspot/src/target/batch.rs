@@ -65,31 +65,53 @@ impl Batch {
     }
 }
 
-/// Sends the batch. One that is refused as a whole wrote nothing, and is halved down to the rows that are to blame.
-pub(crate) async fn send(http: &dyn Http, batch: Batch) -> Vec<(usize, Outcome)> {
-    let mut outcomes = Vec::with_capacity(batch.rows.len());
-    let mut waiting = vec![batch.rows];
-    while let Some(mut rows) = waiting.pop() {
+/// A batch on its way: one that is refused as a whole wrote nothing, and is halved down to the rows that are to blame.
+/// Each part is handed out before it is sent, so that what must hold right before a call can be looked at again.
+pub(crate) struct Parts {
+    path: String,
+    waiting: Vec<Vec<Row>>,
+}
+
+impl Parts {
+    pub(crate) fn of(batch: Batch) -> Self {
+        Self { path: batch.path, waiting: vec![batch.rows] }
+    }
+
+    /// The rows to send next; the caller may leave rows out.
+    pub(crate) fn next(&mut self) -> Option<Vec<Row>> {
+        self.waiting.pop()
+    }
+
+    /// Sends these rows in one call. Rows of a refused call have no outcome yet: their halves wait.
+    pub(crate) async fn send(&mut self, http: &dyn Http, mut rows: Vec<Row>) -> Vec<(usize, Outcome)> {
         if rows.is_empty() {
-            continue;
+            return Vec::new();
         }
-        match call(http, &batch.path, &rows).await {
-            Ok(Answer::Batch(answer)) => settle(rows, answer, &mut outcomes),
+        match call(http, &self.path, &rows).await {
+            Ok(Answer::Batch(answer)) => settle(rows, answer),
             Ok(Answer::Empty) => {
-                outcomes.extend(rows.into_iter().map(|row| (row.write, Outcome::Done(BatchRow::default()))));
+                rows.into_iter().map(|row| (row.write, Outcome::Done(BatchRow::default()))).collect()
             }
             Ok(Answer::Refused(error)) if rows.len() == 1 => {
-                outcomes.extend(rows.into_iter().map(|row| (row.write, Outcome::Refused(error.clone()))));
+                rows.into_iter().map(|row| (row.write, Outcome::Refused(error.clone()))).collect()
             }
             Ok(Answer::Refused(_)) => {
                 let second = rows.split_off(rows.len() / 2);
-                waiting.push(second);
-                waiting.push(rows);
+                self.waiting.push(second);
+                self.waiting.push(rows);
+                Vec::new()
             }
-            Err(fault) => {
-                outcomes.extend(rows.into_iter().map(|row| (row.write, Outcome::Failed(fault.repeat()))));
-            }
+            Err(fault) => rows.into_iter().map(|row| (row.write, Outcome::Failed(fault.repeat()))).collect(),
         }
+    }
+}
+
+/// Sends the batch, and its parts if need be.
+pub(crate) async fn send(http: &dyn Http, batch: Batch) -> Vec<(usize, Outcome)> {
+    let mut outcomes = Vec::with_capacity(batch.rows.len());
+    let mut parts = Parts::of(batch);
+    while let Some(rows) = parts.next() {
+        outcomes.extend(parts.send(http, rows).await);
     }
     outcomes
 }
@@ -124,7 +146,8 @@ fn request(path: &str, rows: &[Row]) -> Result<Request, Fault> {
 }
 
 /// Matches results and errors to rows, whatever the 2xx status says: 2026-09 declares no 207.
-fn settle(rows: Vec<Row>, answer: BatchAnswer, outcomes: &mut Vec<(usize, Outcome)>) {
+fn settle(rows: Vec<Row>, answer: BatchAnswer) -> Vec<(usize, Outcome)> {
+    let mut outcomes = Vec::with_capacity(rows.len());
     let alone = rows.len() == 1;
     let mut open: Vec<Option<Row>> = rows.into_iter().map(Some).collect();
     for result in answer.results {
@@ -145,6 +168,7 @@ fn settle(rows: Vec<Row>, answer: BatchAnswer, outcomes: &mut Vec<(usize, Outcom
         }
     }
     outcomes.extend(open.into_iter().flatten().map(|row| (row.write, Outcome::Unmentioned)));
+    outcomes
 }
 
 impl Name {

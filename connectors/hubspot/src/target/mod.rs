@@ -91,11 +91,10 @@ impl Target for HubSpotTarget {
             None => {}
             Some(EffectKind::EnsurePerson) => persons::send(&*self.http, writes, &mut outcomes).await,
             Some(EffectKind::EnsureCompany) => companies::send(&*self.http, writes, &mut outcomes).await,
-            Some(EffectKind::UpdateObject) => update::send(&*self.http, writes, &mut outcomes).await,
             Some(EffectKind::CreateTask) => tasks::send(&*self.http, writes, &mut outcomes).await,
-            Some(EffectKind::ReassignTask) => {
+            Some(EffectKind::UpdateObject | EffectKind::ReassignTask) => {
                 let batches = plan::all(writes, &mut outcomes);
-                update::run_checked(&*self.http, writes, batches, &mut outcomes).await;
+                update::send(&*self.http, writes, batches, &mut outcomes).await;
             }
             Some(_) => {
                 let batches = plan::all(writes, &mut outcomes);

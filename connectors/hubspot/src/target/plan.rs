@@ -7,6 +7,7 @@ use usher_connector::{SendFailure, Write};
 use usher_model::EffectBody;
 
 use super::batch::{Batch, Name, Row};
+use super::update::Turns;
 use super::{Outcomes, companies, known, persons, tasks, update};
 use crate::api::{self, BATCH, TASKS};
 
@@ -22,9 +23,10 @@ pub(super) fn some(
     outcomes: &mut Outcomes,
 ) -> Vec<Batch> {
     let mut planned: Vec<(String, Row, bool)> = Vec::new();
+    let mut turns = Turns::default();
     for write in which {
         let Some(item) = writes.get(write) else { continue };
-        match row(write, item) {
+        match turns.take(item).and_then(|()| row(write, item)) {
             Ok((path, row, alone)) => planned.push((path, row, alone)),
             Err(failure) => outcomes.set(write, Err(failure)),
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use usher_connector::{CallLane, Fault, FaultClass, Http, SendFailure, Write, Written};
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotOrigin};
 
-use super::batch::{self, Clue, Name, Outcome, Row};
+use super::batch::{self, Batch, Clue, Name, Outcome, Row};
 use super::{Outcomes, defect, failure, known, marker, mixed, plan, update};
 use crate::api::{self, TASKS};
 
@@ -16,17 +16,16 @@ const TO_OBJECT: &[(&str, u32)] =
 
 pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outcomes) {
     // Tasks whose answer does not show the owner that was asked for.
-    let mut doubtful: BTreeMap<usize, String> = BTreeMap::new();
+    let mut doubtful = Tasks::new();
     for batch in plan::all(writes, outcomes) {
         for (write, outcome) in batch::send(http, batch).await {
             let outcome = match outcome {
-                Outcome::Done(row) => match row.id {
+                Outcome::Done(row) => match &row.id {
                     Some(id) => {
-                        let shown = row.properties.get("hubspot_owner_id").and_then(Option::as_deref);
-                        if shown != writes.get(write).and_then(owner).map(ExternalId::as_str) {
+                        if row.owner() != writes.get(write).and_then(owner).map(ExternalId::as_str) {
                             doubtful.insert(write, id.clone());
                         }
-                        Ok(Written { id: Some(ExternalId::new(id)), origin: SlotOrigin::Created })
+                        Ok(Written { id: Some(ExternalId::new(id.as_str())), origin: SlotOrigin::Created })
                     }
                     None => Err(failure(Outcome::Unmentioned)),
                 },
@@ -37,31 +36,67 @@ pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outco
         }
     }
     if !doubtful.is_empty() {
-        read_back(http, writes, doubtful, outcomes).await;
+        settle_owners(http, writes, doubtful, outcomes).await;
     }
 }
 
-/// Looks at the tasks themselves: HubSpot drops what it does not accept from an answer that says "created".
-async fn read_back(
-    http: &dyn Http,
-    writes: &[Write],
-    doubtful: BTreeMap<usize, String>,
-    outcomes: &mut Outcomes,
-) {
+/// Tasks that were created, by the position of their write.
+type Tasks = BTreeMap<usize, String>;
+
+/// Looks at the tasks themselves, since HubSpot drops what it does not accept from an answer that says "created", and
+/// sets a missing owner once. A task that is still without it must not end as refused: trying that write again would
+/// create a second task. Parked, a retry is verified first and finds the task by its marker.
+async fn settle_owners(http: &dyn Http, writes: &[Write], doubtful: Tasks, outcomes: &mut Outcomes) {
     let ids: Vec<&str> = doubtful.values().map(String::as_str).collect();
     let Ok(owners) = update::owners(http, TASKS, &ids, CallLane::Verify).await else {
         // The tasks exist, which is what counts; their ids must not be lost for a read that failed.
         return;
     };
-    for (write, id) in &doubtful {
-        let wanted = writes.get(*write).and_then(owner);
-        if owners.get(id).and_then(Option::as_ref) != wanted {
-            let message = format!("HubSpot created task {id} without the owner that was asked for");
-            let fault = Fault::new(FaultClass::Rejected, message)
-                .advise("assign the task in HubSpot; check that the owner may hold tasks and that no workflow clears it");
-            outcomes.set(*write, Err(fault.into()));
-        }
+    let mut wrong = doubtful;
+    wrong.retain(|write, id| !has_owner(writes, *write, owners.get(id)));
+    // Only where there is none: another owner is somebody's choice.
+    let bare: Tasks = wrong
+        .iter()
+        .filter(|(_, id)| owners.get(*id).is_some_and(Option::is_none))
+        .map(|(write, id)| (*write, id.clone()))
+        .collect();
+    for write in set_owners(http, writes, &bare).await {
+        wrong.remove(&write);
     }
+    for (write, id) in wrong {
+        outcomes.set(write, Err(ownerless(&id).into()));
+    }
+}
+
+/// Sets the owners of these tasks in one more call, and says which have them now.
+async fn set_owners(http: &dyn Http, writes: &[Write], bare: &Tasks) -> Vec<usize> {
+    let row = |(write, id): (&usize, &String)| {
+        let input =
+            json!({ "id": id, "properties": { "hubspot_owner_id": writes.get(*write).and_then(owner)? } });
+        Some(Row { write: *write, input, name: Name::Id(id.clone()) })
+    };
+    let rows: Vec<Row> = bare.iter().filter_map(row).collect();
+    batch::send(http, Batch { path: api::batch(TASKS, "update"), rows }).await;
+    // Whatever became of that call, the tasks themselves tell.
+    let ids: Vec<&str> = bare.values().map(String::as_str).collect();
+    let owners = update::owners(http, TASKS, &ids, CallLane::Verify).await.unwrap_or_default();
+    bare.iter()
+        .filter(|(write, id)| has_owner(writes, **write, owners.get(*id)))
+        .map(|(write, _)| *write)
+        .collect()
+}
+
+fn has_owner(writes: &[Write], write: usize, now: Option<&Option<ExternalId>>) -> bool {
+    now.and_then(Option::as_ref) == writes.get(write).and_then(owner)
+}
+
+fn ownerless(id: &str) -> Fault {
+    let message =
+        format!("HubSpot created task {id}, but the task does not show the owner that was asked for");
+    Fault::new(FaultClass::Defect, message).advise(
+        "assign the task in HubSpot and check that the owner may hold tasks and that no workflow changes it; then \
+         `usher failed retry` finds this task and makes no second one",
+    )
 }
 
 fn owner(item: &Write) -> Option<&ExternalId> {

@@ -1,13 +1,13 @@
 //! Owner and fields of an object in one call, only where the owner is still the one that the decision saw.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::{Value, json};
 use usher_connector::{CallLane, Fault, FaultClass, Http, SendFailure, Write};
 use usher_model::{EffectBody, ExternalId, OwnerChange};
 
-use super::batch::{self, Batch, Name, Outcome, Row};
-use super::{Outcomes, done, failure, known, mixed, plan};
+use super::batch::{Batch, Name, Outcome, Parts, Row};
+use super::{Outcomes, done, failure, known, mixed};
 use crate::api::{self, BATCH};
 use crate::fields;
 use crate::source::unread;
@@ -16,70 +16,94 @@ use crate::wire::Objects;
 /// Object id to its owner; objects that are gone have no entry.
 pub(super) type Owners = HashMap<String, Option<ExternalId>>;
 
-pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outcomes) {
-    let mut by_type: BTreeMap<&str, Vec<(usize, &str, &OwnerChange)>> = BTreeMap::new();
-    for (write, item) in writes.iter().enumerate() {
-        let EffectBody::UpdateObject { target, owner: Some(change), .. } = &item.body else { continue };
-        if let Ok((object, id)) = known(target) {
-            by_type.entry(object).or_default().push((write, id.as_str(), change));
+/// Which owner change of a call may go, by object: the owners are compared before the write, so a second change of
+/// one object would be compared with an owner that the first is about to replace.
+#[derive(Default)]
+pub(super) struct Turns<'a>(HashSet<(&'static str, &'a str)>);
+
+impl<'a> Turns<'a> {
+    /// Passes every write but the second owner change of an object. Nothing was sent for that one: it comes again.
+    pub(super) fn take(&mut self, item: &'a Write) -> Result<(), SendFailure> {
+        match owner_change(item) {
+            Some((object, id, _)) if !self.0.insert((object, id)) => {
+                let message = "another owner change for the same record goes first";
+                Err(Fault::new(FaultClass::Transient, message).into())
+            }
+            _ => Ok(()),
         }
     }
-    for (object, changes) in by_type {
-        let ids: Vec<&str> = changes.iter().map(|(_, id, _)| *id).collect();
-        let owners = match owners(http, object, &ids, CallLane::Write).await {
-            Ok(owners) => owners,
-            Err(fault) => {
-                for (write, ..) in changes {
-                    outcomes.set(write, Err(fault.repeat().into()));
-                }
-                continue;
-            }
-        };
-        for (write, id, change) in changes {
-            match owners.get(id) {
-                None => outcomes.set(write, Err(SendFailure::Gone)),
-                // Ours already: a repeat, which still completes the fields.
-                Some(Some(owner)) if *owner == change.to => {}
-                Some(owner) if *owner == change.expected => {}
-                Some(owner) => outcomes.set(write, Err(SendFailure::HumanWon { owner: owner.clone() })),
-            }
-        }
-    }
-    let still: Vec<usize> = (0..writes.len()).filter(|write| outcomes.is_open(*write)).collect();
-    let batches = plan::some(writes, still.into_iter(), outcomes);
-    run_checked(http, writes, batches, outcomes).await;
 }
 
-/// Sends, and looks again at every owner that the answer does not show as written: HubSpot drops what it does not
-/// accept from an answer that says "done".
-pub(super) async fn run_checked(
-    http: &dyn Http,
-    writes: &[Write],
-    batches: Vec<Batch>,
-    outcomes: &mut Outcomes,
-) {
+/// Sends, owner changes only where the owner is still the expected one. Afterwards looks again at every owner that the
+/// answer does not show as written: HubSpot drops what it does not accept from an answer that says "done".
+pub(super) async fn send(http: &dyn Http, writes: &[Write], batches: Vec<Batch>, outcomes: &mut Outcomes) {
     let mut doubtful: BTreeMap<&str, Vec<(usize, &str)>> = BTreeMap::new();
     for batch in batches {
-        for (write, outcome) in batch::send(http, batch).await {
-            let sent = match outcome {
-                Outcome::Done(row) => {
-                    let shown = row.properties.get("hubspot_owner_id").and_then(Option::as_deref);
-                    let wanted = writes.get(write).and_then(owner_write);
-                    if let Some((object, id, owner, _)) = wanted
-                        && shown != Some(owner.as_str())
-                    {
-                        doubtful.entry(object).or_default().push((write, id));
+        let mut parts = Parts::of(batch);
+        while let Some(rows) = parts.next() {
+            // Before every call, the halves of a refused one too: between look and write lies one request only.
+            let rows = compare(http, writes, rows, outcomes).await;
+            for (write, outcome) in parts.send(http, rows).await {
+                let sent = match outcome {
+                    Outcome::Done(row) => {
+                        let wanted = writes.get(write).and_then(owner_write);
+                        if let Some((object, id, owner, _)) = wanted
+                            && row.owner() != Some(owner.as_str())
+                        {
+                            doubtful.entry(object).or_default().push((write, id));
+                        }
+                        Ok(done(writes.get(write)))
                     }
-                    Ok(done(writes.get(write)))
-                }
-                other => Err(failure(other)),
-            };
-            outcomes.set(write, sent);
+                    other => Err(failure(other)),
+                };
+                outcomes.set(write, sent);
+            }
         }
     }
     for (object, rows) in doubtful {
         look_again(http, writes, object, &rows, outcomes).await;
     }
+}
+
+/// Reads the present owners and leaves out the rows whose owner is not the expected one; these get their outcome.
+async fn compare(http: &dyn Http, writes: &[Write], rows: Vec<Row>, outcomes: &mut Outcomes) -> Vec<Row> {
+    let change_of = |row: &Row| writes.get(row.write).and_then(owner_change);
+    let ids: Vec<&str> = rows.iter().filter_map(change_of).map(|(_, id, _)| id).collect();
+    // The rows of one batch are of one object type.
+    let Some((object, ..)) = rows.iter().find_map(change_of) else { return rows };
+    let owners = owners(http, object, &ids, CallLane::Write).await;
+    let mut still = Vec::with_capacity(rows.len());
+    for row in rows {
+        let refusal = change_of(&row).and_then(|(_, id, change)| match &owners {
+            Ok(owners) => differs(owners.get(id), change),
+            Err(fault) => Some(fault.repeat().into()),
+        });
+        match refusal {
+            Some(failure) => outcomes.set(row.write, Err(failure)),
+            None => still.push(row),
+        }
+    }
+    still
+}
+
+/// Why the change must not be written over this owner; `None` if it may.
+fn differs(now: Option<&Option<ExternalId>>, change: &OwnerChange) -> Option<SendFailure> {
+    match now {
+        None => Some(SendFailure::Gone),
+        // Ours already: a repeat, which still completes the fields.
+        Some(Some(owner)) if *owner == change.to => None,
+        Some(owner) if *owner == change.expected => None,
+        Some(owner) => Some(SendFailure::HumanWon { owner: owner.clone() }),
+    }
+}
+
+/// Object type, id and change of a write that sets an owner over an expected one.
+fn owner_change(item: &Write) -> Option<(&'static str, &str, &OwnerChange)> {
+    let EffectBody::UpdateObject { target, owner: Some(change), .. } = &item.body else {
+        return None;
+    };
+    let (object, id) = known(target).ok()?;
+    Some((object, id.as_str(), change))
 }
 
 async fn look_again(
@@ -108,15 +132,12 @@ async fn look_again(
 
 /// Object type, id, the owner to write and the one before, of a write that sets an owner.
 fn owner_write(item: &Write) -> Option<(&'static str, &str, &ExternalId, Option<&ExternalId>)> {
-    let (object, to, expected) = match &item.body {
-        EffectBody::UpdateObject { target, owner: Some(change), .. } => {
-            (target, &change.to, change.expected.as_ref())
-        }
-        EffectBody::ReassignTask { task, to } => (task, to, None),
-        _ => return None,
-    };
-    let (object, id) = known(object).ok()?;
-    Some((object, id.as_str(), to, expected))
+    if let EffectBody::ReassignTask { task, to } = &item.body {
+        let (object, id) = known(task).ok()?;
+        return Some((object, id.as_str(), to, None));
+    }
+    let (object, id, change) = owner_change(item)?;
+    Some((object, id, &change.to, change.expected.as_ref()))
 }
 
 fn dropped() -> Fault {

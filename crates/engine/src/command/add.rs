@@ -44,6 +44,7 @@ impl Engine {
         }
         let now = self.now();
         let fresh = RecordId::new(now);
+        let id = id.filter(|id| !id.trim().is_empty());
         let external_id = id.map_or_else(|| ExternalId::new(fresh.to_string()), ExternalId::from);
         let record = Record {
             connection: ConnectionName::new(REFERRALS),

@@ -80,6 +80,9 @@ impl Engine {
             for problem in self.roster_problems() {
                 report.add("roster", Err(problem));
             }
+            if self.store.paused().await?.is_some() {
+                report.add("writing", Err("writes are paused; `usher pause --resume`, then try again".to_owned()));
+            }
             if report.ok() {
                 self.try_lead(&mut report, &mut pause).await?;
             }
@@ -204,6 +207,8 @@ impl Engine {
             Some((kind, effect.external_id.clone()?))
         });
         let now = self.now();
+        // Whatever of it is not sent yet never will be.
+        self.store.suppress(story.lead.id, "usher try", now).await?;
         let episode = EpisodeId::new(now);
         let effects: Vec<NewEffect> = (0_u32..)
             .zip(created)
@@ -219,7 +224,8 @@ impl Engine {
             pause(Duration::from_millis(500)).await;
         }
         let archived = self.archived(story.lead.id).await?;
-        let result = if archived == expected {
+        let settled = story.effects.iter().all(|effect| effect.state.is_final());
+        let result = if archived == expected && settled {
             Ok(format!("{archived} objects archived at the CRM"))
         } else {
             Err(format!("{archived} of {expected} objects archived; remove the contact `Usher Test` by hand"))

@@ -101,6 +101,7 @@ fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Setting
     let write = map.optional::<WriteSettings>("write");
     let routing = map.or::<String>("routing", "routing.yaml".to_owned());
     let http = map.optional_at("http").map_or_else(|| Some(HttpSettings::default()), |at| http_settings(&at));
+    settle_is_long_enough(&mut map, connections.as_deref(), crm.as_ref(), write.as_ref());
     map.not_in_this_version(&["alerts", "key"]);
     map.finish();
     Some(Settings {
@@ -113,6 +114,24 @@ fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Setting
         routing: PathBuf::from(routing),
         http: http?,
     })
+}
+
+/// A write whose call timed out may still land, so the settle window must be longer than any call.
+fn settle_is_long_enough(
+    map: &mut usher_document::MapReader<'_>,
+    connections: Option<&[ConnectionSettings]>,
+    crm: Option<&ConnectionName>,
+    write: Option<&WriteSettings>,
+) {
+    let crm = connections.zip(crm).and_then(|(all, name)| all.iter().find(|each| each.name == *name));
+    let settle = write.cloned().unwrap_or_default().settle;
+    if let Some(crm) = crm.filter(|crm| settle < crm.timeout * 2) {
+        let at = map.optional_at("write").unwrap_or_else(|| map.at().clone());
+        at.error("settle", format!("write.settle is shorter than two calls to {} may take", crm.name))
+            .found(format!("{} s", settle.as_secs_f64()))
+            .hint(format!("write at least `settle: {}s`, or shorten `timeout` of {}", crm.timeout.as_secs() * 2, crm.name))
+            .report();
+    }
 }
 
 fn store_url(at: &Cursor<'_>) -> Option<String> {

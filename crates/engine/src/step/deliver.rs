@@ -16,8 +16,8 @@ use crate::connected::Connected;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
-/// Unclear writes looked up in one step.
-const VERIFY_SLICE: u32 = 50;
+/// Unclear writes looked up in one step: few, because fresh writes wait meanwhile.
+const VERIFY_SLICE: u32 = 10;
 /// A rest after a fault that only an operator can mend.
 const REST: Duration = Duration::from_secs(60);
 
@@ -49,6 +49,9 @@ impl Engine {
         }
         let capabilities = target.capabilities();
         for kind in EffectKind::ALL {
+            if self.is_stopping() {
+                return Ok(report);
+            }
             if let Some(capability) = capabilities.iter().find(|capability| capability.kind == kind) {
                 let (sent, done) = self.send_kind(connected, &*target, capability).await?;
                 report.sent += sent;
@@ -87,6 +90,7 @@ impl Engine {
         }
         let mut results = target.send(&writes).await;
         crash::point("deliver.after_send");
+        report_blockage(connected, &results);
         // A connector that answers fewer outcomes than writes leaves the rest unclear.
         results.resize_with(writes.len(), || Err(SendFailure::Fault(unanswered())));
         for (effect, result) in sent.iter().zip(results) {
@@ -113,9 +117,9 @@ impl Engine {
                 let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("owner {owner}"));
                 EffectEnd::Cancelled { reason: format!("a human decided meanwhile: the CRM shows {owner}") }
             }
-            Err(SendFailure::Gone) => {
-                EffectEnd::Cancelled { reason: "the object is gone at the CRM".to_owned() }
-            }
+            Err(SendFailure::Gone) => EffectEnd::Rejected {
+                reason: "the object is gone at the CRM; restore it there, then `usher failed retry`".to_owned(),
+            },
             Err(SendFailure::OwnerRejected { reason }) => EffectEnd::Rejected {
                 reason: format!(
                     "the CRM refuses this owner ({reason}); activate the owner or take the rep out of routing.yaml, then `usher failed retry`"
@@ -139,10 +143,7 @@ impl Engine {
                 let wait = retry_after.unwrap_or_else(|| signed(backoff(effect.attempt)));
                 EffectEnd::Planned { due_at: now.saturating_add(wait).unwrap_or(now + REST), reason }
             }
-            FaultClass::Unauthorized | FaultClass::Misconfigured => {
-                tracing::error!(connection = %effect.effect.connection, %fault, "writes rest until this is mended");
-                EffectEnd::Planned { due_at: now + REST, reason }
-            }
+            FaultClass::Unauthorized | FaultClass::Misconfigured => EffectEnd::Planned { due_at: now + REST, reason },
             FaultClass::Rejected => EffectEnd::Rejected { reason },
             FaultClass::OutcomeUnknown if capability.verify == VerifyBy::Nothing => EffectEnd::Parked {
                 reason: format!(
@@ -157,7 +158,7 @@ impl Engine {
     /// Verification looks at growing delays until the settle window has passed.
     fn look_after(&self, looks: u32) -> Duration {
         let step = self.write.settle / 8;
-        (step * (looks + 1)).clamp(Duration::from_millis(200), self.write.settle)
+        (step * (looks + 1)).min(self.write.settle).max(Duration::from_millis(200))
     }
 
     async fn verify(
@@ -172,6 +173,10 @@ impl Engine {
             self.store.claim_unknown(&connected.name, VERIFY_SLICE, now, now + lease(connected)).await?;
         let mut outcomes = Vec::with_capacity(claimed.len());
         for effect in &claimed {
+            // The rest is looked up after the restart, which takes these claims over.
+            if self.is_stopping() {
+                break;
+            }
             let kind = effect.effect.body.kind();
             let by = capabilities
                 .iter()
@@ -220,10 +225,23 @@ impl Engine {
     }
 }
 
-/// Longer than any call can take, so that a living process never loses a claim.
+/// Far longer than a batch usually takes. A batch that outlives it is safe while one process delivers and does nothing
+/// else meanwhile: claims lapse only when `verify` asks for it, after the batch.
 fn lease(connected: &Connected) -> Duration {
-    // A batch may be split down to one culprit: ten halvings of 30 s calls at the worst.
     connected.timeout * 12
+}
+
+/// Says once for a batch that nothing will pass until an operator acts.
+fn report_blockage(connected: &Connected, results: &[Result<Written, SendFailure>]) {
+    let blocked = results.iter().filter_map(|result| match result {
+        Err(SendFailure::Fault(fault)) => Some(fault),
+        _ => None,
+    });
+    let mut blocked =
+        blocked.filter(|fault| matches!(fault.class(), FaultClass::Unauthorized | FaultClass::Misconfigured));
+    if let Some(fault) = blocked.next() {
+        tracing::error!(connection = %connected.name, %fault, writes = blocked.count() + 1, "writes rest until this is mended");
+    }
 }
 
 /// Full waits of 1, 2, 4 … seconds, at most five minutes.

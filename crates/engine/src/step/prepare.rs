@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use usher_connector::CrmPerson;
+use usher_connector::{CrmPerson, Fault, FaultClass};
 use usher_mapping::Mapped;
 use usher_model::{
     Account, AccountKey, Draft, Enrollment, IdentityKey, IdentityKind, IgnoreReason, Lane, RecordId,
@@ -21,7 +21,8 @@ use crate::wake::Step;
 
 /// Records prepared in one step.
 const SLICE: u32 = 250;
-/// How long a claim lasts: far longer than a slice needs, so that only a dead process loses it.
+/// How long a claim lasts. A slice that outlives it is safe while one process prepares: it claims again only after it
+/// has stored what it did.
 const LEASE: Duration = Duration::from_secs(120);
 /// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. Far above
 /// what a machine that is restarted again and again brings about, because a panic costs one attempt only.
@@ -176,7 +177,7 @@ impl Engine {
 
     /// Asks the CRM which of the drafts' persons it knows. Returns the records whose question was not answered: they
     /// wait, because a decision that does not know the present owner would be a guess.
-    async fn look_people_up(&self, candidates: &mut [Candidate]) -> BTreeMap<RecordId, String> {
+    async fn look_people_up(&self, candidates: &mut [Candidate]) -> BTreeMap<RecordId, Verdict> {
         let mut unanswered = BTreeMap::new();
         let directory =
             self.connections.get(&self.crm).and_then(|connected| connected.roles.directory.clone());
@@ -190,7 +191,8 @@ impl Engine {
                 asked.push((index, email.clone()));
             }
         }
-        for chunk in asked.chunks(directory.people_limit().max(1)) {
+        let mut chunks: Vec<&[(usize, IdentityKey)]> = asked.chunks(directory.people_limit().max(1)).collect();
+        while let Some(chunk) = chunks.pop() {
             let keys: Vec<IdentityKey> = chunk.iter().map(|(_, key)| key.clone()).collect();
             match directory.people(&keys).await {
                 Ok(people) => {
@@ -200,11 +202,17 @@ impl Engine {
                         }
                     }
                 }
+                // One question that the CRM refuses must not hold its neighbours up.
+                Err(fault) if fault.class() == FaultClass::Rejected && chunk.len() > 1 => {
+                    let (left, right) = chunk.split_at(chunk.len() / 2);
+                    chunks.extend([left, right]);
+                }
                 Err(fault) => {
                     tracing::warn!(connection = %self.crm, %fault, "the CRM could not be asked who these persons are");
+                    let verdict = unanswered_verdict(&fault, self.now());
                     for (index, _) in chunk {
                         if let Some(candidate) = candidates.get(*index) {
-                            unanswered.insert(candidate.record.id, fault.to_string());
+                            unanswered.insert(candidate.record.id, verdict.clone());
                         }
                     }
                 }
@@ -214,6 +222,14 @@ impl Engine {
     }
 }
 
+/// What becomes of a record whose person the CRM could not be asked about.
+fn unanswered_verdict(fault: &Fault, now: Timestamp) -> Verdict {
+    if fault.class() == FaultClass::Rejected {
+        return Verdict::Failed { problem: format!("the CRM refuses to say whether it knows the person: {fault}") };
+    }
+    Verdict::Later { at: now + RETRY, problem: fault.to_string() }
+}
+
 impl Candidate {
     fn recognise(&mut self, person: CrmPerson) {
         self.draft.crm_person = Some(person.external_id);
@@ -221,12 +237,10 @@ impl Candidate {
     }
 }
 
-fn conclude(candidate: Candidate, unanswered: &BTreeMap<RecordId, String>, now: Timestamp) -> Prepared {
+fn conclude(candidate: Candidate, unanswered: &BTreeMap<RecordId, Verdict>, now: Timestamp) -> Prepared {
     let record = candidate.record.id;
-    let verdict = match unanswered.get(&record) {
-        Some(problem) => Verdict::Later { at: now + RETRY, problem: problem.clone() },
-        None => Verdict::Mapped { draft: Box::new(candidate.draft), ready_at: now },
-    };
+    let verdict = unanswered.get(&record).cloned();
+    let verdict = verdict.unwrap_or_else(|| Verdict::Mapped { draft: Box::new(candidate.draft), ready_at: now });
     Prepared { record, verdict }
 }
 

@@ -95,7 +95,7 @@ impl Engine {
         storing: &mut FuturesOrdered<Storing<'a>>,
     ) -> Result<(), EngineError> {
         let mut cursor = self.stored_cursor(&stream.connected.name, &stream.name()).await?;
-        while !report.done && report.steps < max_steps {
+        while !report.done && report.steps < max_steps && !self.is_stopping() {
             let ask = self.ask(stream, cursor.clone());
             tokio::pin!(ask);
             let batch = loop {

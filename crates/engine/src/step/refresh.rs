@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use usher_connector::{AccountBatch, CrmAccount, Cursor, Directory};
 use usher_model::{AccountId, ConnectionName};
 use usher_store::AccountRow;
@@ -12,6 +12,14 @@ use crate::error::EngineError;
 
 /// The stream name under which the position in the companies is stored.
 const ACCOUNTS: &str = "accounts/refresh";
+
+/// How far the companies are read.
+#[derive(Debug, Serialize, Deserialize)]
+struct Position {
+    cursor: Cursor,
+    /// All of them were read at least once.
+    complete: bool,
+}
 
 /// What a refresh brought.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,12 +53,8 @@ impl Engine {
         let Some(directory) = self.crm_directory()? else {
             return Ok(0);
         };
-        let stored = self.store.cursor(&self.crm, ACCOUNTS).await?;
-        let mut cursor: Option<Cursor> =
-            stored.map(serde_json::from_value).transpose().map_err(|source| EngineError::Defect {
-                place: "the stored position in the companies",
-                source: Box::new(source),
-            })?;
+        let stored = self.stored_position().await?;
+        let (mut cursor, mut complete) = stored.map_or((None, false), |stored| (Some(stored.cursor), stored.complete));
         let mut count = 0;
         loop {
             let now = self.now();
@@ -58,17 +62,36 @@ impl Engine {
                 .accounts(cursor.as_ref(), now)
                 .await
                 .map_err(EngineError::vendor(&self.crm, "reading companies"))?;
-            count += batch.accounts.len();
             let AccountBatch { accounts, next, done } = batch;
-            let position: Value = serde_json::to_value(&next)
+            count += accounts.len();
+            complete |= done;
+            let position = serde_json::to_value(Position { cursor: next.clone(), complete })
                 .map_err(|source| EngineError::Defect { place: "a cursor", source: Box::new(source) })?;
             let rows = accounts.into_iter().map(|account| row(account, now)).collect();
             self.store.put_accounts(&self.crm, ACCOUNTS, &position, rows, now).await?;
-            if done {
+            if done || self.is_stopping() {
                 return Ok(count);
             }
             cursor = Some(next);
         }
+    }
+
+    async fn stored_position(&self) -> Result<Option<Position>, EngineError> {
+        let stored = self.store.cursor(&self.crm, ACCOUNTS).await?;
+        stored.map(serde_json::from_value).transpose().map_err(|source| EngineError::Defect {
+            place: "the stored position in the companies",
+            source: Box::new(source),
+        })
+    }
+
+    /// Whether owners and all companies were read once: before that, a lead would be routed without knowing whose
+    /// customer it is.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn knows_directory(&self) -> Result<bool, EngineError> {
+        let complete = self.stored_position().await?.is_some_and(|stored| stored.complete);
+        Ok(complete && !self.store.owners(&self.crm).await?.0.is_empty())
     }
 
     /// Owners and companies.

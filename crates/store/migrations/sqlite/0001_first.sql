@@ -11,6 +11,7 @@ CREATE TABLE connection (
     started_at  INTEGER NOT NULL,
     held_at     INTEGER,
     held_reason TEXT,
+    released_at INTEGER,
     CHECK ((held_at IS NULL) = (held_reason IS NULL))
 ) STRICT, WITHOUT ROWID;
 

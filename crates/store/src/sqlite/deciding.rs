@@ -49,7 +49,8 @@ impl Deciding for SqliteStore {
         self.read("counts opened leads", move |conn| {
             Box::pin(async move {
                 let rows: Vec<(String, i64)> = sqlx::query_as(
-                    "SELECT connection, count(*) FROM lead WHERE opened_at >= ? GROUP BY connection",
+                    "SELECT l.connection, count(*) FROM lead l LEFT JOIN connection c ON c.name = l.connection \
+                     WHERE l.opened_at >= ?1 AND l.opened_at > coalesce(c.released_at, 0) GROUP BY l.connection",
                 )
                 .bind(ms(since))
                 .fetch_all(conn)
@@ -88,7 +89,7 @@ async fn waiting(conn: &mut SqliteConnection, limit: u32, now: Timestamp) -> Res
         "SELECT ",
         lead_columns!(),
         ", l.wait, l.crm_owner FROM lead l WHERE l.state = 'waiting' AND l.wait_until <= ? \
-         AND l.connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
+         AND l.mode = coalesce((SELECT value FROM meta WHERE name = 'mode'), l.mode) \
          ORDER BY l.received_at, l.seq LIMIT ?"
     ))
     .bind(ms(now))

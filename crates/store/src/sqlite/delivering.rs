@@ -86,7 +86,7 @@ impl Delivering for SqliteStore {
         self.write(Priority::Decide, "recovers effects", move |conn| {
             Box::pin(async move {
                 let done = sqlx::query(
-                    "UPDATE effect SET state = 'unknown', due_at = ?1, lease_until = NULL, \
+                    "UPDATE effect SET state = 'unknown', due_at = ?1, sent_at = ?1, lease_until = NULL, \
                      problem = 'the process that sent it gave no answer' WHERE state = 'sending' AND lease_until <= ?1",
                 )
                 .bind(ms(now))

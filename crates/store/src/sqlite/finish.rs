@@ -14,9 +14,11 @@ use super::slots::{self, Binding};
 use crate::delivering::{EffectEnd, EffectOutcome};
 
 static OUTCOME: Bulk = Bulk::over(
-    "WITH v (seq, state, cancelled, due_at, verified, ended_at, problem, external_id)",
-    8,
-    "UPDATE effect SET state = v.state, cancelled = v.cancelled, due_at = coalesce(v.due_at, effect.due_at), \
+    "WITH v (seq, state, cancelled, due_at, verified, ended_at, problem, external_id, now)",
+    9,
+    // The settle window counts from the end of the attempt: a batch may have been minutes on its way.
+    "UPDATE effect SET sent_at = CASE WHEN v.state = 'unknown' AND effect.state = 'sending' THEN v.now \
+     ELSE effect.sent_at END, state = v.state, cancelled = v.cancelled, due_at = coalesce(v.due_at, effect.due_at), \
      lease_until = NULL, verified = effect.verified + v.verified, ended_at = v.ended_at, problem = v.problem, \
      external_id = coalesce(v.external_id, effect.external_id) FROM v WHERE effect.seq = v.seq",
 );
@@ -63,7 +65,7 @@ pub(super) async fn store(
     let mut leads: BTreeSet<String> = ended.iter().map(|end| end.lead.clone()).collect();
     for end in &ended {
         let cancelled = match end.state {
-            EffectState::Rejected => "refused",
+            EffectState::Rejected | EffectState::Parked => "refused",
             EffectState::Cancelled => "vendor",
             _ => continue,
         };
@@ -172,6 +174,7 @@ async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) ->
                 .bind(end.state.is_final().then(|| ms(now)))
                 .bind(end.problem.clone())
                 .bind(end.bound.as_ref().map(|(id, _, _)| id.clone()))
+                .bind(ms(now))
         })
         .await?;
     ATTEMPT

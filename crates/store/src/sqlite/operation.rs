@@ -54,7 +54,8 @@ impl Operation for SqliteStore {
                 sqlx::query(
                     "INSERT INTO connection (name, started_at, held_at, held_reason) VALUES (?1, ?2, ?3, ?4) \
                      ON CONFLICT DO UPDATE SET held_reason = excluded.held_reason, held_at = \
-                     CASE WHEN excluded.held_at IS NULL THEN NULL ELSE coalesce(held_at, excluded.held_at) END",
+                     CASE WHEN excluded.held_at IS NULL THEN NULL ELSE coalesce(held_at, excluded.held_at) END, \
+                     released_at = CASE WHEN excluded.held_at IS NULL THEN ?2 ELSE released_at END",
                 )
                 .bind(connection)
                 .bind(ms(now))
@@ -72,6 +73,7 @@ impl Operation for SqliteStore {
         let records = (!records.is_empty()).then(|| ids(records));
         self.write(Priority::Acknowledge, "retries records", move |conn| {
             Box::pin(async move {
+                let split = split_again(&mut *conn, records.as_deref()).await?;
                 let done = sqlx::query(
                     "UPDATE record SET state = 'fetched', due_at = ?1, attempts = 0, detail = NULL, ended_at = NULL \
                      WHERE state = 'failed' AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2)))",
@@ -80,7 +82,7 @@ impl Operation for SqliteStore {
                 .bind(records)
                 .execute(conn)
                 .await?;
-                Ok(done.rows_affected())
+                Ok(split + done.rows_affected())
             })
         })
         .await
@@ -119,7 +121,7 @@ impl Operation for SqliteStore {
         const CLAIMS: [&str; 3] = [
             "UPDATE record SET due_at = ?1 WHERE state = 'fetched' AND due_at > ?1",
             "UPDATE effect SET due_at = ?1 WHERE state = 'unknown' AND due_at > ?1",
-            "UPDATE effect SET state = 'unknown', due_at = ?1, lease_until = NULL, \
+            "UPDATE effect SET state = 'unknown', due_at = ?1, sent_at = ?1, lease_until = NULL, \
              problem = 'the process that sent it gave no answer' WHERE state = 'sending'",
         ];
         self.write(Priority::Acknowledge, "takes over", move |conn| {
@@ -186,6 +188,28 @@ pub(super) async fn read_mode(conn: &mut SqliteConnection) -> Result<Option<Mode
 
 /// Only effects of a lead's last episode, and those that no episode owns, are worth another try: an earlier decision
 /// was replaced by a later one.
+/// Unreadable items of webhook bodies: their rows give way and the bodies are split once more.
+async fn split_again(conn: &mut SqliteConnection, records: Option<&str>) -> Result<u64, Fault> {
+    let items: Vec<(i64, String)> = sqlx::query_as(
+        "DELETE FROM record WHERE state = 'failed' AND object = 'deliveries' \
+         AND (?1 IS NULL OR id IN (SELECT value FROM json_each(?1))) RETURNING seq, external_id",
+    )
+    .bind(records)
+    .fetch_all(&mut *conn)
+    .await?;
+    let bodies = items.iter().filter_map(|(_, item)| item.split_once('#')).map(|(delivery, _)| delivery);
+    sqlx::query("UPDATE delivery SET split_at = NULL WHERE id IN (SELECT value FROM json_each(?))")
+        .bind(list(bodies)?)
+        .execute(&mut *conn)
+        .await?;
+    let seqs: Vec<i64> = items.iter().map(|(seq, _)| *seq).collect();
+    sqlx::query("DELETE FROM payload WHERE record IN (SELECT value FROM json_each(?))")
+        .bind(super::codec::numbers(&seqs)?)
+        .execute(conn)
+        .await?;
+    Ok(items.len() as u64)
+}
+
 async fn retry_effects(conn: &mut SqliteConnection, keys: Vec<String>, now: Timestamp) -> Result<u64, Fault> {
     let keys = if keys.is_empty() { None } else { Some(list(&keys)?) };
     let retried: Vec<(i64, String, Option<String>)> = sqlx::query_as(

@@ -42,6 +42,16 @@ pub(super) async fn close_leads(
     )
     .bind(list(leads)?)
     .bind(ms(now))
+    .execute(&mut *conn)
+    .await?;
+    // What a failed lead still waits to send would surprise whoever settles the failure by hand; a retry revives it.
+    sqlx::query(
+        "UPDATE effect SET state = 'cancelled', cancelled = 'refused', ended_at = ?2, problem = 'the lead failed' \
+         WHERE +state = 'blocked' AND kind NOT IN ('ensure_person', 'ensure_company') AND lead IN \
+         (SELECT l.id FROM json_each(?1) j CROSS JOIN lead l ON l.id = j.value AND +l.close_reason = 'failed')",
+    )
+    .bind(list(leads)?)
+    .bind(ms(now))
     .execute(conn)
     .await?;
     Ok(())

@@ -128,7 +128,10 @@ pub(crate) async fn the_view_shows_what_is_known(backend: impl Backend) {
     let view = store.decision_view(&by_person).await.unwrap();
     assert!(!view.persons[0].being_written);
     assert_eq!(view.slots, [(person_slot(ana.person), "c1".into())]);
-    assert!(view.open_leads.is_empty(), "opened before the window");
+    assert_eq!(view.open_leads.len(), 1, "a lead that is not done stays open for ever");
+    store.suppress(ana.lead, "by hand", at(3)).await.unwrap();
+    let view = store.decision_view(&by_person).await.unwrap();
+    assert!(view.open_leads.is_empty(), "done, and opened before the window");
     assert_eq!(store.opened_since(at(0)).await.unwrap(), BTreeMap::from([(form(), 1)]));
     assert!(store.opened_since(at(2)).await.unwrap().is_empty());
 }

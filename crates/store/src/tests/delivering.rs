@@ -63,18 +63,19 @@ pub(crate) async fn a_refusal_cancels_what_needs_it(backend: impl Backend) {
     assert_eq!(failed.len(), 1, "what was cancelled is no failure of its own: {failed:?}");
 }
 
-pub(crate) async fn a_parked_write_blocks_and_fails_the_lead(backend: impl Backend) {
+pub(crate) async fn a_parked_write_fails_the_lead_and_stops_what_waits_for_it(backend: impl Backend) {
     let store = backend.store();
     let ana = decided(&store, 1).await;
     let park =
         |claim: &crate::ClaimedEffect| end(claim, EffectEnd::Parked { reason: "no strong read".to_owned() });
     finish(&store, EnsurePerson, 5, park).await;
-    assert_eq!(states(&store, ana.lead).await, [Parked, Blocked, Blocked]);
+    assert_eq!(states(&store, ana.lead).await, [Parked, Cancelled, Cancelled]);
     assert_eq!(standing(&store, ana.lead).await, "closed:failed");
 
     // A later lead of the same person counts on the same write, and says at once that it can not be done.
     let later = second_lead(&store, &ana, 2).await;
     assert_eq!(standing(&store, later.lead).await, "closed:failed");
+    assert_eq!(states(&store, later.lead).await, [Parked, Cancelled, Cancelled], "nothing of it is sent by surprise");
 }
 
 /// Another lead of the same person, with the same write to ensure it.
@@ -214,7 +215,7 @@ pub(crate) async fn fm_077_a_taken_over_claim_changes_nothing(backend: impl Back
     assert_eq!(store.recover_effects(at(65)).await.unwrap(), 1);
     assert!(claim(&store, EnsurePerson, 66).await.is_empty());
     let looked = store.claim_unknown(&crm(), 9, at(66), at(99)).await.unwrap().remove(0);
-    assert_eq!((looked.attempt, looked.sent_at), (2, Some(at(5))));
+    assert_eq!((looked.attempt, looked.sent_at), (2, Some(at(65))), "it may land from then on");
     assert!(store.claim_unknown(&crm(), 9, at(67), at(99)).await.unwrap().is_empty(), "claimed already");
 
     let planned = |claim: &crate::ClaimedEffect| {
@@ -222,7 +223,7 @@ pub(crate) async fn fm_077_a_taken_over_claim_changes_nothing(backend: impl Back
     };
     store.finish_effects(vec![planned(&looked)], at(67)).await.unwrap();
     let second = claim(&store, EnsurePerson, 68).await.remove(0);
-    assert_eq!((second.attempt, second.sent_at), (3, Some(at(5))));
+    assert_eq!((second.attempt, second.sent_at), (3, Some(at(65))));
     // The slow holder wakes up at last.
     store.finish_effects(vec![planned(&slow), done(&slow, "c9")], at(69)).await.unwrap();
     assert_eq!(states(&store, ana.lead).await, [Sending, Blocked, Blocked]);

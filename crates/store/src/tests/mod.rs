@@ -47,7 +47,7 @@ macro_rules! suite {
             deciding: the_ledger_sums_equal_the_balances, deciding: waiting_leads_come_back_when_due,
             deciding: a_decision_without_writes_closes_as_written, deciding: an_open_lead_is_completed,
             delivering: a_bound_slot_frees_what_waited_for_it, delivering: a_refusal_cancels_what_needs_it,
-            delivering: a_parked_write_blocks_and_fails_the_lead, delivering: one_person_is_ensured_once_for_two_leads,
+            delivering: a_parked_write_fails_the_lead_and_stops_what_waits_for_it, delivering: one_person_is_ensured_once_for_two_leads,
             delivering: a_refused_person_fails_every_lead_behind_it, delivering: an_observed_person_is_ensured_later,
             delivering: the_first_id_of_a_slot_stays, delivering: a_human_who_won_counts_as_written,
             delivering: a_human_who_won_gets_no_task_beside_them,

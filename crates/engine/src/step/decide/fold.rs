@@ -15,6 +15,7 @@ use usher_store::{
 };
 
 use crate::engine::Engine;
+use crate::step::decide::guard::Allowance;
 use crate::step::decide::people::{People, link_key};
 use crate::step::decide::plan;
 
@@ -26,6 +27,7 @@ pub(super) struct Fold<'e> {
     accounts: HashMap<AccountId, Account>,
     state: State,
     now: Timestamp,
+    allowance: Allowance,
     commit: DecisionCommit,
 }
 
@@ -43,6 +45,7 @@ impl<'e> Fold<'e> {
         engine: &'e Engine,
         roster: &'e Roster,
         mut view: DecisionView,
+        allowance: Allowance,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -52,12 +55,14 @@ impl<'e> Fold<'e> {
             accounts: view.accounts.into_iter().map(|account| (account.id, account)).collect(),
             state: balances(view.balances),
             now,
+            allowance,
             commit: DecisionCommit::default(),
         }
     }
 
-    pub(super) fn finish(self) -> DecisionCommit {
-        self.commit
+    /// What to store, and the connections that would have opened more leads than the guard lets pass.
+    pub(super) fn finish(self) -> (DecisionCommit, Allowance) {
+        (self.commit, self.allowance)
     }
 
     /// Settles a draft: echo, known, an update of an open lead, or a new lead.
@@ -69,8 +74,9 @@ impl<'e> Fold<'e> {
         let person = link.as_ref().map(|link| link.person).or_else(|| self.people.resolve(&draft));
         let echo =
             draft.in_crm && link.is_none() && person.is_some_and(|person| self.people.being_written(person));
-        if echo {
-            // Created by us a moment ago; the answer that will bind its link is still on its way.
+        if let (true, Some(person)) = (echo, person) {
+            // Created by us a moment ago, and the answer is still on its way or lost: here is the id that it would bind.
+            self.recognise(&draft, person);
             return self.ignore(&draft, IgnoreReason::Echo);
         }
         if let Some(person) = person
@@ -81,6 +87,9 @@ impl<'e> Fold<'e> {
         let once = draft.enrollment != Enrollment::EveryTime;
         if once && link.is_some_and(|link| link.enrolled) {
             return self.ignore(&draft, IgnoreReason::Known);
+        }
+        if !self.allowance.admit(&draft.connection) {
+            return;
         }
         self.open(draft, person);
     }
@@ -280,7 +289,7 @@ impl<'e> Fold<'e> {
         let keys = usher_identity::keys(&lead.fields);
         let intent = plan::Intent { lead, decision, seen_owner, slot, at_crm, account, keys };
         let effects = plan::effects(self.engine, &intent, self.now);
-        if !at_crm && !effects.is_empty() {
+        if !at_crm && effects.iter().any(|effect| !effect.observed) {
             self.people.planned_at_crm(lead.person);
         }
         self.commit.effects.extend(effects);

@@ -2,54 +2,76 @@
 //! fold is one transaction.
 
 mod fold;
+mod guard;
 mod people;
 mod plan;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use jiff::{SignedDuration, Timestamp};
-use usher_model::ConnectionName;
-use usher_store::{LinkKey, Ready, StoreError, ViewAsk};
+use usher_model::{RecordId, RecordState};
+use usher_store::{DecisionCommit, LinkKey, Ready, RecordEnd, StoreError, ViewAsk};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::step::decide::fold::Fold;
+use crate::step::decide::guard::Allowance;
 use crate::wake::Step;
 
 /// Leads decided in one transaction.
-const SLICE: u32 = 256;
+pub(crate) const SLICE: u32 = 256;
 
 impl Engine {
     /// Decides over the next ready leads. Returns how many records and leads were settled; 0 if nothing was ready.
     ///
     /// # Errors
-    /// If the storage fails; nothing of the fold is stored then.
+    /// If the storage fails; nothing of the fold is stored then, and the next fold is half as long, so that one record
+    /// that can not be stored does not hold its neighbours up.
     pub async fn decide(&self) -> Result<usize, EngineError> {
         let now = self.now();
-        let mut ready = self.store.ready(SLICE, now).await?;
-        self.guard(&mut ready, now).await?;
+        let ready = self.store.ready(self.slice.load(Ordering::Relaxed), now).await?;
         let count = ready.drafts.len() + ready.waiting.len();
         if count == 0 {
             return Ok(0);
         }
+        let alone = ready.drafts.first().filter(|_| count == 1).map(|draft| draft.record);
         let view = self.store.decision_view(&self.view_ask(&ready, now)).await?;
+        let allowance = Allowance::new(self, now).await?;
         let roster = self.roster();
-        let mut fold = Fold::new(self, &roster, view, now);
+        let mut fold = Fold::new(self, &roster, view, allowance, now);
         for waiting in &ready.waiting {
             fold.reconsider(waiting);
         }
         for draft in ready.drafts {
             fold.take(draft);
         }
-        match self.store.commit_decisions(fold.finish(), now).await {
-            Ok(()) => {}
-            // Somebody changed what the fold was based on: the next call reads afresh.
-            Err(StoreError::Stale) => tracing::debug!("a fold was based on stale state and is repeated"),
-            Err(error) => return Err(error.into()),
-        }
+        let (commit, allowance) = fold.finish();
+        self.store_fold(commit, alone, now).await?;
+        allowance.hold_flooded(self, now).await?;
         usher_model::crash::point("decide.after_commit");
         self.wake().ring(Step::Deliver);
         Ok(count)
+    }
+
+    async fn store_fold(&self, commit: DecisionCommit, alone: Option<RecordId>, now: Timestamp) -> Result<(), EngineError> {
+        let error = match self.store.commit_decisions(commit, now).await {
+            Ok(()) => {
+                self.slice.store(SLICE, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(error @ (StoreError::NoSpace { .. } | StoreError::Closed)) => return Err(error.into()),
+            Err(error) => error,
+        };
+        let slice = self.slice.load(Ordering::Relaxed);
+        self.slice.store((slice / 2).max(1), Ordering::Relaxed);
+        if let (Some(record), false) = (alone, matches!(error, StoreError::Stale)) {
+            tracing::error!(%record, error = &error as &dyn std::error::Error, "a decision can not be stored");
+            let detail = Some("its decision could not be stored; usher's log says why".to_owned());
+            let end = RecordEnd { record, state: RecordState::Failed, reason: None, lead: None, detail };
+            let failed = DecisionCommit { records: vec![end], ..DecisionCommit::default() };
+            return Ok(self.store.commit_decisions(failed, now).await?);
+        }
+        Err(error.into())
     }
 
     fn view_ask(&self, ready: &Ready, now: Timestamp) -> ViewAsk {
@@ -75,36 +97,5 @@ impl Engine {
         ask.accounts.sort_unstable();
         ask.accounts.dedup();
         ask
-    }
-
-    /// Holds a connection that would open more leads within an hour than the operator expects: an import of 20,000
-    /// rows is no 20,000 tasks. Its records wait until `usher pause --resume` releases them.
-    async fn guard(&self, ready: &mut Ready, now: Timestamp) -> Result<(), EngineError> {
-        let Some(limit) = self.write.max_leads_per_hour else {
-            return Ok(());
-        };
-        let Ok(since) = now.checked_sub(SignedDuration::from_hours(1)) else {
-            return Ok(());
-        };
-        let mut counts: BTreeMap<ConnectionName, u64> = self.store.opened_since(since).await?;
-        let mut flooded = BTreeSet::new();
-        ready.drafts.retain(|draft| {
-            let count = counts.entry(draft.connection.clone()).or_default();
-            *count += 1;
-            let passes = *count <= limit;
-            if !passes {
-                flooded.insert(draft.connection.clone());
-            }
-            passes
-        });
-        for connection in flooded {
-            let reason = format!(
-                "more than {limit} leads within an hour; look at them with `usher leads list`, then \
-                 `usher pause {connection} --resume`, or raise write.guard.max_per_hour"
-            );
-            tracing::warn!(%connection, limit, "flood guard: the connection is held");
-            self.store.hold(&connection, Some(&reason), now).await?;
-        }
-        Ok(())
     }
 }
