@@ -34,13 +34,24 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts every step.
     pub(crate) fn start(engine: &Arc<Engine>) -> Self {
-        let daemon = Self { engine: Arc::clone(engine), stop: CancellationToken::new(), tasks: TaskTracker::new() };
+        let daemon =
+            Self { engine: Arc::clone(engine), stop: CancellationToken::new(), tasks: TaskTracker::new() };
         for connected in engine.connections() {
             daemon.start_pulls(connected);
         }
-        daemon.repeat("splitting webhooks", Some(Step::Split), TICK, |engine| async move { engine.split().await });
+        daemon.repeat(
+            "splitting webhooks",
+            Some(Step::Split),
+            TICK,
+            |engine| async move { engine.split().await },
+        );
         daemon.repeat("fetching", Some(Step::Fetch), TICK, |engine| async move { fetch_all(&engine).await });
-        daemon.repeat("delivering", Some(Step::Deliver), TICK, |engine| async move { deliver(&engine).await });
+        daemon.repeat(
+            "delivering",
+            Some(Step::Deliver),
+            TICK,
+            |engine| async move { deliver(&engine).await },
+        );
         daemon.start_deciding();
         daemon.tasks.close();
         daemon
@@ -72,7 +83,8 @@ impl Daemon {
 
     /// Preparing and deciding wait for the directory: a lead is never routed without knowing owners and companies.
     fn start_deciding(&self) {
-        let daemon = Self { engine: Arc::clone(&self.engine), stop: self.stop.clone(), tasks: self.tasks.clone() };
+        let daemon =
+            Self { engine: Arc::clone(&self.engine), stop: self.stop.clone(), tasks: self.tasks.clone() };
         self.tasks.spawn(async move {
             while !daemon.stop.is_cancelled() {
                 match learn_directory(&daemon.engine).await {
@@ -81,8 +93,18 @@ impl Daemon {
                 }
                 pause(&daemon.stop, REST).await;
             }
-            daemon.repeat("preparing", Some(Step::Prepare), TICK, |engine| async move { engine.prepare().await });
-            daemon.repeat("deciding", Some(Step::Decide), TICK, |engine| async move { engine.decide().await });
+            daemon.repeat(
+                "preparing",
+                Some(Step::Prepare),
+                TICK,
+                |engine| async move { engine.prepare().await },
+            );
+            daemon.repeat(
+                "deciding",
+                Some(Step::Decide),
+                TICK,
+                |engine| async move { engine.decide().await },
+            );
             daemon.repeat("reading owners", None, OWNERS_EVERY, |engine| async move {
                 engine.refresh_owners().await.map(|_| 0)
             });
@@ -110,7 +132,10 @@ impl Daemon {
                         pause(&stop, REST.max(every)).await;
                     }
                     Err(_) => {
-                        tracing::error!(step = name, "a step panicked, which is a mistake of ours; it will be repeated");
+                        tracing::error!(
+                            step = name,
+                            "a step panicked, which is a mistake of ours; it will be repeated"
+                        );
                         pause(&stop, REST.max(every)).await;
                     }
                 }
@@ -140,7 +165,12 @@ async fn learn_directory(engine: &Engine) -> Result<(), EngineError> {
 }
 
 /// One pass over a stream; 0 if it is read up to now.
-async fn pull(engine: &Engine, connection: &ConnectionName, object: &ObjectType, lane: Lane) -> Result<usize, EngineError> {
+async fn pull(
+    engine: &Engine,
+    connection: &ConnectionName,
+    object: &ObjectType,
+    lane: Lane,
+) -> Result<usize, EngineError> {
     let report = engine.pull(connection, object, lane, PULL_STEPS).await?;
     Ok(usize::from(!report.done))
 }

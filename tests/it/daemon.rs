@@ -39,7 +39,7 @@ async fn a_form_answer_and_a_new_contact_become_person_owner_and_task() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fm_039_lost_answers_make_no_second_person_and_no_second_task() {
-    let installation = Installation::with("live", "write: { settle: 3s }").await;
+    let installation = Installation::with("live", "write: { settle: 6s }").await;
     let mut faults = installation.sandbox.faults();
     faults.lost_response = 0.3;
     faults.server_error = 0.1;
@@ -62,7 +62,7 @@ async fn fm_039_lost_answers_make_no_second_person_and_no_second_task() {
 async fn fm_039_a_crash_at_each_point_of_a_write_loses_and_repeats_nothing() {
     for point in ["decide.after_commit", "deliver.after_claim", "deliver.after_send", "deliver.after_finish"]
     {
-        let installation = Installation::with("live", "write: { settle: 2s }").await;
+        let installation = Installation::with("live", "write: { settle: 6s }").await;
         for n in 0..3 {
             installation.submit(&format!("p{n}@acme{n}.example"), &format!("Person{n} Example"));
         }
@@ -81,7 +81,7 @@ async fn fm_039_a_crash_at_each_point_of_a_write_loses_and_repeats_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_daemon_goes_on_where_it_was() {
-    let installation = Installation::with("live", "write: { settle: 2s }").await;
+    let installation = Installation::with("live", "write: { settle: 6s }").await;
     for n in 0..60 {
         installation.submit(&format!("p{n}@acme{n}.example"), &format!("Person{n} Example"));
     }
@@ -166,7 +166,10 @@ async fn the_flood_guard_holds_a_connection_until_an_operator_looks() {
     assert_eq!(installation.json(&["status"]).await["records"]["opened"], json!(5));
     for released in [10, 12] {
         assert!(installation.run(&["pause", "site-form", "--resume"]).await.status.success());
-        until("as many pass again", async || installation.json(&["status"]).await["records"]["opened"] == json!(released)).await;
+        until("as many pass again", async || {
+            installation.json(&["status"]).await["records"]["opened"] == json!(released)
+        })
+        .await;
     }
     installation.drained(12).await;
     assert_eq!(installation.sandbox.hubspot().summary().tasks_created, 12);

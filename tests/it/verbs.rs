@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::installation::{Installation, client, seen, text};
+use crate::installation::{Installation, client, seen, text, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn init_writes_files_that_check_accepts_and_never_overwrites() {
@@ -107,7 +107,12 @@ async fn backfill_shows_its_plan_first_and_opens_no_leads() {
 async fn failed_leads_are_listed_and_retried() {
     let installation = Installation::new().await;
     installation.submit("no address", "Nobody");
-    assert!(installation.run(&["sync"]).await.status.success());
+    // The form tool shows an answer a second after it was given.
+    until("the answer was read", async || {
+        assert!(installation.run(&["sync"]).await.status.success());
+        installation.json(&["failed", "list"]).await != json!([])
+    })
+    .await;
     let failed = installation.json(&["failed", "list"]).await;
     let id = failed[0]["id"].as_str().unwrap().to_owned();
     assert!(failed[0]["problem"].as_str().unwrap().contains("email"), "{failed}");

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
@@ -10,6 +11,9 @@ use serde_json::json;
 
 use super::worker::Measured;
 use crate::report::{print, progress, round};
+
+/// Calls from which the latency is taken.
+const BARE_CALLS: u32 = 50;
 
 /// Contacts from a simulated CRM into the database
 #[derive(Debug, Args)]
@@ -35,7 +39,7 @@ struct Hello {
 }
 
 /// Runs simulator and reader as two processes.
-pub(crate) fn run(args: &Pull) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &Pull) -> anyhow::Result<()> {
     progress(&format!("the simulator is filled with {} contacts", args.contacts));
     let mut simulator = itself("serve")
         .args(["--contacts", &args.contacts.to_string(), "--latency-ms", &args.latency_ms.to_string()])
@@ -43,30 +47,30 @@ pub(crate) fn run(args: &Pull) -> anyhow::Result<()> {
         .stdout(Stdio::piped())
         .spawn()
         .context("starting the simulator")?;
-    let result = measure(args, &mut simulator);
+    let result = measure(args, &mut simulator).await;
     // Its input ends, so it does; if the measuring failed this is how it learns of it.
     drop(simulator.stdin.take());
     simulator.wait()?;
     print(&result?, None)
 }
 
-fn measure(args: &Pull, simulator: &mut Child) -> anyhow::Result<serde_json::Value> {
+async fn measure(args: &Pull, simulator: &mut Child) -> anyhow::Result<serde_json::Value> {
     let mut hello = String::new();
     let stdout = simulator.stdout.as_mut().context("the simulator's stdout")?;
     BufReader::new(stdout).read_line(&mut hello)?;
     let hello: Hello = serde_json::from_str(&hello).context("the simulator did not start")?;
+    let bare = bare_call(&hello).await?;
     let mut runs = Vec::new();
     for _ in 0..args.runs {
         progress("pulling");
-        runs.push(figures(args, &worker(args, &hello)?));
+        runs.push(figures(args, &worker(args, &hello)?, bare));
     }
-    Ok(
-        json!({ "contacts": args.contacts, "latency_ms": args.latency_ms, "lane": args.lane, "runs": runs, "measured": {
+    Ok(json!({ "contacts": args.contacts, "latency_ms": args.latency_ms, "lane": args.lane,
+        "bare_call_ms": round(bare * 1000.0), "runs": runs, "measured": {
         "cpu_seconds": "user and kernel time of the reading process between start and end of the pull, from /proc (10 ms grain)",
         "seconds": "wall time of the same; the simulator is another process on the same machine",
         "above_idle_mib": "VmHWM after the pull (reset before it) less VmRSS before the first call",
-        "wall_to_latency": "wall time divided by calls times latency" } }),
-    )
+        "wall_to_latency": "wall time divided by calls times latency" } }))
 }
 
 fn worker(args: &Pull, hello: &Hello) -> anyhow::Result<Measured> {
@@ -81,7 +85,24 @@ fn worker(args: &Pull, hello: &Hello) -> anyhow::Result<Measured> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-fn figures(args: &Pull, run: &Measured) -> serde_json::Value {
+/// Seconds that the simulator's smallest page takes, as a client sees it.
+async fn bare_call(hello: &Hello) -> anyhow::Result<f64> {
+    let client = reqwest::Client::builder().no_proxy().build()?;
+    let place = format!("{}/crm/v3/objects/contacts?limit=1", hello.url);
+    let call = async || -> anyhow::Result<()> {
+        let answer = client.get(&place).bearer_auth(&hello.token).send().await?.error_for_status()?;
+        answer.bytes().await?;
+        Ok(())
+    };
+    call().await?;
+    let started = Instant::now();
+    for _ in 0..BARE_CALLS {
+        call().await?;
+    }
+    Ok(started.elapsed().as_secs_f64() / f64::from(BARE_CALLS))
+}
+
+fn figures(args: &Pull, run: &Measured, bare: f64) -> serde_json::Value {
     let calls = run.steps as f64;
     let latency = calls * args.latency_ms as f64 / 1000.0;
     let mib = |kib: u64| round(kib as f64 / 1024.0);
@@ -91,6 +112,7 @@ fn figures(args: &Pull, run: &Measured) -> serde_json::Value {
         "seconds": round(run.seconds), "records_per_second": round(run.records as f64 / run.seconds),
         "idle_mib": mib(run.idle_kib), "peak_mib": mib(run.peak_kib),
         "above_idle_mib": mib(run.peak_kib.saturating_sub(run.idle_kib)),
+        "wall_to_bare_calls": round(run.seconds / (calls * bare)),
         "wall_to_latency": if latency > 0.0 { json!(round(run.seconds / latency)) } else { json!(null) },
     })
 }

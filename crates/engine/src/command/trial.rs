@@ -81,7 +81,10 @@ impl Engine {
                 report.add("roster", Err(problem));
             }
             if self.store.paused().await?.is_some() {
-                report.add("writing", Err("writes are paused; `usher pause --resume`, then try again".to_owned()));
+                report.add(
+                    "writing",
+                    Err("writes are paused; `usher pause --resume`, then try again".to_owned()),
+                );
             }
             if report.ok() {
                 self.try_lead(&mut report, &mut pause).await?;

@@ -129,7 +129,11 @@ fn settle_is_long_enough(
         let at = map.optional_at("write").unwrap_or_else(|| map.at().clone());
         at.error("settle", format!("write.settle is shorter than two calls to {} may take", crm.name))
             .found(format!("{} s", settle.as_secs_f64()))
-            .hint(format!("write at least `settle: {}s`, or shorten `timeout` of {}", crm.timeout.as_secs() * 2, crm.name))
+            .hint(format!(
+                "write at least `settle: {}s`, or shorten `timeout` of {}",
+                crm.timeout.as_secs() * 2,
+                crm.name
+            ))
             .report();
     }
 }

@@ -118,7 +118,8 @@ impl Engine {
                 EffectEnd::Cancelled { reason: format!("a human decided meanwhile: the CRM shows {owner}") }
             }
             Err(SendFailure::Gone) => EffectEnd::Rejected {
-                reason: "the object is gone at the CRM; restore it there, then `usher failed retry`".to_owned(),
+                reason: "the object is gone at the CRM; restore it there, then `usher failed retry`"
+                    .to_owned(),
             },
             Err(SendFailure::OwnerRejected { reason }) => EffectEnd::Rejected {
                 reason: format!(
@@ -143,7 +144,9 @@ impl Engine {
                 let wait = retry_after.unwrap_or_else(|| signed(backoff(effect.attempt)));
                 EffectEnd::Planned { due_at: now.saturating_add(wait).unwrap_or(now + REST), reason }
             }
-            FaultClass::Unauthorized | FaultClass::Misconfigured => EffectEnd::Planned { due_at: now + REST, reason },
+            FaultClass::Unauthorized | FaultClass::Misconfigured => {
+                EffectEnd::Planned { due_at: now + REST, reason }
+            }
             FaultClass::Rejected => EffectEnd::Rejected { reason },
             FaultClass::OutcomeUnknown if capability.verify == VerifyBy::Nothing => EffectEnd::Parked {
                 reason: format!(
@@ -244,9 +247,9 @@ fn report_blockage(connected: &Connected, results: &[Result<Written, SendFailure
     }
 }
 
-/// Full waits of 1, 2, 4 … seconds, at most five minutes.
+/// Waits of 1, 2, 4 … seconds, at most a minute.
 fn backoff(attempt: u32) -> Duration {
-    Duration::from_secs(1 << attempt.saturating_sub(1).min(8)).min(Duration::from_secs(300))
+    Duration::from_secs(1 << attempt.saturating_sub(1).min(6)).min(Duration::from_secs(60))
 }
 
 fn signed(duration: Duration) -> SignedDuration {

@@ -191,7 +191,8 @@ impl Engine {
                 asked.push((index, email.clone()));
             }
         }
-        let mut chunks: Vec<&[(usize, IdentityKey)]> = asked.chunks(directory.people_limit().max(1)).collect();
+        let mut chunks: Vec<&[(usize, IdentityKey)]> =
+            asked.chunks(directory.people_limit().max(1)).collect();
         while let Some(chunk) = chunks.pop() {
             let keys: Vec<IdentityKey> = chunk.iter().map(|(_, key)| key.clone()).collect();
             match directory.people(&keys).await {
@@ -225,7 +226,9 @@ impl Engine {
 /// What becomes of a record whose person the CRM could not be asked about.
 fn unanswered_verdict(fault: &Fault, now: Timestamp) -> Verdict {
     if fault.class() == FaultClass::Rejected {
-        return Verdict::Failed { problem: format!("the CRM refuses to say whether it knows the person: {fault}") };
+        return Verdict::Failed {
+            problem: format!("the CRM refuses to say whether it knows the person: {fault}"),
+        };
     }
     Verdict::Later { at: now + RETRY, problem: fault.to_string() }
 }
@@ -240,7 +243,8 @@ impl Candidate {
 fn conclude(candidate: Candidate, unanswered: &BTreeMap<RecordId, Verdict>, now: Timestamp) -> Prepared {
     let record = candidate.record.id;
     let verdict = unanswered.get(&record).cloned();
-    let verdict = verdict.unwrap_or_else(|| Verdict::Mapped { draft: Box::new(candidate.draft), ready_at: now });
+    let verdict =
+        verdict.unwrap_or_else(|| Verdict::Mapped { draft: Box::new(candidate.draft), ready_at: now });
     Prepared { record, verdict }
 }
 

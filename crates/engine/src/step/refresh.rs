@@ -54,7 +54,8 @@ impl Engine {
             return Ok(0);
         };
         let stored = self.stored_position().await?;
-        let (mut cursor, mut complete) = stored.map_or((None, false), |stored| (Some(stored.cursor), stored.complete));
+        let (mut cursor, mut complete) =
+            stored.map_or((None, false), |stored| (Some(stored.cursor), stored.complete));
         let mut count = 0;
         loop {
             let now = self.now();

@@ -75,7 +75,11 @@ pub(crate) async fn a_parked_write_fails_the_lead_and_stops_what_waits_for_it(ba
     // A later lead of the same person counts on the same write, and says at once that it can not be done.
     let later = second_lead(&store, &ana, 2).await;
     assert_eq!(standing(&store, later.lead).await, "closed:failed");
-    assert_eq!(states(&store, later.lead).await, [Parked, Cancelled, Cancelled], "nothing of it is sent by surprise");
+    assert_eq!(
+        states(&store, later.lead).await,
+        [Parked, Cancelled, Cancelled],
+        "nothing of it is sent by surprise"
+    );
 }
 
 /// Another lead of the same person, with the same write to ensure it.

@@ -53,7 +53,12 @@ impl Engine {
         Ok(count)
     }
 
-    async fn store_fold(&self, commit: DecisionCommit, alone: Option<RecordId>, now: Timestamp) -> Result<(), EngineError> {
+    async fn store_fold(
+        &self,
+        commit: DecisionCommit,
+        alone: Option<RecordId>,
+        now: Timestamp,
+    ) -> Result<(), EngineError> {
         let error = match self.store.commit_decisions(commit, now).await {
             Ok(()) => {
                 self.slice.store(SLICE, Ordering::Relaxed);
