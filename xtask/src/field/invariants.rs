@@ -150,12 +150,12 @@ impl Evidence {
                 None => result.contact_gone += 1,
                 Some(owned) if owned.owner.to_string() == decided => result.as_decided += 1,
                 Some(_) if others.get(&person).is_some_and(|at| *at >= decided_at) => {
-                    result.others_chose += 1
+                    result.others_chose += 1;
                 }
                 Some(owned) => match self.owners_unwritten.get(&lead.id) {
                     Some(end) if end.starts_with("cancelled") => result.others_chose += 1,
                     Some(end) if end.starts_with("rejected") || end.starts_with("parked") => {
-                        result.shown_as_failed += 1
+                        result.shown_as_failed += 1;
                     }
                     _ => {
                         result.wrong += 1;
