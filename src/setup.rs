@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use usher_connector::{Auth, Host, Secret};
 use usher_document::{Diagnostics, SecretRef, SourceFile};
-use usher_engine::settings::{ConnectionSettings, Limits, Settings};
+use usher_engine::settings::{ConnectionSettings, Limits, REFERRALS, Settings};
 use usher_engine::{Connected, Engine, Setup};
 use usher_mapping::Mapping;
 use usher_model::{Clock, ConnectionName, InstallKey, SystemClock};
@@ -161,6 +161,7 @@ pub(crate) async fn assemble(loaded: &Loaded, store: Arc<dyn Store>) -> Result<E
     let settings = &loaded.settings;
     let clock = SystemClock;
     let install = store.install_key(rand::random()).await?;
+    store.connect(&ConnectionName::new(REFERRALS), clock.now()).await?;
     let mut connections = Vec::new();
     for connection in &settings.connections {
         let row = store.connect(&connection.name, clock.now()).await?;

@@ -32,13 +32,16 @@ enum Verb {
         /// Everything that failed
         #[arg(long, conflicts_with = "ids")]
         all: bool,
+        /// You looked at the CRM and a parked write is not there: send it again without looking it up
+        #[arg(long, conflicts_with = "all")]
+        resend: bool,
     },
 }
 
 pub(crate) async fn run(common: &Common, args: Failed) -> Outcome {
     match args.verb {
         Verb::List { limit } => list(common, limit).await,
-        Verb::Retry { ids, all } => retry(common, &ids, all).await,
+        Verb::Retry { ids, all, resend } => retry(common, &ids, all, resend).await,
     }
 }
 
@@ -79,7 +82,7 @@ async fn list(common: &Common, limit: u32) -> Outcome {
     Ok(())
 }
 
-async fn retry(common: &Common, ids: &[String], all: bool) -> Outcome {
+async fn retry(common: &Common, ids: &[String], all: bool, resend: bool) -> Outcome {
     if ids.is_empty() && !all {
         return Err(Failure::input("say what to retry: ids as `usher failed list` prints them, or --all"));
     }
@@ -93,7 +96,7 @@ async fn retry(common: &Common, ids: &[String], all: bool) -> Outcome {
         count += store.retry_records(&records, now).await?;
     }
     if all || !keys.is_empty() {
-        count += store.retry_effects(&keys, now).await?;
+        count += store.retry_effects(&keys, resend, now).await?;
     }
     store.close().await?;
     if count == 0 && !all {

@@ -34,6 +34,7 @@ async fn a_form_answer_and_a_new_contact_become_person_owner_and_task() {
     let task = crm.read("tasks", task[0]).unwrap();
     let body = task["properties"]["hs_task_body"].as_str().unwrap();
     assert!(body.contains("Customers keep their owner"), "the task says why: {body}");
+    installation.assert_invariants().await;
     assert_eq!(daemon.stop(), Some(0));
 }
 
@@ -55,6 +56,7 @@ async fn fm_039_lost_answers_make_no_second_person_and_no_second_task() {
     let verdict = installation.sandbox.hubspot().summary();
     assert!(verdict.faults.get("lost_response").is_some_and(|count| *count > 0), "{:?}", verdict.faults);
     assert_eq!((verdict.tasks_created, verdict.duplicate_tasks, verdict.duplicate_persons), (30, 0, 0));
+    installation.assert_invariants().await;
     assert_eq!(daemon.stop(), Some(0));
 }
 
@@ -75,6 +77,7 @@ async fn fm_039_a_crash_at_each_point_of_a_write_loses_and_repeats_nothing() {
         let verdict = installation.sandbox.hubspot().summary();
         let counts = (verdict.tasks_created, verdict.duplicate_tasks, verdict.duplicate_persons);
         assert_eq!(counts, (3, 0, 0), "after a crash at {point}");
+        installation.assert_invariants().await;
         assert_eq!(daemon.stop(), Some(0));
     }
 }
@@ -97,6 +100,7 @@ async fn a_killed_daemon_goes_on_where_it_was() {
     installation.drained(60).await;
     let verdict = installation.sandbox.hubspot().summary();
     assert_eq!((verdict.tasks_created, verdict.duplicate_tasks, verdict.duplicate_persons), (60, 0, 0));
+    installation.assert_invariants().await;
     assert_eq!(daemon.stop(), Some(0));
 }
 
@@ -173,6 +177,7 @@ async fn the_flood_guard_holds_a_connection_until_an_operator_looks() {
     }
     installation.drained(12).await;
     assert_eq!(installation.sandbox.hubspot().summary().tasks_created, 12);
+    installation.assert_invariants().await;
     assert_eq!(daemon.stop(), Some(0));
 }
 
@@ -205,6 +210,7 @@ async fn fm_023_first_connect_starts_at_now_and_imports_open_no_leads() {
     })
     .await;
     assert_eq!(installation.sandbox.hubspot().summary().tasks_created, 1);
+    installation.assert_invariants().await;
     assert_eq!(daemon.stop(), Some(0));
 }
 
@@ -251,5 +257,6 @@ async fn fm_038_one_person_by_three_doors_is_one_lead() {
     assert_eq!(status["records"]["opened"], json!(1), "{status}");
     let verdict = installation.sandbox.hubspot().summary();
     assert_eq!((verdict.tasks_created, verdict.duplicate_persons), (1, 0));
+    installation.assert_invariants().await;
     assert_eq!(daemon.stop(), Some(0));
 }

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use usher_sandbox::{Field, FormSpec, Options, Owner, Sandbox, Submission};
+use usher_store::{OpenOptions, SqliteStore};
+use usher_testkit::Invariants;
 
 /// How long a condition may take to become true on a slow machine.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -221,6 +223,16 @@ http: {{ listen: \"127.0.0.1:{}\" }}
         let signature = usher_sandbox::typeform::sign("form-secret", body.as_bytes());
         let post = client().post(self.hook("site-form")).header("Typeform-Signature", signature);
         post.header("content-type", "application/json").body(body).send().await.unwrap()
+    }
+
+    /// Holds what the program believes against what the simulated CRM knows, once everything is written.
+    pub(crate) async fn assert_invariants(&self) {
+        let database = self.path().join("usher.db");
+        let store = SqliteStore::open(database.to_str().unwrap(), OpenOptions::command()).await.unwrap();
+        let crm = self.sandbox.hubspot();
+        let checker = Invariants { drained: true };
+        let violations = checker.check(&store, &crm.summary(), &crm.ownership()).await.unwrap();
+        assert!(violations.is_empty(), "{violations:?}");
     }
 
     /// The address of a webhook.

@@ -27,8 +27,14 @@ pub trait Operation: Send + Sync {
     async fn retry_records(&self, ids: &[RecordId], now: Timestamp) -> Result<u64, StoreError>;
 
     /// Gives rejected or parked effects another try. A parked one goes to `unknown`, so that it is looked up before
-    /// anything is sent. Reopens their leads. All if `keys` is empty. Returns how many.
-    async fn retry_effects(&self, keys: &[EffectKey], now: Timestamp) -> Result<u64, StoreError>;
+    /// anything is sent, unless `resend` says that somebody looked at the vendor and it is not there. Reopens their leads.
+    /// All if `keys` is empty. Returns how many.
+    async fn retry_effects(
+        &self,
+        keys: &[EffectKey],
+        resend: bool,
+        now: Timestamp,
+    ) -> Result<u64, StoreError>;
 
     /// The mode of the last run, and makes `mode` the present one. Going live closes the leads that were only
     /// observed as suppressed; returns how many.

@@ -117,7 +117,7 @@ timed! { Operation {
     fn paused() -> Option<(Timestamp, String)>;
     fn hold(connection: &ConnectionName, reason: Option<&str>, now: Timestamp) -> ();
     fn retry_records(ids: &[RecordId], now: Timestamp) -> u64;
-    fn retry_effects(keys: &[EffectKey], now: Timestamp) -> u64;
+    fn retry_effects(keys: &[EffectKey], resend: bool, now: Timestamp) -> u64;
     fn enter_mode(mode: Mode, now: Timestamp) -> u64;
     fn take_over(now: Timestamp) -> ();
     fn suppress(lead: LeadId, reason: &str, now: Timestamp) -> ();

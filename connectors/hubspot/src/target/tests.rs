@@ -591,6 +591,17 @@ async fn the_smaller_writes_and_their_verification() {
 }
 
 #[tokio::test]
+async fn fm_020_the_empty_list_of_a_merged_or_archived_contact_proves_nothing() {
+    for contact in [json!({ "results": [{ "id": "77", "properties": {} }] }), json!({ "results": [] })] {
+        let script = vendor(move |request| match request.path.as_str() {
+            "/crm/associations/2026-09/contacts/tasks/batch/read" => (200, json!({ "results": [] })),
+            _ => (200, contact.clone()),
+        });
+        assert_eq!(target(&script).verify(&task("aaa", "1")).await.unwrap(), Verdict::Unsure);
+    }
+}
+
+#[tokio::test]
 async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
     let script = vendor(|request| match request.path.as_str() {
         "/crm/associations/2026-09/contacts/tasks/batch/read" => match ids(request)[0].as_str() {

@@ -150,7 +150,7 @@ impl Engine {
             FaultClass::Rejected => EffectEnd::Rejected { reason },
             FaultClass::OutcomeUnknown if capability.verify == VerifyBy::Nothing => EffectEnd::Parked {
                 reason: format!(
-                    "{reason}; nothing can tell whether it happened: look at the CRM, then `usher failed retry`"
+                    "{reason}; nothing can tell whether it happened: look at the CRM; if it is not there, `usher failed retry ID --resend`"
                 ),
             },
             FaultClass::OutcomeUnknown => EffectEnd::Unknown { due_at: now + self.look_after(0), reason },
@@ -200,7 +200,7 @@ impl Engine {
         };
         if by == VerifyBy::Nothing {
             return EffectEnd::Parked {
-                reason: "nothing can tell whether it happened: look at the CRM, then `usher failed retry`"
+                reason: "nothing can tell whether it happened: look at the CRM; if it is not there, `usher failed retry ID --resend`"
                     .to_owned(),
             };
         }
@@ -215,7 +215,7 @@ impl Engine {
                 reason: "verified absent after the settle window".to_owned(),
             },
             Ok(Verdict::Unsure) if settled => EffectEnd::Parked {
-                reason: "the CRM does not tell whether it happened: look there, then `usher failed retry`"
+                reason: "the CRM does not tell whether it happened: look there; if it is not there, `usher failed retry ID --resend`"
                     .to_owned(),
             },
             Ok(Verdict::Absent | Verdict::Unsure) => {

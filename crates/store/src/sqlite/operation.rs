@@ -88,10 +88,15 @@ impl Operation for SqliteStore {
         .await
     }
 
-    async fn retry_effects(&self, keys: &[EffectKey], now: Timestamp) -> Result<u64, StoreError> {
+    async fn retry_effects(
+        &self,
+        keys: &[EffectKey],
+        resend: bool,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
         let keys = keys.iter().map(|key| text(key.as_str())).collect::<Vec<_>>();
         self.write(Priority::Acknowledge, "retries effects", move |conn| {
-            Box::pin(retry_effects(conn, keys, now))
+            Box::pin(retry_effects(conn, keys, resend, now))
         })
         .await
     }
@@ -210,10 +215,15 @@ async fn split_again(conn: &mut SqliteConnection, records: Option<&str>) -> Resu
     Ok(items.len() as u64)
 }
 
-async fn retry_effects(conn: &mut SqliteConnection, keys: Vec<String>, now: Timestamp) -> Result<u64, Fault> {
+async fn retry_effects(
+    conn: &mut SqliteConnection,
+    keys: Vec<String>,
+    resend: bool,
+    now: Timestamp,
+) -> Result<u64, Fault> {
     let keys = if keys.is_empty() { None } else { Some(list(&keys)?) };
     let retried: Vec<(i64, String, Option<String>)> = sqlx::query_as(
-        "UPDATE effect SET state = CASE state WHEN 'parked' THEN 'unknown' ELSE 'planned' END, due_at = ?1, \
+        "UPDATE effect SET state = CASE WHEN state = 'parked' AND NOT ?3 THEN 'unknown' ELSE 'planned' END, due_at = ?1, \
          verified = 0, ended_at = NULL WHERE state IN ('rejected', 'parked') \
          AND (?2 IS NULL OR key IN (SELECT value FROM json_each(?2))) \
          AND (kind IN ('ensure_person', 'ensure_company') \
@@ -222,6 +232,7 @@ async fn retry_effects(conn: &mut SqliteConnection, keys: Vec<String>, now: Time
     )
     .bind(ms(now))
     .bind(keys)
+    .bind(resend)
     .fetch_all(&mut *conn)
     .await?;
     let effects: Vec<i64> = retried.iter().map(|row| row.0).collect();

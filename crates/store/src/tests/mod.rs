@@ -56,6 +56,7 @@ macro_rules! suite {
             delivering: our_own_person_is_known_as_an_echo,
             operating: a_pause_stops_claims_and_nothing_else, operating: failed_records_get_another_try,
             operating: a_retry_reopens_what_failed, operating: a_parked_effect_is_looked_up_before_it_is_sent,
+            operating: a_parked_effect_is_sent_again_if_somebody_looked,
             operating: going_live_closes_observed_leads, operating: a_suppressed_lead_sends_nothing,
             operating: fm_107_counts_add_up, operating: the_story_tells_everything, operating: leads_are_found,
             operating: the_installation_key_is_made_once,

@@ -50,14 +50,14 @@ pub(crate) async fn a_retry_reopens_what_failed(backend: impl Backend) {
     finish(&store, EnsurePerson, 5, refuse).await;
     assert_eq!(standing(&store, ana.lead).await, "closed:failed");
     assert!(matches!(store.failed(9).await.unwrap()[0].kind, FailedKind::Rejected(_, EnsurePerson)));
-    assert_eq!(store.retry_effects(&[], at(6)).await.unwrap(), 1);
+    assert_eq!(store.retry_effects(&[], false, at(6)).await.unwrap(), 1);
     assert_eq!(standing(&store, ana.lead).await, "decided");
     assert_eq!(states(&store, ana.lead).await, [Planned, Blocked, Blocked]);
     finish(&store, EnsurePerson, 7, |claim| done(claim, "c1")).await;
     finish(&store, UpdateObject, 8, |claim| done(claim, "c1")).await;
     finish(&store, CreateTask, 9, |claim| done(claim, "t1")).await;
     assert_eq!(standing(&store, ana.lead).await, "closed:written");
-    assert_eq!(store.retry_effects(&[], at(9)).await.unwrap(), 0);
+    assert_eq!(store.retry_effects(&[], false, at(9)).await.unwrap(), 0);
 }
 
 pub(crate) async fn a_parked_effect_is_looked_up_before_it_is_sent(backend: impl Backend) {
@@ -70,13 +70,26 @@ pub(crate) async fn a_parked_effect_is_looked_up_before_it_is_sent(backend: impl
     let FailedKind::Parked(key, _) = store.failed(9).await.unwrap().remove(0).kind else {
         panic!("not parked")
     };
-    assert_eq!(store.retry_effects(&[key], at(6)).await.unwrap(), 1);
+    assert_eq!(store.retry_effects(&[key], false, at(6)).await.unwrap(), 1);
     assert_eq!(states(&store, ana.lead).await, [Unknown, Blocked, Blocked]);
     assert_eq!(standing(&store, ana.lead).await, "decided");
     assert!(claim(&store, EnsurePerson, 7).await.is_empty());
     let looked = store.claim_unknown(&crm(), 9, at(7), at(9)).await.unwrap();
     store.finish_effects(vec![done(&looked[0], "c1")], at(8)).await.unwrap();
     assert_eq!(states(&store, ana.lead).await, [Done, Planned, Planned]);
+}
+
+pub(crate) async fn a_parked_effect_is_sent_again_if_somebody_looked(backend: impl Backend) {
+    let store = backend.store();
+    let ana = decided(&store, 1).await;
+    let park = |claim: &crate::ClaimedEffect| end(claim, EffectEnd::Parked { reason: "unclear".to_owned() });
+    finish(&store, EnsurePerson, 5, park).await;
+    let FailedKind::Parked(key, _) = store.failed(9).await.unwrap().remove(0).kind else {
+        panic!("not parked")
+    };
+    assert_eq!(store.retry_effects(&[key], true, at(6)).await.unwrap(), 1);
+    assert_eq!(states(&store, ana.lead).await, [Planned, Blocked, Blocked]);
+    assert_eq!(claim(&store, EnsurePerson, 7).await.len(), 1);
 }
 
 pub(crate) async fn going_live_closes_observed_leads(backend: impl Backend) {
