@@ -65,13 +65,13 @@ async fn fm_039_a_crash_at_each_point_of_a_write_loses_and_repeats_nothing() {
     for point in ["decide.after_commit", "deliver.after_claim", "deliver.after_send", "deliver.after_finish"]
     {
         let installation = Installation::with("live", "write: { settle: 6s }").await;
+        let mut crashing = installation.spawn(&[("USHER_CRASH_AT", &format!("{point}:2"))]);
+        // Only from the first connect on are answers of the form inquiries.
+        installation.ready().await;
         for n in 0..3 {
             installation.submit(&format!("p{n}@acme{n}.example"), &format!("Person{n} Example"));
         }
-        let mut command = installation.command();
-        command.arg("run").env("USHER_CRASH_AT", format!("{point}:2"));
-        let crashed = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
-        assert!(!crashed.status.success(), "{point} was never reached");
+        until(&format!("{point} is reached"), async || crashing.has_ended()).await;
         let daemon = installation.start().await;
         installation.drained(3).await;
         let verdict = installation.sandbox.hubspot().summary();
@@ -85,6 +85,8 @@ async fn fm_039_a_crash_at_each_point_of_a_write_loses_and_repeats_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_daemon_goes_on_where_it_was() {
     let installation = Installation::with("live", "write: { settle: 6s }").await;
+    // Connects first: only from then on are answers of the form inquiries.
+    installation.start().await.kill();
     for n in 0..60 {
         installation.submit(&format!("p{n}@acme{n}.example"), &format!("Person{n} Example"));
     }

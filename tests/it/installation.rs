@@ -44,6 +44,11 @@ impl Daemon {
         assert!(status.unwrap().success());
     }
 
+    /// Whether it is gone.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
     /// Kills it without a chance to tidy up.
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
@@ -161,20 +166,26 @@ http: {{ listen: \"127.0.0.1:{}\" }}
 
     /// Starts the daemon and waits until it takes leads.
     pub(crate) async fn start(&self) -> Daemon {
-        let daemon = self.spawn();
+        let daemon = self.spawn(&[]);
+        self.ready().await;
+        daemon
+    }
+
+    /// Waits until the daemon takes leads.
+    pub(crate) async fn ready(&self) {
         let ready = format!("http://127.0.0.1:{}/readyz", self.port);
         until("the daemon is ready", async || {
             client().get(&ready).send().await.is_ok_and(|response| response.status().is_success())
         })
         .await;
-        daemon
     }
 
-    /// Starts the daemon.
-    pub(crate) fn spawn(&self) -> Daemon {
+    /// Starts the daemon with further environment variables.
+    pub(crate) fn spawn(&self, environment: &[(&str, &str)]) -> Daemon {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log")).unwrap();
         let mut command = self.command();
+        command.envs(environment.iter().copied());
         Daemon(command.arg("run").stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 

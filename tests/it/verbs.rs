@@ -106,6 +106,8 @@ async fn backfill_shows_its_plan_first_and_opens_no_leads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_leads_are_listed_and_retried() {
     let installation = Installation::new().await;
+    // Connects first: only from then on are answers of the form inquiries.
+    assert!(installation.run(&["sync"]).await.status.success());
     installation.submit("no address", "Nobody");
     // The form tool shows an answer a second after it was given.
     until("the answer was read", async || {
