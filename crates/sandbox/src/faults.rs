@@ -35,7 +35,7 @@ pub struct Faults {
     /// HubSpot times are floored to multiples of this, so that many rows share one stamp; 0 is off.
     pub ties_ms: u32,
 
-    /// Added to every answer.
+    /// How long every answer takes, from the arrival of the request.
     pub latency_ms: Span,
     /// Rate of answers that take `slow_ms` longer.
     pub slow: f64,

@@ -1,14 +1,14 @@
 //! One HubSpot request from the wire to the answer: authentication, limits, switches, dispatch.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::call::{Call, Reply};
 use super::errors::ApiError;
 use super::limits::Policy;
 use super::routes::{self, Area};
 use super::state::{Grant, Hub, Stamp};
-use crate::clock::{Millis, iso};
+use crate::clock::{Millis, answer_after, iso};
 use crate::oracle::{Actor, correlation_id};
 use crate::serve::{Kill, Wire};
 use crate::world::World;
@@ -33,6 +33,7 @@ struct Fate {
 
 /// Answers one request.
 pub(crate) async fn answer(world: &Arc<World>, wire: Wire, kill: &Kill) -> Reply {
+    let arrived = Instant::now();
     let (reply, fate, hold) = {
         let mut hub = world.hub();
         let now = world.clock.now();
@@ -50,9 +51,7 @@ pub(crate) async fn answer(world: &Arc<World>, wire: Wire, kill: &Kill) -> Reply
     };
     world.pump();
     let wait = fate.wait + hold;
-    if !wait.is_zero() {
-        tokio::time::sleep(wait).await;
-    }
+    answer_after(arrived, wait).await;
     if fate.lose || fate.late {
         kill.now();
     }

@@ -1,20 +1,21 @@
 //! One Typeform request from the wire to the answer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::responses::{list, problem};
 use super::state::{Forms, Hook};
-use crate::clock::Millis;
+use crate::clock::{Millis, answer_after};
 use crate::hubspot::call::Reply;
 use crate::serve::{Kill, Wire};
 use crate::world::World;
 
 /// Answers one request.
 pub(crate) async fn answer(world: &Arc<World>, wire: Wire, kill: &Kill) -> Reply {
+    let begun = Instant::now();
     let now = world.clock.now();
     let (strike, lose, wait) = strikes(world, &wire, now);
     let reply = match strike {
@@ -25,9 +26,7 @@ pub(crate) async fn answer(world: &Arc<World>, wire: Wire, kill: &Kill) -> Reply
             refused.unwrap_or_else(|| route(&mut forms, &wire, now))
         }
     };
-    if !wait.is_zero() {
-        tokio::time::sleep(wait).await;
-    }
+    answer_after(begun, wait).await;
     if lose {
         kill.now();
     }
