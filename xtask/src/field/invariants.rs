@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
-use usher_sandbox::{Actor, Change, Event, Ownership, Sandbox, Summary};
+use usher_sandbox::{Actor, Change, Event, HubspotSim, Ownership, Sandbox, Summary};
 
 use crate::field::ledger::{LeadRow, Ledger, RecordRow};
 use crate::field::world::{HOOKED_FORM, POLLED_FORM};
@@ -32,7 +32,8 @@ pub(crate) struct Evidence {
     tokens: [(&'static str, Vec<String>); 2],
     persons: BTreeMap<String, bool>,
     tasks_given_up: HashSet<String>,
-    task_problems: Vec<String>,
+    tasks_shown: Vec<String>,
+    crm: HubspotSim,
     tasks_done: Vec<String>,
     owners_unwritten: BTreeMap<String, String>,
     shared_emails: Vec<String>,
@@ -72,7 +73,8 @@ impl Evidence {
             tokens: [("hooked-form", tokens(HOOKED_FORM)), ("polled-form", tokens(POLLED_FORM))],
             persons: ledger.persons().await?,
             tasks_given_up: ledger.tasks_given_up().await?.into_iter().collect(),
-            task_problems: ledger.task_problems().await?,
+            tasks_shown: ledger.tasks_shown().await?,
+            crm: crm.clone(),
             tasks_done: ledger.written("create_task").await?,
             owners_unwritten: ledger.owners_unwritten().await?,
             shared_emails: ledger.shared_emails().await?,
@@ -198,7 +200,7 @@ impl Evidence {
         rule("I2 each e-mail has one inquiry", self.doubled_leads());
         rule("I2 each e-mail is one person", self.shared_emails.clone());
         rule("I2 each written lead has one task", self.wrong_task_counts());
-        rule("I2 every task at the CRM is known to us", self.orphan_tasks());
+        rule("I2 every task at the CRM is known to us or shown as unclear", self.orphan_tasks());
         rule("I2 every person that we made is known to us", self.orphan_persons());
         rule("I1 every task that we call done exists", self.phantom_tasks());
         rule("I1 every person that we call made exists", self.phantom_persons());
@@ -272,9 +274,15 @@ impl Evidence {
     /// A task that was refused afterwards (as one made without its owner) is named to the operator, so it is known.
     fn orphan_tasks(&self) -> Vec<String> {
         let known: HashSet<&String> = self.tasks_done.iter().collect();
-        let named =
-            |id: &String| self.task_problems.iter().any(|problem| problem.contains(&format!("task {id} ")));
-        self.made_by_us("tasks").into_iter().filter(|id| !known.contains(id) && !named(id)).collect()
+        self.made_by_us("tasks").into_iter().filter(|id| !known.contains(id) && !self.is_shown(id)).collect()
+    }
+
+    /// Whether the task carries the marker of a write that the operator is shown as failed or unclear.
+    fn is_shown(&self, task: &str) -> bool {
+        let task = task.parse().ok().and_then(|id| self.crm.read("tasks", id));
+        let body =
+            task.as_ref().and_then(|task| task["properties"]["hs_task_body"].as_str()).unwrap_or_default();
+        self.tasks_shown.iter().any(|key| body.contains(key))
     }
 
     /// A person whose creation got no answer counts as known if found again; the origin is then `found`.

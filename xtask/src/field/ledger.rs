@@ -187,9 +187,9 @@ impl Ledger {
         Ok(sqlx::query_scalar(sql).fetch_all(&mut self.conn).await?)
     }
 
-    /// The problems of tasks that did not end as done.
-    pub(crate) async fn task_problems(&mut self) -> anyhow::Result<Vec<String>> {
-        let sql = "SELECT coalesce(problem, '') FROM effect WHERE kind = 'create_task' AND state IN ('rejected', 'parked')";
+    /// The keys of tasks that are shown to the operator as failed or unclear: such a task may well exist.
+    pub(crate) async fn tasks_shown(&mut self) -> anyhow::Result<Vec<String>> {
+        let sql = "SELECT key FROM effect WHERE kind = 'create_task' AND state IN ('rejected', 'parked')";
         Ok(sqlx::query_scalar(sql).fetch_all(&mut self.conn).await?)
     }
 
