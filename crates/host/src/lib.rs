@@ -7,7 +7,6 @@
 mod address;
 mod credential;
 mod files;
-mod install_key;
 mod limiter;
 mod redact;
 mod secret;
@@ -19,7 +18,6 @@ mod vendor;
 pub use crate::address::{BaseUrl, BaseUrlError};
 pub use crate::credential::{Credential, CredentialError};
 pub use crate::files::LocalFiles;
-pub use crate::install_key::{InstallKey, KeyError};
 pub use crate::limiter::{Allowance, LimitStatus, Limiter, LimiterSettings, Permit, Share, ShareError};
 pub use crate::secret::{SecretError, resolve_env, resolve_file};
 pub use crate::tls::install as install_tls;

@@ -25,7 +25,8 @@ impl IdentityKind {
     }
 }
 
-/// A value that names one person: two leads with the same key are the same human being.
+/// A value that may name one person. A personal e-mail address does; a phone number or a shared inbox may belong to
+/// several, and `identity` decides.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct IdentityKey {
     /// What the key is made of.

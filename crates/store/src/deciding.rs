@@ -225,9 +225,6 @@ pub trait Deciding: Send + Sync {
     /// What is ready. Records of held connections are left out; leads that wait in another mode too.
     async fn ready(&self, limit: u32, now: Timestamp) -> Result<Ready, StoreError>;
 
-    /// When the next mapped record or waiting lead becomes ready, if any is not ready yet.
-    async fn next_ready_at(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError>;
-
     /// What is known about the ready leads.
     async fn decision_view(&self, ask: &ViewAsk) -> Result<DecisionView, StoreError>;
 

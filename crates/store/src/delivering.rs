@@ -114,11 +114,4 @@ pub trait Delivering: Send + Sync {
 
     /// Turns `sending` effects whose lease lapsed into `unknown`: they may have been sent by a process that died.
     async fn recover_effects(&self, now: Timestamp) -> Result<u64, StoreError>;
-
-    /// When the next effect of the connection becomes due, if any is not due yet.
-    async fn next_effect_at(
-        &self,
-        connection: &ConnectionName,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError>;
 }

@@ -79,7 +79,6 @@ timed! { Preparation {
 
 timed! { Deciding {
     fn ready(limit: u32, now: Timestamp) -> Ready;
-    fn next_ready_at(now: Timestamp) -> Option<Timestamp>;
     fn decision_view(ask: &ViewAsk) -> DecisionView;
     fn opened_since(since: Timestamp) -> BTreeMap<ConnectionName, u64>;
     fn commit_decisions(commit: DecisionCommit, now: Timestamp) -> ();
@@ -90,7 +89,6 @@ timed! { Delivering {
     fn claim_unknown(connection: &ConnectionName, limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<ClaimedEffect>;
     fn finish_effects(outcomes: Vec<EffectOutcome>, now: Timestamp) -> ();
     fn recover_effects(now: Timestamp) -> u64;
-    fn next_effect_at(connection: &ConnectionName, now: Timestamp) -> Option<Timestamp>;
 } }
 
 timed! { DirectoryStore {

@@ -8,7 +8,7 @@ use sqlx::{Row, SqliteConnection};
 use usher_model::{ConnectionName, WaitReason};
 
 use super::SqliteStore;
-use super::codec::{from_json, maybe_instant, ms};
+use super::codec::{from_json, ms};
 use super::fault::Fault;
 use super::leads::{LEAD_WIDTH, lead, lead_columns};
 use super::writer::Priority;
@@ -20,24 +20,6 @@ use crate::error::StoreError;
 impl Deciding for SqliteStore {
     async fn ready(&self, limit: u32, now: Timestamp) -> Result<Ready, StoreError> {
         self.read("reads what is ready", move |conn| Box::pin(ready(conn, limit, now))).await
-    }
-
-    async fn next_ready_at(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.read("looks for the next lead", move |conn| {
-            Box::pin(async move {
-                let (next,): (Option<i64>,) = sqlx::query_as(
-                    "WITH held (name) AS MATERIALIZED (SELECT name FROM connection WHERE held_at IS NOT NULL), \
-                     due (at) AS (SELECT min(due_at) FROM record WHERE state = 'mapped' AND due_at > ?1 \
-                     AND connection NOT IN held UNION ALL SELECT min(wait_until) FROM lead WHERE state = 'waiting' \
-                     AND wait_until > ?1 AND connection NOT IN held) SELECT min(at) FROM due",
-                )
-                .bind(ms(now))
-                .fetch_one(conn)
-                .await?;
-                maybe_instant(next)
-            })
-        })
-        .await
     }
 
     async fn decision_view(&self, ask: &ViewAsk) -> Result<DecisionView, StoreError> {

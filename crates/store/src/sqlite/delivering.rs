@@ -97,33 +97,6 @@ impl Delivering for SqliteStore {
         })
         .await
     }
-
-    async fn next_effect_at(
-        &self,
-        connection: &ConnectionName,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let connection = text(connection);
-        self.read("looks for the next effect", move |conn| {
-            Box::pin(async move {
-                let kinds = list(EffectKind::ALL.map(EffectKind::as_str))?;
-                let (next,): (Option<i64>,) = sqlx::query_as(
-                    "WITH next (at) AS (SELECT (SELECT min(due_at) FROM effect WHERE state = 'planned' \
-                     AND connection = ?1 AND kind = j.value AND due_at > ?2) FROM json_each(?3) j UNION ALL \
-                     SELECT min(due_at) FROM effect WHERE state = 'unknown' AND connection = ?1 AND due_at > ?2 \
-                     UNION ALL SELECT min(lease_until) FROM effect WHERE state = 'sending' AND lease_until > ?2) \
-                     SELECT min(at) FROM next",
-                )
-                .bind(connection)
-                .bind(ms(now))
-                .bind(kinds)
-                .fetch_one(conn)
-                .await?;
-                maybe_instant(next)
-            })
-        })
-        .await
-    }
 }
 
 type ClaimedRow = (i64, i64, String, String, String, u32, Option<i64>, u32, String);

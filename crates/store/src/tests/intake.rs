@@ -210,7 +210,6 @@ pub(crate) async fn verdicts_end_or_delay_records(backend: impl Backend) {
     store.commit_prepared(prepared.collect(), at(11)).await.unwrap();
 
     assert!(store.ready(9, at(14)).await.unwrap().drafts.is_empty());
-    assert_eq!(store.next_ready_at(at(14)).await.unwrap(), Some(at(15)));
     assert_eq!(store.ready(9, at(15)).await.unwrap().drafts, [draft(ids[0], 1)]);
     assert!(store.claim_records(9, at(49), at(60)).await.unwrap().is_empty());
     assert_eq!(store.claim_records(9, at(50), at(60)).await.unwrap()[0].id, ids[3]);
