@@ -104,8 +104,6 @@ pub enum IgnoreReason {
     Rejected,
     /// The vendor says that the object is gone.
     Gone,
-    /// A newer version of the same object was processed already.
-    Stale,
     /// Backfill that was told to learn, not to route.
     Learned,
 }
@@ -122,7 +120,6 @@ impl IgnoreReason {
             Self::Imported => "imported",
             Self::Rejected => "rejected",
             Self::Gone => "gone",
-            Self::Stale => "stale",
             Self::Learned => "learned",
         }
     }
