@@ -26,10 +26,11 @@ pub(crate) fn rain() -> Faults {
 /// The switches that hit everything at once, for a moment each: an expired token, a missing scope, a batch that fails
 /// whole, the daily limit.
 fn storm(kind: u32) -> Faults {
-    match kind % 4 {
+    match kind % 5 {
         0 => Faults { expired_token: true, ..rain() },
         1 => Faults { revoked_scopes: vec!["crm.objects.contacts.write".to_owned()], ..rain() },
         2 => Faults { batch_fails_whole: true, partial_row: 0.05, ..rain() },
+        3 => Faults { throttle_daily: 1.0, ..rain() },
         _ => Faults { throttle_burst: 0.5, server_error: 0.2, ..rain() },
     }
 }
@@ -37,7 +38,7 @@ fn storm(kind: u32) -> Faults {
 /// Changes the weather until told to stop, then leaves a clear sky.
 pub(crate) async fn blow(sandbox: &Sandbox, seed: u64, stop: &CancellationToken) {
     let mut dice = StdRng::seed_from_u64(seed);
-    let mut kind = dice.random_range(0..4_u32);
+    let mut kind = dice.random_range(0..5_u32);
     loop {
         sandbox.set_faults(rain());
         tokio::select! {

@@ -19,6 +19,9 @@ const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 /// A `Retry-After` is obeyed up to this or the limit's period, whichever is longer (FM-065).
 const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
+/// How long a call waits, unless woken, for the answer to the one that asks whether the vendor lets calls through again.
+const PROBE: Duration = Duration::from_secs(1);
+
 #[derive(Debug)]
 enum Quota {
     None,
@@ -38,6 +41,8 @@ pub(super) struct Limit {
     headroom: Option<Headroom>,
     remaining: Option<u32>,
     blocked_until: Duration,
+    /// Refusals in a row without a word of how long; while there are any, one call at a time asks.
+    strikes: u32,
     in_flight: u32,
 }
 
@@ -60,6 +65,7 @@ impl Limit {
             headroom: None,
             remaining: None,
             blocked_until: Duration::ZERO,
+            strikes: 0,
             in_flight: 0,
         }
     }
@@ -77,7 +83,23 @@ impl Limit {
             Quota::Budget(budget) => budget.wait(spare, now),
         };
         let by_vendor = self.headroom.map_or(Duration::ZERO, |room| room.wait(spare, now));
-        by_quota.max(by_vendor).max(self.blocked_until.saturating_sub(now))
+        let probed = if self.is_probing() && self.in_flight > 0 { PROBE } else { Duration::ZERO };
+        by_quota.max(by_vendor).max(probed).max(self.blocked_until.saturating_sub(now))
+    }
+
+    /// The vendor has refused and not yet let a call through.
+    pub(super) fn is_probing(&self) -> bool {
+        self.strikes > 0
+    }
+
+    /// The vendor has let a call through. True if it had refused before. Calls that were under way when it refused
+    /// prove nothing.
+    pub(super) fn passed(&mut self, now: Duration) -> bool {
+        let opened = self.is_probing() && now >= self.blocked_until;
+        if opened {
+            self.strikes = 0;
+        }
+        opened
     }
 
     /// Counts a call that `wait` has just allowed.
@@ -134,10 +156,11 @@ impl Limit {
         (self.calls, self.per) = (calls, per);
     }
 
-    /// No call before the pause is over. Without a duration, a time after which asking again is decent.
+    /// No call before the pause is over. Without a duration, a time after which asking again is decent: it doubles
+    /// with each refusal, because an exhausted day may end in a minute or in twenty hours.
     pub(super) fn block(&mut self, pause: Option<Duration>, now: Duration) -> Duration {
         let cap = self.per.max(LONGEST_PAUSE);
-        let pause = pause.unwrap_or_else(|| self.memory());
+        let pause = pause.unwrap_or_else(|| self.guess(now));
         if pause > cap {
             let (asked_s, limit) = (pause.as_secs(), self.name);
             tracing::warn!(
@@ -150,6 +173,18 @@ impl Limit {
         let pause = pause.min(cap);
         self.blocked_until = self.blocked_until.max(now + pause);
         pause
+    }
+
+    /// Calls that were under way together and are refused together count once.
+    fn guess(&mut self, now: Duration) -> Duration {
+        if now < self.blocked_until {
+            return self.blocked_until - now;
+        }
+        let longest = self.memory();
+        let first = (longest / 16).max(Duration::from_secs(1));
+        let pause = first.saturating_mul(1 << self.strikes.min(8));
+        self.strikes = self.strikes.saturating_add(1);
+        pause.min(longest)
     }
 
     pub(super) fn status(&mut self, now: Duration, waiting: usize) -> LimitStatus {

@@ -141,6 +141,20 @@ impl Limiter {
         Some(limit.block(pause, now))
     }
 
+    /// The vendor let a call through that counts against those limits: whoever waited for that may go.
+    pub fn passed(&self, names: &[&'static str]) {
+        let now = self.now();
+        let mut state = self.lock();
+        let State { limits, gate } = &mut *state;
+        let mut opened = false;
+        for limit in limits.iter_mut().filter(|limit| names.contains(&limit.name())) {
+            opened |= limit.passed(now);
+        }
+        if opened {
+            gate.wake();
+        }
+    }
+
     /// The limits as they stand, in declared order.
     #[must_use]
     pub fn snapshot(&self) -> Vec<LimitStatus> {
@@ -207,8 +221,14 @@ impl Limiter {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.limiter.lock();
-        for (_, limit) in state.limits.iter_mut().enumerate().filter(|(index, _)| self.limits.has(*index)) {
+        let State { limits, gate } = &mut *state;
+        let mut probed = false;
+        for (_, limit) in limits.iter_mut().enumerate().filter(|(index, _)| self.limits.has(*index)) {
             limit.release();
+            probed |= limit.is_probing();
+        }
+        if probed {
+            gate.wake();
         }
     }
 }

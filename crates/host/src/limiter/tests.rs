@@ -144,9 +144,42 @@ async fn fm_065_absurd_pauses_are_cut_and_missing_ones_filled() {
     let limiter = limiter(&[spec("burst", 100, 10 * SECOND), spec("daily", 1000, 86_400 * SECOND)]);
     assert_eq!(limiter.block("burst", Some(Duration::MAX)), Some(3600 * SECOND));
     assert_eq!(limiter.block("daily", Some(Duration::MAX)), Some(86_400 * SECOND));
-    assert_eq!(limiter.block("burst", None), Some(10 * SECOND));
-    assert_eq!(limiter.block("daily", None), Some(900 * SECOND));
     assert_eq!(limiter.block("other", None), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fm_064_an_exhausted_day_is_probed_by_one_call_at_growing_pauses() {
+    let limiter = limiter(&[spec("daily", 1000, 86_400 * SECOND)]);
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        let permit = limiter.acquire(&["daily"], CallLane::Write, LONG).await.unwrap();
+        let asked = limiter.now();
+        // A second call would be refused as well: it waits for the first one's answer.
+        let fault = limiter.acquire(&["daily"], CallLane::Write, Duration::ZERO).await.map(drop);
+        assert_eq!(fault.is_err(), !pauses.is_empty());
+        pauses.push(limiter.block("daily", None).unwrap().as_secs());
+        // Calls that were under way together count once.
+        assert!(limiter.block("daily", None).unwrap().as_secs() <= pauses[pauses.len() - 1]);
+        limiter.passed(&["daily"]);
+        drop(permit);
+        let next = limiter.acquire(&["daily"], CallLane::Write, LONG).await.unwrap();
+        assert!(limiter.now() - asked >= Duration::from_secs(pauses[pauses.len() - 1]));
+        drop(next);
+    }
+    assert_eq!(pauses, [56, 112, 225, 450, 900, 900, 900]);
+
+    let probe = limiter.acquire(&["daily"], CallLane::Write, LONG).await.unwrap();
+    let waiting = tokio::spawn({
+        let limiter = Arc::clone(&limiter);
+        async move { limiter.acquire(&["daily"], CallLane::Write, LONG).await.map(|_| limiter.now()) }
+    });
+    settle().await;
+    assert!(!waiting.is_finished());
+    let passed = limiter.now();
+    limiter.passed(&["daily"]);
+    assert_eq!(waiting.await.unwrap().unwrap(), passed);
+    drop(probe);
+    assert_eq!(limiter.block("daily", None).unwrap().as_secs(), 56);
 }
 
 #[tokio::test(start_paused = true)]

@@ -96,15 +96,18 @@ impl VendorHttp {
         self.log(request, started, exchanged.as_ref().ok());
         let response = exchanged.map_err(|failed| failed.settle(request.access, self.base.host()))?;
         self.limiter.report(&self.protocol.read_limits(&response));
-        drop(permit);
         let judged = match outcome::refuse(&response) {
             Some(fault) => Err(fault),
             None => self.protocol.judge(request, &response),
         };
-        match judged.and_then(|()| outcome::not_success(&response)) {
-            Ok(()) => Ok(response),
-            Err(fault) => Err(self.failed(request, &response, fault)),
+        let judged = judged.and_then(|()| outcome::not_success(&response));
+        if !matches!(&judged, Err(fault) if matches!(fault.class(), FaultClass::Throttled { .. })) {
+            self.limiter.passed(request.limits);
         }
+        let settled = judged.map_err(|fault| self.failed(request, &response, fault));
+        // Held until here: nobody may ask again before the limits know this answer.
+        drop(permit);
+        settled.map(|()| response)
     }
 
     /// Obeys the pause that a bad answer asks for, and says whether the call may be repeated.
