@@ -24,7 +24,7 @@ pub(crate) struct Company {
 }
 
 /// Somebody who gets in touch.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 pub(crate) struct Inquirer {
     pub(crate) lead_id: String,
     pub(crate) first_name: String,

@@ -5,6 +5,7 @@ mod data;
 mod field;
 mod process;
 mod report;
+mod soak;
 
 use clap::{Parser, Subcommand};
 
@@ -19,6 +20,8 @@ struct Cli {
 enum Chore {
     /// The real program against simulators with real companies and leads, judged by the simulators' log
     Field(field::Field),
+    /// Steady load over many connections; memory and its slope
+    Soak(soak::Soak),
     /// Benches; each prints one JSON object
     #[command(subcommand)]
     Bench(Bench),
@@ -45,6 +48,7 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         match Cli::parse().chore {
             Chore::Field(args) => field::run(args).await,
+            Chore::Soak(args) => soak::run(args).await,
             Chore::Bench(Bench::Pull(args)) => bench::pull::run(&args).await,
             Chore::Bench(Bench::Decide(args)) => bench::decide::run(&args).await,
             Chore::Serve(args) => bench::serve::run(&args).await,

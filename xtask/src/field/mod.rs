@@ -1,11 +1,11 @@
 //! The field run: the real program as a child process, simulators in this one, real companies, thousands of leads.
 
-mod installation;
+pub(crate) mod installation;
 mod invariants;
 mod ledger;
 mod verdict;
 mod weather;
-mod world;
+pub(crate) mod world;
 
 use std::path::PathBuf;
 use std::sync::Arc;

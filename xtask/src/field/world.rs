@@ -153,7 +153,7 @@ pub(crate) fn arrive(crm: &HubspotSim, forms: &TypeformSim, n: usize, who: &Inqu
     }
 }
 
-fn enter(crm: &HubspotSim, who: &Inquirer, source: &str) -> anyhow::Result<()> {
+pub(crate) fn enter(crm: &HubspotSim, who: &Inquirer, source: &str) -> anyhow::Result<()> {
     let properties = set(&[
         ("firstname", &who.first_name),
         ("lastname", &who.last_name),
@@ -172,7 +172,7 @@ fn enter(crm: &HubspotSim, who: &Inquirer, source: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn answer(forms: &TypeformSim, who: &Inquirer, form: &str) -> anyhow::Result<()> {
+pub(crate) fn answer(forms: &TypeformSim, who: &Inquirer, form: &str) -> anyhow::Result<()> {
     let answers = set(&[
         ("first_name", &who.first_name),
         ("last_name", &who.last_name),
