@@ -50,7 +50,8 @@ fn passage(point: &str) -> u32 {
 /// Runs leads by all doors over a daemon that dies at the point, and over another that finds what it left.
 async fn die_at(point: &str) {
     let installation = Installation::with("live", "write: { settle: 6s }").await;
-    let company = json!({ "object": "companies", "properties": { "name": "Acme", "domain": "acme1.example" } });
+    let company =
+        json!({ "object": "companies", "properties": { "name": "Acme", "domain": "acme1.example" } });
     installation.sandbox.hubspot().seed(&company.to_string()).unwrap();
     if VERIFYING.contains(&point) {
         let faults = Faults { lost_response: 1.0, times: Some(4), ..Faults::default() };
@@ -119,8 +120,11 @@ async fn fm_079_a_crash_while_an_unclear_write_is_looked_up_makes_no_second_one(
 
 #[test]
 fn every_crash_point_has_its_test() {
-    let tested: BTreeSet<&str> =
-        [RECEIVING, READING, DECIDING, WRITING, VERIFYING, ELSEWHERE].into_iter().flatten().copied().collect();
+    let tested: BTreeSet<&str> = [RECEIVING, READING, DECIDING, WRITING, VERIFYING, ELSEWHERE]
+        .into_iter()
+        .flatten()
+        .copied()
+        .collect();
     let mut placed = BTreeSet::new();
     for folder in ["src", "crates", "connectors"] {
         for file in rust_files(&root().join(folder)) {

@@ -8,9 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use usher_sandbox::{
-    Field, FormSpec, Options, Owner, Sandbox, Submission, Subscription, WebhookTarget,
-};
+use usher_sandbox::{Field, FormSpec, Options, Owner, Sandbox, Submission, Subscription, WebhookTarget};
 use usher_testkit::invariants::{Broken, Evidence, Form, Ledger, Phase, Scene};
 
 /// How long a condition may take to become true on a slow machine.
@@ -78,7 +76,8 @@ impl Installation {
         }
         sandbox.typeform().define(form());
         let port = free_port();
-        let installation = Self { sandbox, port, folder: TempDir::new().unwrap(), acknowledged: Mutex::default() };
+        let installation =
+            Self { sandbox, port, folder: TempDir::new().unwrap(), acknowledged: Mutex::default() };
         let settings = installation.settings(mode, further);
         installation.write("usher.yaml", &settings);
         installation.write("site-form.yaml", MAPPING);

@@ -44,7 +44,8 @@ fn contains(body: &[u8], part: &[u8]) -> bool {
 }
 
 pub(super) fn unfinished_records(evidence: &Evidence) -> Vec<String> {
-    let moving = evidence.records.iter().filter(|record| matches!(record.state.as_str(), "fetched" | "mapped"));
+    let moving =
+        evidence.records.iter().filter(|record| matches!(record.state.as_str(), "fetched" | "mapped"));
     moving.map(|record| format!("{}/{} is {}", record.connection, record.external_id, record.state)).collect()
 }
 

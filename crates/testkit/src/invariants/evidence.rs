@@ -176,7 +176,8 @@ impl Evidence {
     /// Looks which of our tasks that are not known as done carry the marker of a write that is unclear.
     fn explain_tasks(mut self, sandbox: &Sandbox, unclear: &[String]) -> Self {
         let done: HashSet<&String> = self.tasks_done.iter().collect();
-        let unknown: Vec<String> = self.made_by_us("tasks").into_iter().filter(|id| !done.contains(id)).collect();
+        let unknown: Vec<String> =
+            self.made_by_us("tasks").into_iter().filter(|id| !done.contains(id)).collect();
         let crm = sandbox.hubspot();
         let carries_marker = |id: &String| {
             let task = id.parse().ok().and_then(|id| crm.read("tasks", id));

@@ -366,11 +366,9 @@ impl Ledger {
         let decisions: Vec<(String, StoredDecision)> =
             rows.into_iter().map(read).collect::<anyhow::Result<_>>()?;
         let pairs = decisions.windows(2).filter_map(|pair| match pair {
-            [(lead, before), (same, after)] if lead == same && after.trigger == "opened" => Some(Waited {
-                lead: lead.clone(),
-                until: before.resolution.until?,
-                decided_at: after.at,
-            }),
+            [(lead, before), (same, after)] if lead == same && after.trigger == "opened" => {
+                Some(Waited { lead: lead.clone(), until: before.resolution.until?, decided_at: after.at })
+            }
             _ => None,
         });
         Ok(pairs.collect())

@@ -55,7 +55,8 @@ fn all_is_well() -> Evidence {
     scene.acknowledged = vec![("hook".to_owned(), "h1".to_owned()), ("hook".to_owned(), "h2".to_owned())];
     scene.canaries = vec!["token-123".to_owned()];
     scene.resources = Some(Resources { peak_kib: 1_000, handles: 20 });
-    let touched = Happening { change: Change::Update, by_us: true, at: 21_000, ..created("contacts", 7, false) };
+    let touched =
+        Happening { change: Change::Update, by_us: true, at: 21_000, ..created("contacts", 7, false) };
     Evidence {
         summary: Summary::default(),
         leads: vec![lead("l1", "7"), lead("l2", "8")],
@@ -203,13 +204,22 @@ fn what_people_did_is_not_held_against_us() {
     let mut evidence = all_is_well();
     // A person chose another owner after our write; another contact was merged away, and one went to the bin.
     evidence.owners.extend([(7, Ownership { owner: 12, ..owned(7).1 })]);
-    let human = Happening { change: Change::Update, at: 30_000, owner_changed: true, ..created("contacts", 7, false) };
+    let human = Happening {
+        change: Change::Update,
+        at: 30_000,
+        owner_changed: true,
+        ..created("contacts", 7, false)
+    };
     evidence.happenings.push(human);
     evidence.owners.remove(&8);
     evidence.happenings.push(Happening { change: Change::Archive, ..created("contacts", 8, false) });
     // A change moved a contact behind the mark again before it was read.
     evidence.happenings.push(created("contacts", 17, false));
-    evidence.happenings.push(Happening { change: Change::Update, at: 70_000, ..created("contacts", 17, false) });
+    evidence.happenings.push(Happening {
+        change: Change::Update,
+        at: 70_000,
+        ..created("contacts", 17, false)
+    });
     evidence.owners.extend([owned(17)]);
     assert_eq!(told(&evidence, Phase::Drained), ["I1 everything that arrived was seen"]);
     let owners = evidence.owners();
