@@ -56,7 +56,7 @@ const PURE: &[&str] = &[
 /// What no pure crate and no connector may have in its manifest.
 const IMPURE: &[&str] = &["tokio", "sqlx", "reqwest", "rand", "hyper", "axum", "ureq", "governor", "backon"];
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
@@ -195,7 +195,7 @@ fn every_file_opens_with_what_lives_there() {
     }
 }
 
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let Ok(entries) = fs::read_dir(folder) else {
         return found;
@@ -213,7 +213,7 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The code without its test module and without comments.
-fn production_code(file: &Path) -> String {
+pub(crate) fn production_code(file: &Path) -> String {
     let text = fs::read_to_string(file).unwrap();
     if file.ends_with("tests.rs") || file.components().any(|part| part.as_os_str() == "tests") {
         return String::new();

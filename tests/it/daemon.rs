@@ -61,52 +61,6 @@ async fn fm_039_lost_answers_make_no_second_person_and_no_second_task() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fm_039_a_crash_at_each_point_of_a_write_loses_and_repeats_nothing() {
-    for point in ["decide.after_commit", "deliver.after_claim", "deliver.after_send", "deliver.after_finish"]
-    {
-        let installation = Installation::with("live", "write: { settle: 6s }").await;
-        let mut crashing = installation.spawn(&[("USHER_CRASH_AT", &format!("{point}:2"))]);
-        // Only from the first connect on are answers of the form inquiries.
-        installation.ready().await;
-        for n in 0..3 {
-            installation.submit(&format!("p{n}@acme{n}.example"), &format!("Person{n} Example"));
-        }
-        until(&format!("{point} is reached"), async || crashing.has_ended()).await;
-        let daemon = installation.start().await;
-        installation.drained(3).await;
-        let verdict = installation.sandbox.hubspot().summary();
-        let counts = (verdict.tasks_created, verdict.duplicate_tasks, verdict.duplicate_persons);
-        assert_eq!(counts, (3, 0, 0), "after a crash at {point}");
-        installation.assert_invariants().await;
-        assert_eq!(daemon.stop(), Some(0));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_daemon_goes_on_where_it_was() {
-    let installation = Installation::with("live", "write: { settle: 6s }").await;
-    // Connects first: only from then on are answers of the form inquiries.
-    installation.start().await.kill();
-    for n in 0..60 {
-        installation.submit(&format!("p{n}@acme{n}.example"), &format!("Person{n} Example"));
-    }
-    for tasks in [5, 20, 40] {
-        let daemon = installation.start().await;
-        until("some tasks are written", async || {
-            installation.sandbox.hubspot().summary().tasks_created >= tasks
-        })
-        .await;
-        daemon.kill();
-    }
-    let daemon = installation.start().await;
-    installation.drained(60).await;
-    let verdict = installation.sandbox.hubspot().summary();
-    assert_eq!((verdict.tasks_created, verdict.duplicate_tasks, verdict.duplicate_persons), (60, 0, 0));
-    installation.assert_invariants().await;
-    assert_eq!(daemon.stop(), Some(0));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn observe_decides_everything_and_sends_nothing_until_it_goes_live() {
     let installation = Installation::with("observe", "").await;
     let crm = installation.sandbox.hubspot();

@@ -4,6 +4,8 @@
 
 mod architecture;
 mod bad_input;
+mod crashes;
 mod daemon;
 mod installation;
+mod kills;
 mod verbs;

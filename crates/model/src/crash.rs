@@ -1,36 +1,31 @@
-//! Named crash points: places where a test may kill the process to prove that a restart loses and repeats nothing.
+//! Named crash points: places where a test may end the process to prove that a restart loses and repeats nothing.
 //!
-//! Off unless the environment variable `USHER_CRASH_AT` names a point (`deliver.after_send` or `deliver.after_send:3`
-//! for the third time it is reached). Reading the variable costs once per process; a release that never sets it pays
-//! one atomic load per point.
+//! They exist only in builds with the feature `crash-points`, which the workspace's tests turn on and no release does.
+//! There the environment variable `USHER_CRASH_AT` arms one: `deliver.after_send`, or `deliver.after_send:3` for the
+//! third time that it is passed.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-struct Armed {
-    point: String,
-    remaining: AtomicU64,
-}
-
-static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
-
-fn armed() -> Option<&'static Armed> {
-    ARMED
-        .get_or_init(|| {
-            let value = std::env::var("USHER_CRASH_AT").ok()?;
-            let (point, nth) = value.rsplit_once(':').unwrap_or((&value, "1"));
-            Some(Armed { point: point.to_owned(), remaining: AtomicU64::new(nth.parse().unwrap_or(1)) })
-        })
-        .as_ref()
-}
-
-/// Aborts the process when `point` is the armed crash point and its turn has come.
+/// Ends the process when `point` is armed and its turn has come.
+#[cfg(feature = "crash-points")]
 pub fn point(point: &str) {
-    if let Some(armed) = armed()
-        && armed.point == point
-        && armed.remaining.fetch_sub(1, Ordering::SeqCst) == 1
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static ARMED: OnceLock<Option<(String, AtomicU64)>> = OnceLock::new();
+    let armed = ARMED.get_or_init(|| {
+        let value = std::env::var("USHER_CRASH_AT").ok()?;
+        let (name, nth) = value.rsplit_once(':').unwrap_or((&value, "1"));
+        Some((name.to_owned(), AtomicU64::new(nth.parse().unwrap_or(1))))
+    });
+    if let Some((name, left)) = armed
+        && name == point
+        && left.fetch_sub(1, Ordering::SeqCst) == 1
     {
         // Abort, not exit: destructors and buffered writers must not run, as in a real crash.
         std::process::abort();
     }
 }
+
+/// Nothing, in this build.
+#[cfg(not(feature = "crash-points"))]
+#[inline]
+pub fn point(_point: &str) {}

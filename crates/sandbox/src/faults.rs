@@ -195,6 +195,27 @@ impl Faults {
         }
     }
 
+    /// The request switches so high that they disturb about three calls of ten, for runs that count what such days cost;
+    /// people and workflows stay as in [`Faults::moderate`].
+    #[must_use]
+    pub fn rough() -> Self {
+        Self {
+            slow: 0.05,
+            throttle_burst: 0.08,
+            throttle_search: 0.08,
+            server_error: 0.08,
+            server_error_after_commit: 0.03,
+            html: 0.03,
+            truncated: 0.06,
+            lost_response: 0.05,
+            late_commit: 0.03,
+            conflict: 0.05,
+            partial_row: 0.02,
+            missing_row: 0.02,
+            ..Self::moderate()
+        }
+    }
+
     /// Whether the request switches apply to this path.
     pub(crate) fn covers(&self, path: &str) -> bool {
         self.only_paths.is_empty() || self.only_paths.iter().any(|part| path.contains(part.as_str()))

@@ -1,17 +1,16 @@
 //! What tests share: the conformance suite for connectors, the invariant checker, a clock that tests own.
 //!
 //! A connector proves itself in `tests/conformance.rs` by handing a rig from [`rigs`] (or one of its own) to
-//! [`conformance::run`]. Whole-program tests hold the store against the simulators' oracle with [`Invariants`], and
-//! wait for conditions with [`until`], never for a fixed time.
+//! [`conformance::run`]. Whole-program tests and fault runs hold the database against the simulators'
+//! oracle with [`invariants`], and wait for conditions with [`until`], never for a fixed time.
 
 mod clock;
 pub mod conformance;
-mod invariants;
+pub mod invariants;
 mod log;
 mod relay;
 pub mod rigs;
 mod until;
 
 pub use crate::clock::ManualClock;
-pub use crate::invariants::{Invariants, Violation};
 pub use crate::until::{TookTooLong, until};

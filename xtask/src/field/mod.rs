@@ -1,8 +1,6 @@
 //! The field run: the real program as a child process, simulators in this one, real companies, thousands of leads.
 
 pub(crate) mod installation;
-mod invariants;
-mod ledger;
 mod verdict;
 mod weather;
 pub(crate) mod world;
@@ -18,12 +16,11 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use usher_sandbox::{Faults, Options, Sandbox, Subscription, WebhookTarget};
+use usher_testkit::invariants::{Evidence, Form, Ledger, Phase, Scene, Standing};
 
 use crate::data::Data;
 use crate::report::progress;
 use installation::{HOOK_SECRET, Installation, Tuning};
-use invariants::Evidence;
-use ledger::{Ledger, Standing};
 
 /// Between two looks at a run.
 const LOOK: Duration = Duration::from_millis(250);
@@ -79,8 +76,6 @@ struct Run<'a> {
     installation: Installation,
     /// Vendor ids of the companies, in their order.
     companies: Vec<u64>,
-    /// Oracle events before the first arrival.
-    from: usize,
 }
 
 /// How long the parts took, and whether all of it ended.
@@ -102,12 +97,12 @@ pub(crate) async fn run(args: Field) -> anyhow::Result<()> {
     let course = run.go(&data).await?;
     let (status, stopping) = run.installation.stop(STOP_PATIENCE)?;
     let mut ledger = Ledger::open(&run.installation.database()).await?;
-    let evidence = Evidence::collect(&run.sandbox, &mut ledger, run.from).await?;
+    let evidence = Evidence::collect(&mut ledger, &run.sandbox, scene()).await?;
     let mut report = verdict::report(&run, &data, &course, &evidence, &mut ledger).await?;
     ledger.close().await?;
     report["stop"] = json!({ "exit_code": status.code(), "seconds": stopping.as_secs_f64() });
     crate::report::print(&report, args.report.as_deref())?;
-    let good = !course.stuck && status.success() && evidence.broken().is_empty();
+    let good = !course.stuck && status.success() && evidence.broken(Phase::Drained).is_empty();
     if args.keep || !good {
         let folder = folder.keep();
         progress(&format!("the installation is kept in {}", folder.display()));
@@ -118,6 +113,17 @@ pub(crate) async fn run(args: Field) -> anyhow::Result<()> {
         args.seed
     );
     Ok(())
+}
+
+/// What the checker must know of a run.
+fn scene() -> Scene {
+    let form = |connection: &str, id: &str| Form { connection: connection.to_owned(), id: id.to_owned() };
+    Scene {
+        forms: vec![form("hooked-form", world::HOOKED_FORM), form("polled-form", world::POLLED_FORM)],
+        canaries: vec![HOOK_SECRET.to_owned()],
+        hidden_for: weather::HIDDEN_FOR,
+        ..Scene::of("hubspot-main")
+    }
 }
 
 impl<'a> Run<'a> {
@@ -141,7 +147,7 @@ impl<'a> Run<'a> {
             Tuning { timeout: Duration::from_secs(30), settle: Duration::from_secs(90) }
         };
         let installation = Installation::write(folder, &sandbox, &options, &world::routing(), tuning)?;
-        let run = Self { args, sandbox, installation, companies, from: 0 };
+        let run = Self { args, sandbox, installation, companies };
         run.hooks(&options).await?;
         Ok(run)
     }
@@ -176,7 +182,6 @@ impl<'a> Run<'a> {
             "owners and companies are read after {:.1} s; leads arrive",
             course.directory.as_secs_f64()
         ));
-        self.from = self.sandbox.hubspot().events(0).len();
         let calm = CancellationToken::new();
         let weather = self.args.faults.then(|| {
             let (sandbox, calm, seed) = (Arc::clone(&self.sandbox), calm.clone(), self.args.seed);
@@ -311,7 +316,7 @@ impl<'a> Run<'a> {
 
     async fn all_seen(&self) -> anyhow::Result<bool> {
         let mut ledger = Ledger::open(&self.installation.database()).await?;
-        let evidence = Evidence::collect(&self.sandbox, &mut ledger, self.from).await?;
+        let evidence = Evidence::collect(&mut ledger, &self.sandbox, scene()).await?;
         ledger.close().await?;
         Ok(evidence.unseen().is_empty())
     }

@@ -12,6 +12,9 @@ const CALM: Duration = Duration::from_secs(20);
 /// How long a storm lasts.
 const STORM: Duration = Duration::from_secs(2);
 
+/// The longest that the weather hides a change from searches and lists.
+pub(super) const HIDDEN_FOR: Duration = Duration::from_secs(3);
+
 /// Every switch that has a rate.
 pub(crate) fn rain() -> Faults {
     Faults {

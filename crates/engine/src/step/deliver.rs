@@ -88,6 +88,7 @@ impl Engine {
                 None => outcomes.push(outcome(&effect, unresolvable(now))),
             }
         }
+        crash::point("deliver.before_send");
         let mut results = target.send(&writes).await;
         crash::point("deliver.after_send");
         report_blockage(connected, &results);
@@ -175,6 +176,9 @@ impl Engine {
         let claimed =
             self.store.claim_unknown(&connected.name, VERIFY_SLICE, now, now + lease(connected)).await?;
         let mut outcomes = Vec::with_capacity(claimed.len());
+        if !claimed.is_empty() {
+            crash::point("verify.after_claim");
+        }
         for effect in &claimed {
             // The rest is looked up after the restart, which takes these claims over.
             if self.is_stopping() {
@@ -189,7 +193,9 @@ impl Engine {
         }
         let count = outcomes.len();
         if count > 0 {
+            crash::point("verify.before_finish");
             self.store.finish_effects(outcomes, self.now()).await?;
+            crash::point("verify.after_finish");
         }
         Ok(count)
     }

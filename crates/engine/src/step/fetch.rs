@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 use usher_connector::Fetched;
-use usher_model::{ConnectionName, ExternalId, Lane, ObjectType, Record, RecordId};
+use usher_model::{ConnectionName, ExternalId, Lane, ObjectType, Record, RecordId, crash};
 use usher_store::{FetchCommit, Hint, NewRecord};
 
 use crate::engine::Engine;
@@ -63,9 +63,11 @@ impl Engine {
         hints: Vec<Hint>,
         records: Vec<NewRecord>,
     ) -> Result<(), EngineError> {
+        crash::point("fetch.before_commit");
         self.store
             .commit_fetch(FetchCommit { connection: connection.clone(), hints, records, now: self.now() })
             .await?;
+        crash::point("fetch.after_commit");
         self.wake().ring(Step::Prepare);
         Ok(())
     }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use usher_connector::{CrmPerson, Fault, FaultClass};
 use usher_mapping::Mapped;
 use usher_model::{
-    Account, AccountKey, Draft, Enrollment, IdentityKey, IdentityKind, IgnoreReason, Lane, RecordId,
+    Account, AccountKey, Draft, Enrollment, IdentityKey, IdentityKind, IgnoreReason, Lane, RecordId, crash,
 };
 use usher_store::{Prepared, StoredRecord, Verdict};
 
@@ -50,6 +50,7 @@ impl Engine {
         if records.is_empty() {
             return Ok(0);
         }
+        crash::point("prepare.after_claim");
         let count = records.len();
         let (mut candidates, mut prepared) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for record in records {
@@ -62,7 +63,9 @@ impl Engine {
         self.match_accounts(&mut candidates).await?;
         let unanswered = self.look_people_up(&mut candidates).await;
         prepared.extend(candidates.into_iter().map(|candidate| conclude(candidate, &unanswered, now)));
+        crash::point("prepare.before_commit");
         self.store.commit_prepared(prepared, self.now()).await?;
+        crash::point("prepare.after_commit");
         self.wake().ring(Step::Decide);
         Ok(count)
     }

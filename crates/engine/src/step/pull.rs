@@ -6,7 +6,7 @@ use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use serde_json::value::RawValue;
 use usher_connector::{Batch, Cursor, Pull, RowProblem, Source};
-use usher_model::{ConnectionName, Lane, ObjectType, Record, RecordId};
+use usher_model::{ConnectionName, Lane, ObjectType, Record, RecordId, crash};
 use usher_store::{NewRecord, PullCommit, StoreError, Stored};
 
 use crate::connected::Connected;
@@ -104,6 +104,7 @@ impl Engine {
                     Some(stored) = storing.next(), if !storing.is_empty() => self.stored(stored?, report),
                 }
             };
+            crash::point("pull.after_fetch");
             report.steps += 1;
             report.done = batch.done;
             let next = batch.next.clone();
@@ -194,6 +195,7 @@ fn unreadable(connection: &ConnectionName, object: &ObjectType, row: RowProblem)
 
 impl PullReport {
     fn count(&mut self, stored: Stored) {
+        crash::point("pull.after_commit");
         self.new += stored.new;
         self.repeated += stored.repeated;
     }

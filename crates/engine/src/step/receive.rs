@@ -1,7 +1,7 @@
 //! Receive: a webhook request is checked on its raw bytes, stored, and only then answered.
 
 use usher_connector::{Check, Parts, Refusal, Reply};
-use usher_model::{ConnectionName, DeliveryId};
+use usher_model::{ConnectionName, DeliveryId, crash};
 use usher_store::NewDelivery;
 
 use crate::engine::Engine;
@@ -50,7 +50,9 @@ impl Engine {
                     received_at: now,
                     body,
                 };
+                crash::point("receive.before_commit");
                 self.store.store_delivery(delivery).await?;
+                crash::point("receive.after_commit");
                 self.wake().ring(Step::Split);
                 Ok(Received::Stored)
             }

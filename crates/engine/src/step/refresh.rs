@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use usher_connector::{AccountBatch, CrmAccount, Cursor, Directory};
-use usher_model::{AccountId, ConnectionName};
+use usher_model::{AccountId, ConnectionName, crash};
 use usher_store::AccountRow;
 
 use crate::engine::Engine;
@@ -69,6 +69,7 @@ impl Engine {
             let position = serde_json::to_value(Position { cursor: next.clone(), complete })
                 .map_err(|source| EngineError::Defect { place: "a cursor", source: Box::new(source) })?;
             let rows = accounts.into_iter().map(|account| row(account, now)).collect();
+            crash::point("refresh.before_commit");
             self.store.put_accounts(&self.crm, ACCOUNTS, &position, rows, now).await?;
             if done || self.is_stopping() {
                 return Ok(count);

@@ -2,7 +2,7 @@
 
 use serde_json::value::RawValue;
 use usher_connector::{Item, SplitError};
-use usher_model::{ExternalId, Lane, Record, RecordId};
+use usher_model::{ExternalId, Lane, Record, RecordId, crash};
 use usher_store::{Delivery, Hint, NewRecord};
 
 use crate::engine::Engine;
@@ -51,7 +51,9 @@ impl Engine {
                 Err(problem) => records.push(self.unreadable(delivery, &problem)),
             }
         }
+        crash::point("split.before_commit");
         self.store.commit_split(delivery.id, records, hints, self.now()).await?;
+        crash::point("split.after_commit");
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
+use usher_model::crash;
 
 use super::fault::{Fault, GroupFault, is_busy};
 
@@ -191,8 +192,12 @@ impl Actor {
             self.statement("ROLLBACK").await.ok();
             return;
         }
+        crash::point("store.before_commit");
         match self.statement("COMMIT").await {
-            Ok(()) => ran.into_iter().for_each(|command| command.answer(None)),
+            Ok(()) => {
+                crash::point("store.after_commit");
+                ran.into_iter().for_each(|command| command.answer(None));
+            }
             Err(error) => self.fail(ran, &GroupFault::new(error, false)).await,
         }
     }

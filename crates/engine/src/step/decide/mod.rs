@@ -9,7 +9,7 @@ mod plan;
 use std::sync::atomic::Ordering;
 
 use jiff::{SignedDuration, Timestamp};
-use usher_model::{RecordId, RecordState};
+use usher_model::{RecordId, RecordState, crash};
 use usher_store::{DecisionCommit, LinkKey, Ready, RecordEnd, StoreError, ViewAsk};
 
 use crate::engine::Engine;
@@ -46,9 +46,10 @@ impl Engine {
             fold.take(draft);
         }
         let (commit, allowance) = fold.finish();
+        crash::point("decide.before_commit");
         self.store_fold(commit, alone, now).await?;
+        crash::point("decide.after_commit");
         allowance.hold_flooded(self, now).await?;
-        usher_model::crash::point("decide.after_commit");
         self.wake().ring(Step::Deliver);
         Ok(count)
     }

@@ -1,0 +1,250 @@
+//! What the rules look at: the database's rows, the simulators' log, what the program said and what it uses.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use usher_sandbox::{Actor, Change, Event, Ownership, Sandbox, Summary};
+
+use super::ledger::{LeadRow, Ledger, Mark, RecordRow, Standing, Waited};
+
+/// What the checker must be told about a scenario.
+#[derive(Debug, Clone)]
+pub struct Scene {
+    /// The connection that is the CRM.
+    pub crm: String,
+    /// The simulated forms that are read.
+    pub forms: Vec<Form>,
+    /// Webhooks that the program answered with 2xx: (connection, external id).
+    pub acknowledged: Vec<(String, String)>,
+    /// How long the simulators hide a change from lists and searches at most.
+    pub hidden_for: Duration,
+    /// Where the program's log lines go.
+    pub log: Option<PathBuf>,
+    /// Secrets and addresses that no log line may show.
+    pub canaries: Vec<String>,
+    /// What the program uses, where that was measured.
+    pub resources: Option<Resources>,
+}
+
+impl Scene {
+    /// A scene without forms, hooks, log or measures.
+    #[must_use]
+    pub fn of(crm: &str) -> Self {
+        Self {
+            crm: crm.to_owned(),
+            forms: Vec::new(),
+            acknowledged: Vec::new(),
+            hidden_for: Duration::ZERO,
+            log: None,
+            canaries: Vec::new(),
+            resources: None,
+        }
+    }
+}
+
+/// A simulated form and the connection that reads it.
+#[derive(Debug, Clone)]
+pub struct Form {
+    /// The connection.
+    pub connection: String,
+    /// The form's id at the simulator.
+    pub id: String,
+}
+
+/// What a process uses.
+#[derive(Debug, Clone, Copy)]
+pub struct Resources {
+    /// The most memory that it ever had, KiB.
+    pub peak_kib: u64,
+    /// Open files and sockets.
+    pub handles: usize,
+}
+
+/// Something that really happened to a record of the CRM.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Happening {
+    pub(super) object: &'static str,
+    pub(super) id: u64,
+    /// The other end of a merge, else 0.
+    pub(super) other: u64,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+    pub(super) by_us: bool,
+    pub(super) change: Change,
+    pub(super) owner_changed: bool,
+}
+
+impl From<&Event> for Happening {
+    fn from(event: &Event) -> Self {
+        Self {
+            object: event.object(),
+            id: event.id,
+            other: event.other,
+            at: event.at,
+            by_us: matches!(event.actor, Actor::Api(_)),
+            change: event.change,
+            owner_changed: event.old_owner != event.new_owner,
+        }
+    }
+}
+
+/// A form answer as the form tool took it.
+#[derive(Debug, Clone)]
+pub(super) struct Answer {
+    pub(super) connection: String,
+    pub(super) token: String,
+    /// Milliseconds since 1970.
+    pub(super) at: i64,
+}
+
+/// Everything that the rules look at.
+#[derive(Debug)]
+pub struct Evidence {
+    /// The simulator's own verdict.
+    pub summary: Summary,
+    /// What became of every inquiry.
+    pub leads: Vec<LeadRow>,
+    pub(super) scene: Scene,
+    pub(super) standing: Standing,
+    pub(super) records: Vec<RecordRow>,
+    pub(super) unsplit: Vec<(String, Vec<u8>)>,
+    pub(super) marks: Vec<Mark>,
+    pub(super) owners: HashMap<u64, Ownership>,
+    pub(super) happenings: Vec<Happening>,
+    pub(super) answers: Vec<Answer>,
+    /// Vendor ids of persons whom we know; true if we say that we created them.
+    pub(super) persons: BTreeMap<String, bool>,
+    pub(super) tasks_done: Vec<String>,
+    pub(super) tasks_given_up: HashSet<String>,
+    /// Tasks at the CRM that carry the key of a write that is unclear or shown as failed.
+    pub(super) tasks_explained: HashSet<String>,
+    pub(super) owners_unwritten: BTreeMap<String, String>,
+    pub(super) closed_too_soon: Vec<String>,
+    pub(super) shared_emails: Vec<String>,
+    pub(super) wrong_balances: Vec<String>,
+    pub(super) waited: Vec<Waited>,
+    pub(super) log: String,
+    pub(super) wal_bytes: u64,
+}
+
+impl Evidence {
+    /// Collects it. What was there before a connection was first connected is no inquiry and left out.
+    ///
+    /// # Errors
+    /// If the database or the log can not be read.
+    pub async fn collect(ledger: &mut Ledger, sandbox: &Sandbox, scene: Scene) -> anyhow::Result<Self> {
+        // The database first: what it knows must have happened before.
+        let started = ledger.started().await?;
+        let standing = ledger.standing().await?;
+        let marks = ledger.marks().await?;
+        let unsplit = ledger.unsplit().await?;
+        let records = ledger.records().await?;
+        let tasks_done = ledger.tasks_done().await?;
+        let tasks_unclear = ledger.tasks_unclear().await?;
+        let log = match &scene.log {
+            Some(path) => std::fs::read_to_string(path).context("reading the program's log")?,
+            None => String::new(),
+        };
+        let evidence = Self {
+            leads: ledger.leads().await?,
+            persons: ledger.persons().await?,
+            tasks_given_up: ledger.tasks_given_up().await?.into_iter().collect(),
+            owners_unwritten: ledger.owners_unwritten().await?,
+            closed_too_soon: ledger.closed_too_soon().await?,
+            shared_emails: ledger.shared_emails().await?,
+            wrong_balances: ledger.wrong_balances().await?,
+            waited: ledger.waited().await?,
+            wal_bytes: ledger.wal_bytes(),
+            summary: sandbox.hubspot().summary(),
+            owners: sandbox.hubspot().ownership().into_iter().map(|owned| (owned.id, owned)).collect(),
+            happenings: happenings(sandbox, started.get(&scene.crm).copied()),
+            answers: answers(sandbox, &scene.forms, &started),
+            tasks_explained: HashSet::new(),
+            scene,
+            standing,
+            records,
+            unsplit,
+            marks,
+            tasks_done,
+            log,
+        };
+        Ok(evidence.explain_tasks(sandbox, &tasks_unclear))
+    }
+
+    /// Looks which of our tasks that are not known as done carry the marker of a write that is unclear.
+    fn explain_tasks(mut self, sandbox: &Sandbox, unclear: &[String]) -> Self {
+        let done: HashSet<&String> = self.tasks_done.iter().collect();
+        let unknown: Vec<String> =
+            self.made_by_us("tasks").into_iter().filter(|id| !done.contains(id)).collect();
+        let crm = sandbox.hubspot();
+        let carries_marker = |id: &String| {
+            let task = id.parse().ok().and_then(|id| crm.read("tasks", id));
+            let body = task.as_ref().and_then(|task| task["properties"]["hs_task_body"].as_str());
+            body.is_some_and(|body| unclear.iter().any(|key| body.contains(key)))
+        };
+        self.tasks_explained = unknown.into_iter().filter(carries_marker).collect();
+        self
+    }
+
+    /// Contacts that others made.
+    pub(super) fn contacts_of_others(&self) -> impl Iterator<Item = u64> {
+        self.created("contacts").filter(|happening| !happening.by_us).map(|happening| happening.id)
+    }
+
+    /// Ids of records that our token made.
+    pub(super) fn made_by_us(&self, object: &str) -> HashSet<String> {
+        self.created(object).filter(|made| made.by_us).map(|made| made.id.to_string()).collect()
+    }
+
+    fn created(&self, object: &str) -> impl Iterator<Item = &Happening> {
+        self.happenings
+            .iter()
+            .filter(move |happening| happening.object == object && happening.change == Change::Create)
+    }
+
+    /// Contacts that a person merged or threw away.
+    pub(super) fn disturbed(&self) -> HashSet<u64> {
+        let contacts = self.happenings.iter().filter(|happening| happening.object == "contacts");
+        let moved = contacts.filter(|moved| matches!(moved.change, Change::Merge | Change::Archive));
+        moved.flat_map(|moved| [moved.id, moved.other]).filter(|id| *id != 0).collect()
+    }
+
+    /// What the checks cover, so that a run which checked nothing is seen as such.
+    #[must_use]
+    pub fn covered(&self) -> BTreeMap<&'static str, usize> {
+        BTreeMap::from([
+            ("form_answers", self.answers.len()),
+            ("webhooks_acknowledged", self.scene.acknowledged.len()),
+            ("contacts_of_others", self.contacts_of_others().count()),
+            ("contacts_of_ours", self.made_by_us("contacts").len()),
+            ("tasks_of_ours", self.made_by_us("tasks").len()),
+            ("oracle_events", self.happenings.len()),
+            ("records", self.records.len()),
+            ("leads", self.leads.len()),
+        ])
+    }
+}
+
+/// What happened since the CRM was connected.
+fn happenings(sandbox: &Sandbox, since: Option<i64>) -> Vec<Happening> {
+    let since = since.unwrap_or(i64::MAX);
+    let events = sandbox.hubspot().events(0);
+    events.iter().filter(|event| event.at >= since).map(Happening::from).collect()
+}
+
+fn answers(sandbox: &Sandbox, forms: &[Form], started: &HashMap<String, i64>) -> Vec<Answer> {
+    let mut answers = Vec::new();
+    for form in forms {
+        let since = started.get(&form.connection).copied().unwrap_or(i64::MAX);
+        let taken = sandbox.typeform().taken(&form.id).into_iter();
+        let asked = taken.filter(|taken| taken.submitted_at >= since);
+        answers.extend(asked.map(|taken| Answer {
+            connection: form.connection.clone(),
+            token: taken.token,
+            at: taken.submitted_at,
+        }));
+    }
+    answers
+}

@@ -1,0 +1,79 @@
+//! I3: the owner at the CRM beside the last decision, person by person.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::evidence::Evidence;
+use super::ledger::LeadRow;
+
+/// Owners beside the last decisions.
+#[derive(Debug, Default, Serialize)]
+pub struct Owners {
+    /// The CRM shows the owner that was decided.
+    pub as_decided: usize,
+    /// A person or workflow chose another one later, or before our write.
+    pub others_chose: usize,
+    /// The contact is in the bin or was merged by a person.
+    pub contact_gone: usize,
+    /// Our write ended as failed or parked, which is shown to the operator.
+    pub shown_as_failed: usize,
+    /// None of these: we are wrong.
+    pub wrong: usize,
+    #[serde(skip)]
+    list: Vec<String>,
+}
+
+pub(super) fn wrong(evidence: &Evidence) -> Vec<String> {
+    evidence.owners().list
+}
+
+impl Evidence {
+    /// Owners beside decisions: the last decision about a person counts.
+    #[must_use]
+    pub fn owners(&self) -> Owners {
+        let mut last: HashMap<u64, (&LeadRow, &str)> = HashMap::new();
+        for lead in self.leads.iter().filter(|lead| lead.live) {
+            let person = lead.person.as_deref().and_then(|id| id.parse().ok());
+            if let (Some(person), Some(owner)) = (person, lead.owner.as_deref()) {
+                last.insert(person, (lead, owner));
+            }
+        }
+        let (disturbed, others) = (self.disturbed(), self.last_choices_of_others());
+        let mut result = Owners::default();
+        for (person, (lead, decided)) in last {
+            let Some(owned) = self.owners.get(&person).filter(|_| !disturbed.contains(&person)) else {
+                result.contact_gone += 1;
+                continue;
+            };
+            let decided_at = lead.decided_at.map_or(i64::MAX, |at| at.as_millisecond());
+            if owned.owner.to_string() == decided {
+                result.as_decided += 1;
+            } else if others.get(&person).is_some_and(|at| *at >= decided_at) {
+                result.others_chose += 1;
+            } else {
+                match self.owners_unwritten.get(&lead.id) {
+                    Some(end) if end.starts_with("cancelled") => result.others_chose += 1,
+                    Some(end) if end.starts_with("rejected") || end.starts_with("parked") => {
+                        result.shown_as_failed += 1;
+                    }
+                    _ => {
+                        result.wrong += 1;
+                        result.list.push(format!(
+                            "contact {person}: decided {decided}, CRM shows {}, lead {}",
+                            owned.owner, lead.id
+                        ));
+                    }
+                }
+            }
+        }
+        result
+    }
+
+    /// When somebody else last chose each contact's owner.
+    fn last_choices_of_others(&self) -> HashMap<u64, i64> {
+        let contacts = self.happenings.iter().filter(|happening| happening.object == "contacts");
+        let chosen = contacts.filter(|happening| happening.owner_changed && !happening.by_us);
+        chosen.map(|happening| (happening.id, happening.at)).collect()
+    }
+}

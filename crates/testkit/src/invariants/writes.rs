@@ -1,0 +1,112 @@
+//! I2 and I5: nothing was written twice, nothing is called done that is not, nobody was touched who is not ours.
+
+use std::collections::{BTreeMap, HashSet};
+use std::iter::repeat_n;
+
+use usher_sandbox::{Change, Duplicate};
+
+use super::evidence::Evidence;
+use super::ledger::LeadRow;
+
+pub(super) fn persons_twice(evidence: &Evidence) -> Vec<String> {
+    duplicates(evidence.summary.duplicate_persons, &evidence.summary.duplicate_person_list)
+}
+
+pub(super) fn phones_twice(evidence: &Evidence) -> Vec<String> {
+    duplicates(evidence.summary.duplicate_phones, &[])
+}
+
+pub(super) fn tasks_twice(evidence: &Evidence) -> Vec<String> {
+    duplicates(evidence.summary.duplicate_tasks, &evidence.summary.duplicate_task_list)
+}
+
+/// The simulator lists only the first hundred; the count must not get lost.
+fn duplicates(count: usize, list: &[Duplicate]) -> Vec<String> {
+    let named = list.iter().map(|duplicate| format!("{} is {:?}", duplicate.key, duplicate.ids));
+    let unnamed = repeat_n("more".to_owned(), count.saturating_sub(list.len()));
+    named.chain(unnamed).collect()
+}
+
+impl Evidence {
+    /// Addresses with a second inquiry beside one that failed: no second task yet, but one as soon as the failed one
+    /// is tried again.
+    #[must_use]
+    pub fn opened_beside_failed(&self) -> usize {
+        self.inquiries(|_| true).values().filter(|count| **count > 1).count() - doubled_leads(self).len()
+    }
+
+    /// Persons whom we made and whose origin we do not know any more, because the answer was lost.
+    #[must_use]
+    pub fn origin_lost(&self) -> usize {
+        self.made_by_us("contacts").iter().filter(|id| self.persons.get(*id) == Some(&false)).count()
+    }
+
+    fn inquiries(&self, which: impl Fn(&LeadRow) -> bool) -> BTreeMap<&str, usize> {
+        let mut counts = BTreeMap::new();
+        for email in self.leads.iter().filter(|lead| which(lead)).filter_map(|lead| lead.email.as_deref()) {
+            *counts.entry(email).or_default() += 1;
+        }
+        counts
+    }
+}
+
+/// Addresses with several inquiries that were carried out.
+pub(super) fn doubled_leads(evidence: &Evidence) -> Vec<String> {
+    let counts = evidence.inquiries(|lead| lead.state != "closed:failed");
+    let doubled = counts.into_iter().filter(|(_, count)| *count > 1);
+    doubled.map(|(email, count)| format!("{email} has {count}")).collect()
+}
+
+pub(super) fn shared_emails(evidence: &Evidence) -> Vec<String> {
+    evidence.shared_emails.clone()
+}
+
+pub(super) fn wrong_balances(evidence: &Evidence) -> Vec<String> {
+    evidence.wrong_balances.clone()
+}
+
+pub(super) fn wrong_task_counts(evidence: &Evidence) -> Vec<String> {
+    let written = evidence.leads.iter().filter(|lead| lead.state == "closed:written" && lead.tasks != 1);
+    let wrong = written.filter(|lead| lead.tasks > 1 || !evidence.tasks_given_up.contains(&lead.id));
+    wrong.map(|lead| format!("lead {} has {}", lead.id, lead.tasks)).collect()
+}
+
+/// A task that was refused afterwards (as one made without its owner) is named to the operator, so it is known.
+pub(super) fn orphan_tasks(evidence: &Evidence) -> Vec<String> {
+    let known: HashSet<&String> = evidence.tasks_done.iter().collect();
+    let made = evidence.made_by_us("tasks").into_iter();
+    made.filter(|id| !known.contains(id) && !evidence.tasks_explained.contains(id)).collect()
+}
+
+/// A person whose creation got no answer counts as known if found again; the origin is then `found`.
+pub(super) fn orphan_persons(evidence: &Evidence) -> Vec<String> {
+    let disturbed = evidence.disturbed();
+    let gone = |id: &String| id.parse().is_ok_and(|id| disturbed.contains(&id));
+    let made = evidence.made_by_us("contacts").into_iter();
+    made.filter(|id| !evidence.persons.contains_key(id) && !gone(id)).collect()
+}
+
+pub(super) fn phantom_tasks(evidence: &Evidence) -> Vec<String> {
+    let made = evidence.made_by_us("tasks");
+    evidence.tasks_done.iter().filter(|id| !made.contains(*id)).cloned().collect()
+}
+
+pub(super) fn phantom_persons(evidence: &Evidence) -> Vec<String> {
+    let made = evidence.made_by_us("contacts");
+    let claimed = evidence.persons.iter().filter(|(_, created)| **created);
+    claimed.map(|(id, _)| id).filter(|id| !made.contains(*id)).cloned().collect()
+}
+
+/// Contacts that our token changed although no lead's person is one of them.
+pub(super) fn strangers_touched(evidence: &Evidence) -> Vec<String> {
+    let disturbed = evidence.disturbed();
+    let contacts = evidence.happenings.iter().filter(|touched| touched.object == "contacts");
+    let touched: HashSet<u64> = contacts
+        .filter(|touched| touched.by_us && matches!(touched.change, Change::Update | Change::Archive))
+        .map(|touched| touched.id)
+        .collect();
+    let strangers = touched
+        .into_iter()
+        .filter(|id| !disturbed.contains(id) && !evidence.persons.contains_key(&id.to_string()));
+    strangers.map(|id| format!("contact {id}")).collect()
+}
