@@ -7,6 +7,7 @@ mod durability;
 mod fixture;
 mod intake;
 mod measure;
+mod nodes;
 mod operating;
 mod postgres;
 mod sqlite;
@@ -40,7 +41,8 @@ macro_rules! suite {
     ($name:ident: $backend:ty) => {
         suite! { @cases $name: $backend;
             intake: fm_026_parallel_copies_give_one_record, intake: a_repeat_returns_the_known_id,
-            intake: a_pull_moves_rows_and_cursor_together, intake: fm_008_no_step_is_stored_whose_predecessor_was_not, intake: hints_for_one_object_are_one_row,
+            intake: a_pull_moves_rows_and_cursor_together, intake: fm_008_no_step_is_stored_whose_predecessor_was_not,
+            intake: pulls_called_one_after_the_other_are_stored_in_that_order, intake: hints_for_one_object_are_one_row,
             intake: a_hint_renewed_after_it_was_read_stays, intake: a_body_is_split_once,
             intake: unreadable_items_are_failed_records, intake: fm_076_bad_text_is_stored_safely,
             intake: a_claim_lapses_and_counts_its_attempts, intake: verdicts_end_or_delay_records,

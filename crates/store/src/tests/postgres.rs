@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use usher_model::Mode;
 
 use super::Backend;
@@ -22,9 +23,36 @@ pub(crate) async fn node(url: &str, name: &str) -> Result<PostgresStore, StoreEr
 }
 
 impl PostgresDatabase {
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Keeps everybody from changing the table.
+    pub(crate) async fn hold(&self, table: &'static str) -> Gate {
+        let mut conn = PgConnection::connect(&self.url).await.unwrap();
+        let sql = format!("BEGIN; LOCK TABLE {table} IN SHARE MODE");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await.unwrap();
+        Gate(conn)
+    }
+
     fn sql(&self, statement: &str) -> String {
         let (_, name) = self.url.rsplit_once('/').unwrap();
         self.cluster.sql(name, statement)
+    }
+}
+
+/// A held table.
+pub(crate) struct Gate(PgConnection);
+
+impl Gate {
+    /// Lets it go once so many sessions wait for a lock.
+    pub(crate) async fn open_for(mut self, waiting: i64) {
+        let seen = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(seen).fetch_one(&mut self.0).await.unwrap() < waiting {
+            // The statistics are read once in a transaction.
+            sqlx::raw_sql("SELECT pg_stat_clear_snapshot()").execute(&mut self.0).await.unwrap();
+        }
+        self.0.close().await.unwrap();
     }
 }
 
