@@ -11,6 +11,7 @@ use usher_model::{
 };
 
 use crate::error::StoreError;
+use crate::nodes::Fence;
 
 /// A waiting lead whose time has come.
 #[derive(Debug, Clone)]
@@ -187,6 +188,8 @@ pub struct BalanceDelta {
 /// Everything that one fold over the ready leads decided.
 #[derive(Debug, Clone, Default)]
 pub struct DecisionCommit {
+    /// The leadership under which it was decided.
+    pub fence: Fence,
     /// How the records end.
     pub records: Vec<RecordEnd>,
     /// New persons.
@@ -231,7 +234,8 @@ pub trait Deciding: Send + Sync {
     /// How many leads each connection opened since then, or since it was last released, for the flood guard.
     async fn opened_since(&self, since: Timestamp) -> Result<BTreeMap<ConnectionName, u64>, StoreError>;
 
-    /// Writes a fold in one transaction. [`StoreError::Stale`] if a record is not `mapped` any more, a waiting
-    /// lead moved, or an object was linked to someone else meanwhile: nothing is stored then.
+    /// Writes a fold in one transaction. [`StoreError::Stale`] if a record is not `mapped` any more, a waiting lead
+    /// moved, or an object was linked to someone else meanwhile; [`StoreError::Fenced`] if another node leads by now.
+    /// Nothing is stored then.
     async fn commit_decisions(&self, commit: DecisionCommit, now: Timestamp) -> Result<(), StoreError>;
 }

@@ -29,6 +29,20 @@ pub enum StoreError {
         /// The database file.
         place: String,
     },
+    /// The database does not answer, or its connection broke: what was under way is either stored whole or not at all.
+    #[error(
+        "the database {place} does not answer; usher goes on asking, look whether it runs and can be reached"
+    )]
+    Away {
+        /// URL without credentials.
+        place: String,
+        /// The database's own words.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Another node leads by now: what this one decided is not stored, and the other decides it.
+    #[error("another node leads by now")]
+    Fenced,
     /// What was read no longer holds: read again and decide again.
     #[error("the stored state changed meanwhile")]
     Stale,

@@ -1,18 +1,26 @@
-//! Durable storage: one trait set, SQLite behind it, one suite of tests for every backend.
+//! Durable storage: one trait set, SQLite and Postgres behind it, one suite of tests for both.
 //!
 //! Each trait belongs to one step of a lead's way ([`Intake`], [`Preparation`], [`Deciding`], [`Delivering`],
-//! [`DirectoryStore`]) or to the operator ([`Inspection`], [`Operation`]); [`Store`] is all of them. Every call is
+//! [`DirectoryStore`]), to the operator ([`Inspection`], [`Operation`]) or to the processes that share a database
+//! ([`Nodes`]); [`Store`] is all of them. Every call is
 //! set-based and one transaction: it happened or it did not. Times are UTC instants with the grain of a millisecond.
 
+mod codec;
 mod deciding;
 mod delivering;
 mod directory;
+mod ended;
 mod error;
+mod fault;
 mod inspection;
 mod intake;
+mod nodes;
 mod operation;
+
+mod postgres;
 mod preparation;
 mod sqlite;
+mod standing;
 
 pub use deciding::{
     BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey,
@@ -28,13 +36,24 @@ pub use inspection::{
 pub use intake::{
     ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Stored,
 };
+pub use nodes::{Fence, NodeStatus, Nodes};
 pub use operation::Operation;
+
+pub use postgres::{LeaseClock, PostgresOptions, PostgresStore};
 pub use preparation::{Preparation, Prepared, StoredRecord, Verdict};
 pub use sqlite::{OpenOptions, SqliteStore};
 
 /// The whole storage.
 pub trait Store:
-    Intake + Preparation + Deciding + Delivering + DirectoryStore + Inspection + Operation + std::fmt::Debug
+    Intake
+    + Preparation
+    + Deciding
+    + Delivering
+    + DirectoryStore
+    + Inspection
+    + Operation
+    + Nodes
+    + std::fmt::Debug
 {
 }
 
@@ -46,6 +65,7 @@ impl<T> Store for T where
         + DirectoryStore
         + Inspection
         + Operation
+        + Nodes
         + std::fmt::Debug
 {
 }

@@ -4,16 +4,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{
-    CloseReason, Decision, EpisodeId, Fields, Lead, LeadId, LeadState, Mode, Resolution, WaitReason,
-};
+use usher_model::{CloseReason, Decision, EpisodeId, Fields, Lead, LeadId, Mode};
 
 use super::bulk::Bulk;
 use super::codec::{ids, json, ms, text};
 use super::fault::Fault;
-use super::slots::Binding;
 use super::{plan, settle, slots};
 use crate::deciding::{BalanceDelta, DecisionCommit, IdentityBinding, LinkBinding, NewLead, RecordEnd};
+use crate::ended::Binding;
+use crate::standing::{Context, Standing, called, given_to};
 
 static RECORD: Bulk = Bulk::over(
     "WITH v (id, state, reason, lead, detail, ended_at)",
@@ -162,64 +161,13 @@ async fn links(conn: &mut SqliteConnection, bindings: &[LinkBinding]) -> Result<
     all(met, bindings.len())
 }
 
-/// Where a lead stands after this commit.
-struct Standing {
-    state: LeadState,
-    reason: Option<CloseReason>,
-    detail: Option<String>,
-    closed_at: Option<i64>,
-    episode: Option<String>,
-    wait: Option<String>,
-    wait_until: Option<i64>,
-}
-
-/// What the other parts of a commit say about its leads.
-struct Context<'a> {
-    episodes: HashMap<LeadId, EpisodeId>,
-    waits: HashMap<LeadId, &'a WaitReason>,
-    /// Leads with writes to come.
-    writes: HashSet<LeadId>,
-    now: Timestamp,
-}
-
-impl Context<'_> {
-    /// A decided live lead with nothing to write is written already.
-    fn standing(
-        &self,
-        (lead, mode): (LeadId, Option<Mode>),
-        state: LeadState,
-        reason: Option<CloseReason>,
-        detail: Option<String>,
-    ) -> Result<Standing, Fault> {
-        let done = state == LeadState::Decided && mode != Some(Mode::Observe) && !self.writes.contains(&lead);
-        let (state, reason) =
-            if done { (LeadState::Closed, Some(CloseReason::Written)) } else { (state, reason) };
-        let waiting = state == LeadState::Waiting;
-        let wait = self.waits.get(&lead).filter(|_| waiting);
-        Ok(Standing {
-            state,
-            reason,
-            detail,
-            closed_at: (state == LeadState::Closed).then(|| ms(self.now)),
-            episode: self.episodes.get(&lead).map(ToString::to_string),
-            wait: wait.map(json).transpose()?,
-            wait_until: waiting.then(|| ms(wait.map_or(self.now, |wait| wait.until))),
-        })
-    }
-}
-
 /// Stores where the leads stand. Returns those that were open or closed before and got another episode.
 async fn leads(
     conn: &mut SqliteConnection,
     commit: &DecisionCommit,
     now: Timestamp,
 ) -> Result<BTreeSet<String>, Fault> {
-    let context = Context {
-        episodes: commit.decisions.iter().map(|decision| (decision.lead, decision.episode)).collect(),
-        waits: commit.waits.iter().map(|(lead, wait)| (*lead, wait)).collect(),
-        writes: commit.effects.iter().filter(|new| !new.observed).map(|new| new.effect.lead).collect(),
-        now,
-    };
+    let context = Context::of(commit, now);
     open(conn, &commit.opened, &context).await?;
     let modes: HashMap<LeadId, Mode> =
         commit.decisions.iter().map(|decision| (decision.lead, decision.mode)).collect();
@@ -299,20 +247,10 @@ async fn completed(conn: &mut SqliteConnection, completed: &[(LeadId, Fields)]) 
     all(met, rows.len())
 }
 
-/// What the person is called; empty if the fields hold no name.
-fn called(fields: &Fields) -> String {
-    let named = ["full_name", "first_name", "last_name"].iter().any(|name| fields.text(name).is_some());
-    if named { text(fields.display_name()) } else { String::new() }
-}
-
 async fn decisions(conn: &mut SqliteConnection, decisions: &[Decision]) -> Result<(), Fault> {
     let mut rows = Vec::with_capacity(decisions.len());
     for decision in decisions {
-        let (rep, owner) = match &decision.resolution {
-            Resolution::Assigned { rep, owner } => (Some(text(rep)), Some(text(owner))),
-            Resolution::Kept { owner } => (None, Some(text(owner))),
-            Resolution::Waiting(_) | Resolution::Dropped { .. } => (None, None),
-        };
+        let (rep, owner) = given_to(decision);
         rows.push((decision, rep, owner, json(decision)?));
     }
     DECISION

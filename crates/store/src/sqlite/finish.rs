@@ -1,17 +1,17 @@
 //! Storing what became of claimed effects, and everything that follows from it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{EffectBody, EffectState, SlotKind, SlotOrigin};
+use usher_model::{EffectState, SlotKind, SlotOrigin};
 
 use super::bulk::Bulk;
-use super::codec::{effect_state, from_json, list, ms, numbers, text};
+use super::codec::{list, ms, numbers, text};
 use super::fault::Fault;
-use super::settle;
-use super::slots::{self, Binding};
-use crate::delivering::{EffectEnd, EffectOutcome};
+use super::{settle, slots};
+use crate::delivering::EffectOutcome;
+use crate::ended::{Binding, Ended, HeldRow};
 
 static OUTCOME: Bulk = Bulk::over(
     "WITH v (seq, state, cancelled, due_at, verified, ended_at, problem, external_id, now)",
@@ -34,21 +34,6 @@ static LINK: Bulk = Bulk::insert(
     6,
     "ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled), ours = max(ours, excluded.ours)",
 );
-
-/// An effect whose claim still holds, with its outcome.
-struct Ended {
-    seq: i64,
-    attempt: u32,
-    was: EffectState,
-    lead: String,
-    binds: Option<String>,
-    body: Option<EffectBody>,
-    key: String,
-    state: EffectState,
-    due_at: Option<i64>,
-    problem: Option<String>,
-    bound: Option<(String, SlotOrigin, Option<String>)>,
-}
 
 /// Stores the outcomes whose claims still hold.
 pub(super) async fn store(
@@ -80,8 +65,6 @@ pub(super) async fn store(
     settle::close_leads(conn, &leads, now).await
 }
 
-type HeldRow = (i64, String, u32, String, String, Option<String>, Option<String>);
-
 /// Compares each outcome with its row: a claim that was taken over, or an effect that ended meanwhile, is left alone.
 async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -> Result<Vec<Ended>, Fault> {
     let rows: Vec<HeldRow> = sqlx::query_as(
@@ -91,74 +74,7 @@ async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -
     .bind(list(outcomes.iter().map(|outcome| outcome.key.as_str()))?)
     .fetch_all(conn)
     .await?;
-    let mut held: HashMap<String, HeldRow> = rows.into_iter().map(|row| (row.1.clone(), row)).collect();
-    let mut ended = Vec::with_capacity(outcomes.len());
-    for outcome in outcomes {
-        // Removed, so that a second outcome for one claim finds nothing.
-        let Some((seq, key, attempts, was, lead, binds, body)) = held.remove(outcome.key.as_str()) else {
-            continue;
-        };
-        if attempts != outcome.attempt {
-            tracing::info!(%key, "an outcome came after its claim was taken over; it is not stored");
-            continue;
-        }
-        let was = effect_state(&was)?;
-        let body = body.map(|body| from_json("effect", &body)).transpose()?;
-        let mut end = Ended {
-            seq,
-            attempt: outcome.attempt,
-            was,
-            lead,
-            binds,
-            body,
-            key,
-            state: EffectState::Done,
-            due_at: None,
-            problem: None,
-            bound: None,
-        };
-        end.apply(outcome.end);
-        ended.push(end);
-    }
-    Ok(ended)
-}
-
-impl Ended {
-    /// The owner that an update wrote: it needs no id from the vendor to be confirmed.
-    fn owner(&self) -> Option<String> {
-        match &self.body {
-            Some(EffectBody::UpdateObject { owner: Some(change), .. }) => Some(text(&change.to)),
-            _ => None,
-        }
-    }
-
-    fn apply(&mut self, outcome: EffectEnd) {
-        let (state, due_at, problem) = match outcome {
-            EffectEnd::Done { id: Some(id), origin, object } => {
-                self.bound = Some((text(&id), origin, object.map(text)));
-                (EffectState::Done, None, None)
-            }
-            EffectEnd::Done { id: None, origin, .. } if self.owner().is_some() => {
-                self.bound = self.owner().map(|owner| (owner, origin, None));
-                (EffectState::Done, None, None)
-            }
-            // Whatever waits for the slot would wait for ever.
-            EffectEnd::Done { id: None, .. } if self.binds.is_some() => {
-                let problem =
-                    "the connector reported success without the id of the object; look at the vendor";
-                (EffectState::Parked, None, Some(problem.to_owned()))
-            }
-            EffectEnd::Done { .. } => (EffectState::Done, None, None),
-            EffectEnd::Planned { due_at, reason } => (EffectState::Planned, Some(due_at), Some(reason)),
-            EffectEnd::Unknown { due_at, reason } => (EffectState::Unknown, Some(due_at), Some(reason)),
-            EffectEnd::Rejected { reason } => (EffectState::Rejected, None, Some(reason)),
-            EffectEnd::Parked { reason } => (EffectState::Parked, None, Some(reason)),
-            EffectEnd::Cancelled { reason } => (EffectState::Cancelled, None, Some(reason)),
-        };
-        self.state = state;
-        self.due_at = due_at.map(ms);
-        self.problem = problem.map(text);
-    }
+    Ended::of(rows, outcomes)
 }
 
 async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
@@ -193,13 +109,7 @@ async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) ->
 /// Binds the slots of what is done, and ties a person's object to the person: one that we created has opened its lead,
 /// so its echo from the vendor is known for what it is.
 async fn bind(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
-    let mut bindings = Vec::new();
-    for end in ended {
-        let (Some((id, origin, object)), Some(body)) = (&end.bound, &end.body) else { continue };
-        let Some(slot) = body.binds().cloned() else { continue };
-        let (id, effect) = (id.as_str().into(), end.key.clone());
-        bindings.push(Binding { slot, id, origin: *origin, object: object.clone(), effect });
-    }
+    let bindings: Vec<Binding> = ended.iter().filter_map(Ended::binding).collect();
     let persons: Vec<(&Binding, &str)> = bindings
         .iter()
         .filter(|binding| binding.slot.kind == SlotKind::Person)

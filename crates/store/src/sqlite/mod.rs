@@ -1,16 +1,15 @@
 //! SQLite behind the storage traits: one writer that commits in groups, a few readers beside it.
 
 mod bulk;
-mod codec;
 mod commit;
 mod deciding;
 mod delivering;
 mod directory;
-mod fault;
 mod finish;
 mod inspection;
 mod intake;
 mod leads;
+mod nodes;
 mod open;
 mod operation;
 mod plan;
@@ -31,6 +30,8 @@ use sqlx::sqlite::SqlitePool;
 use self::fault::Fault;
 use self::writer::{Priority, Writer};
 use crate::error::StoreError;
+// The twin uses them as well; the files here find them beside themselves.
+use crate::{codec, fault};
 
 pub use self::open::OpenOptions;
 

@@ -2,21 +2,11 @@
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{ExternalId, Slot, SlotOrigin};
 
 use super::bulk::Bulk;
 use super::codec::{list, ms, numbers, slot_name, text};
 use super::fault::Fault;
-
-/// An id that arrived for a slot.
-pub(super) struct Binding {
-    pub(super) slot: Slot,
-    pub(super) id: ExternalId,
-    pub(super) origin: SlotOrigin,
-    pub(super) object: Option<String>,
-    /// The effect that brought it; empty where it was known from the start.
-    pub(super) effect: String,
-}
+use crate::ended::Binding;
 
 static BIND: Bulk = Bulk::insert(
     "INSERT INTO slot (name, connection, kind, of, external_id, origin, object, bound_at)",

@@ -86,6 +86,15 @@ pub(crate) async fn fm_008_no_step_is_stored_whose_predecessor_was_not(backend: 
     assert_eq!(store.counts().await.unwrap().records["fetched"], 1);
 }
 
+pub(crate) async fn pulls_called_one_after_the_other_are_stored_in_that_order(backend: impl Backend) {
+    let store = backend.store();
+    let chain = (1..=30).map(|n| store.commit_pull(pull(vec![new_record(n)], n)));
+    for stored in futures::future::join_all(chain).await {
+        assert_eq!(stored.unwrap().new, 1);
+    }
+    assert_eq!(store.cursor(&form(), "responses/live").await.unwrap(), Some(json!({ "at": 30 })));
+}
+
 fn big_record(n: i64) -> usher_model::Record {
     let payload = RawValue::from_string(format!("\"{}\"", "x".repeat(20_000))).unwrap();
     usher_model::Record { payload, ..new_record(n).record }

@@ -152,14 +152,14 @@ async fn measure_deliver(store: &Arc<dyn Store>, rounds: u32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "prints measurements"]
 async fn measure_intake() {
-    let backend = SqliteFile::start().await;
+    let backend = SqliteFile::start().await.unwrap();
     measure_pull(&backend.store(), 300).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "prints measurements"]
 async fn measure_the_way() {
-    let backend = SqliteFile::start().await;
+    let backend = SqliteFile::start().await.unwrap();
     let store = backend.store();
     measure_pull(&store, 100).await;
     measure_prepare(&store, 32).await;

@@ -23,9 +23,9 @@ async fn open(folder: &TempDir) -> Result<SqliteStore, StoreError> {
 }
 
 impl Backend for SqliteFile {
-    async fn start() -> Self {
+    async fn start() -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        Self { store: Arc::new(open(&folder).await.unwrap()), folder }
+        Some(Self { store: Arc::new(open(&folder).await.unwrap()), folder })
     }
 
     fn store(&self) -> Arc<dyn Store> {
@@ -85,7 +85,7 @@ impl Backend for SqliteFile {
 
 #[tokio::test]
 async fn fm_073_a_second_daemon_on_one_file_is_refused() {
-    let file = SqliteFile::start().await;
+    let file = SqliteFile::start().await.unwrap();
     let error = open(&file.folder).await.unwrap_err();
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
     assert!(error.to_string().contains("usher.db is in use"));
@@ -121,7 +121,7 @@ async fn a_file_that_is_no_database_is_named() {
 
 #[tokio::test]
 async fn a_database_of_a_newer_version_is_refused() {
-    let file = SqliteFile::start().await;
+    let file = SqliteFile::start().await.unwrap();
     file.store
         .maintain("acts as a newer version", |conn| {
             Box::pin(async move {
@@ -145,7 +145,7 @@ async fn a_database_of_a_newer_version_is_refused() {
 
 #[tokio::test]
 async fn a_clean_close_leaves_no_log_behind() {
-    let file = SqliteFile::start().await;
+    let file = SqliteFile::start().await.unwrap();
     file.store.store_records((0..200).map(new_record).collect()).await.unwrap();
     file.store.close().await.unwrap();
     let wal = file.folder.path().join("usher.db-wal");
@@ -162,7 +162,7 @@ async fn a_store_in_memory_works_without_readers() {
 
 #[tokio::test]
 async fn the_disk_is_synced_before_anything_is_acknowledged() {
-    let file = SqliteFile::start().await;
+    let file = SqliteFile::start().await.unwrap();
     let settings: (String, i64, i64) = file
         .store
         .maintain("reads pragmas", |conn| {

@@ -4,6 +4,9 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
 use crate::error::StoreError;
 
 /// SQLite's primary result codes that need a treatment of their own.
@@ -13,15 +16,25 @@ const READONLY: u32 = 8;
 const IOERR: u32 = 10;
 const FULL: u32 = 13;
 
+/// What Postgres says when nothing can be written: disk full, input or output failed, read-only (a standby).
+const PG_NO_SPACE: [&str; 3] = ["53100", "58030", "25006"];
+/// What Postgres says when it goes away or has no connection left: it will be back, and a session that ends takes its
+/// transaction with it. 57P05 and 25P03 are sessions that it ended because they were idle.
+const PG_AWAY: [&str; 6] = ["57P01", "57P02", "57P03", "57P05", "25P03", "53300"];
+
 /// A failed command.
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     /// Full, read-only or failing disk.
     NoSpace(sqlx::Error),
     /// Anything else from the database.
     Sql(sqlx::Error),
+    /// The database does not answer, or went away in the middle.
+    Away(sqlx::Error),
     /// A compare-and-set missed.
     Stale,
+    /// Another node leads.
+    Fenced,
     /// A stored value can not be read.
     Unreadable { what: &'static str, source: Box<dyn Error + Send + Sync> },
     /// The store was closed.
@@ -30,34 +43,53 @@ pub(super) enum Fault {
 
 impl Fault {
     /// The public error, for a call that was `doing` something at `place`.
-    pub(super) fn during(self, place: &str, doing: &'static str) -> StoreError {
+    pub(crate) fn during(self, place: &str, doing: &'static str) -> StoreError {
         match self {
             Self::NoSpace(source) => StoreError::NoSpace { place: place.to_owned(), source },
             Self::Sql(source) => StoreError::Database { doing, source },
+            Self::Away(source) => StoreError::Away { place: place.to_owned(), source },
             Self::Stale => StoreError::Stale,
+            Self::Fenced => StoreError::Fenced,
             Self::Unreadable { what, source } => StoreError::Unreadable { what, source },
             Self::Closed => StoreError::Closed,
         }
     }
 
     /// A stored value that can not be read.
-    pub(super) fn unreadable(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(crate) fn unreadable(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Unreadable { what, source: source.into() }
     }
 }
 
 impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
-        match primary_code(&error) {
-            Some(READONLY | IOERR | FULL) => Self::NoSpace(error),
-            _ if matches!(error, sqlx::Error::PoolClosed) => Self::Closed,
-            _ => Self::Sql(error),
+        use sqlx::Error::{Io, PoolClosed, PoolTimedOut, WorkerCrashed};
+        match &error {
+            PoolClosed => Self::Closed,
+            Io(_) | PoolTimedOut | WorkerCrashed => Self::Away(error),
+            _ => match pg_code(&error).as_deref() {
+                Some(code) if PG_NO_SPACE.contains(&code) => Self::NoSpace(error),
+                // Class 08 is a broken connection.
+                Some(code) if PG_AWAY.contains(&code) || code.starts_with("08") => Self::Away(error),
+                Some(_) => Self::Sql(error),
+                None if is_no_space(&error) => Self::NoSpace(error),
+                None => Self::Sql(error),
+            },
         }
     }
 }
 
+fn is_no_space(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(READONLY | IOERR | FULL))
+}
+
+fn pg_code(error: &sqlx::Error) -> Option<String> {
+    let database: &dyn DatabaseError = error.as_database_error()?;
+    Some(database.try_downcast_ref::<PgDatabaseError>()?.code().to_owned())
+}
+
 /// True if another process holds the write lock.
-pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     matches!(primary_code(error), Some(BUSY | LOCKED))
 }
 
@@ -69,20 +101,20 @@ fn primary_code(error: &sqlx::Error) -> Option<u32> {
 
 /// One failure of a whole group, told to each of its members.
 #[derive(Debug, Clone)]
-pub(super) struct GroupFault {
+pub(crate) struct GroupFault {
     no_space: bool,
     source: Arc<sqlx::Error>,
 }
 
 impl GroupFault {
     /// The failure of a transaction; `no_space` if one of its commands found the disk full.
-    pub(super) fn new(error: sqlx::Error, no_space: bool) -> Self {
-        let no_space = no_space || matches!(primary_code(&error), Some(READONLY | IOERR | FULL));
+    pub(crate) fn new(error: sqlx::Error, no_space: bool) -> Self {
+        let no_space = no_space || is_no_space(&error);
         Self { no_space, source: Arc::new(error) }
     }
 
     /// The fault as one member sees it.
-    pub(super) fn member(&self) -> Fault {
+    pub(crate) fn member(&self) -> Fault {
         let source = sqlx::Error::AnyDriverError(Box::new(Shared(Arc::clone(&self.source))));
         if self.no_space { Fault::NoSpace(source) } else { Fault::Sql(source) }
     }

@@ -8,55 +8,55 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use usher_model::{CloseReason, EffectKind, EffectState, Lane, LeadState, Mode, RecordState, Slot};
 
-use super::fault::Fault;
+use crate::fault::Fault;
 
 /// An instant as stored.
-pub(super) fn ms(instant: Timestamp) -> i64 {
+pub(crate) fn ms(instant: Timestamp) -> i64 {
     instant.as_millisecond()
 }
 
 /// A stored instant.
-pub(super) fn instant(ms: i64) -> Result<Timestamp, Fault> {
+pub(crate) fn instant(ms: i64) -> Result<Timestamp, Fault> {
     Timestamp::from_millisecond(ms).map_err(|error| Fault::unreadable("instant", error))
 }
 
 /// A stored instant that may be absent.
-pub(super) fn maybe_instant(ms: Option<i64>) -> Result<Option<Timestamp>, Fault> {
+pub(crate) fn maybe_instant(ms: Option<i64>) -> Result<Option<Timestamp>, Fault> {
     ms.map(instant).transpose()
 }
 
 /// Text that every backend can hold: U+0000 ends a text in SQLite's functions and is refused by Postgres.
-pub(super) fn clean(text: &str) -> Cow<'_, str> {
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
 }
 
 /// [`clean`] for what is bound.
-pub(super) fn text(value: impl AsRef<str>) -> String {
+pub(crate) fn text(value: impl AsRef<str>) -> String {
     clean(value.as_ref()).into_owned()
 }
 
 /// A value as JSON. Serde escapes U+0000, so the text is clean.
-pub(super) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Fault> {
+pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<String, Fault> {
     serde_json::to_string(value).map_err(|error| Fault::unreadable("value", error))
 }
 
 /// A stored JSON value.
-pub(super) fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, Fault> {
+pub(crate) fn from_json<T: DeserializeOwned>(what: &'static str, text: &str) -> Result<T, Fault> {
     serde_json::from_str(text).map_err(|error| Fault::unreadable(what, error))
 }
 
 /// A stored id.
-pub(super) fn id<T: FromStr<Err = usher_model::ParseIdError>>(text: &str) -> Result<T, Fault> {
+pub(crate) fn id<T: FromStr<Err = usher_model::ParseIdError>>(text: &str) -> Result<T, Fault> {
     text.parse().map_err(|error| Fault::unreadable("id", error))
 }
 
 /// A list of texts as one JSON array.
-pub(super) fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> Result<String, Fault> {
+pub(crate) fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> Result<String, Fault> {
     json(&items.into_iter().map(|item| text(item.as_ref())).collect::<Vec<_>>())
 }
 
 /// A list of ids as one JSON array. Ids need no escapes.
-pub(super) fn ids<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
+pub(crate) fn ids<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> String {
     use std::fmt::Write;
     let mut out = String::from("[");
     for item in items {
@@ -71,18 +71,18 @@ pub(super) fn ids<T: std::fmt::Display>(items: impl IntoIterator<Item = T>) -> S
 }
 
 /// A list of row numbers as one JSON array.
-pub(super) fn numbers(items: &[i64]) -> Result<String, Fault> {
+pub(crate) fn numbers(items: &[i64]) -> Result<String, Fault> {
     json(items)
 }
 
 /// The name of a slot, `kind/of/connection`: whose object it is comes first, so that a person's or a company's slots at
 /// all connections are neighbours. `of` is an id or a key and holds no `/`.
-pub(super) fn slot_name(slot: &Slot) -> String {
+pub(crate) fn slot_name(slot: &Slot) -> String {
     format!("{}/{}/{}", slot.kind.as_str(), clean(&slot.of), clean(slot.connection.as_str()))
 }
 
 /// The order of lanes in the queues.
-pub(super) fn lane_rank(lane: Lane) -> i64 {
+pub(crate) fn lane_rank(lane: Lane) -> i64 {
     match lane {
         Lane::Live => 0,
         Lane::Sweep => 1,
@@ -91,7 +91,7 @@ pub(super) fn lane_rank(lane: Lane) -> i64 {
 }
 
 /// The lane of that rank.
-pub(super) fn lane(rank: i64) -> Result<Lane, Fault> {
+pub(crate) fn lane(rank: i64) -> Result<Lane, Fault> {
     match rank {
         0 => Ok(Lane::Live),
         1 => Ok(Lane::Sweep),
@@ -110,30 +110,30 @@ fn named<T: Copy>(
     found.ok_or_else(|| Fault::unreadable(what, format!("found `{name}`")))
 }
 
-pub(super) fn record_state(name: &str) -> Result<RecordState, Fault> {
+pub(crate) fn record_state(name: &str) -> Result<RecordState, Fault> {
     use RecordState::{Failed, Fetched, Ignored, Mapped, Opened, Updated};
     named("record state", name, &[Fetched, Mapped, Opened, Updated, Ignored, Failed], RecordState::as_str)
 }
 
-pub(super) fn lead_state(name: &str) -> Result<LeadState, Fault> {
+pub(crate) fn lead_state(name: &str) -> Result<LeadState, Fault> {
     named("lead state", name, &[LeadState::Decided, LeadState::Waiting, LeadState::Closed], LeadState::as_str)
 }
 
-pub(super) fn close_reason(name: &str) -> Result<CloseReason, Fault> {
+pub(crate) fn close_reason(name: &str) -> Result<CloseReason, Fault> {
     use CloseReason::{Failed, Merged, Suppressed, Written};
     named("close reason", name, &[Written, Merged, Suppressed, Failed], CloseReason::as_str)
 }
 
-pub(super) fn mode(name: &str) -> Result<Mode, Fault> {
+pub(crate) fn mode(name: &str) -> Result<Mode, Fault> {
     named("mode", name, &[Mode::Observe, Mode::Live], Mode::as_str)
 }
 
-pub(super) fn effect_state(name: &str) -> Result<EffectState, Fault> {
+pub(crate) fn effect_state(name: &str) -> Result<EffectState, Fault> {
     use EffectState::{Blocked, Cancelled, Done, Parked, Planned, Rejected, Sending, Unknown};
     let all = [Blocked, Planned, Sending, Unknown, Done, Rejected, Parked, Cancelled];
     named("effect state", name, &all, EffectState::as_str)
 }
 
-pub(super) fn effect_kind(name: &str) -> Result<EffectKind, Fault> {
+pub(crate) fn effect_kind(name: &str) -> Result<EffectKind, Fault> {
     EffectKind::parse(name).ok_or_else(|| Fault::unreadable("effect kind", format!("found `{name}`")))
 }

@@ -1,0 +1,118 @@
+//! What became of claimed effects: what each backend stores in the same way.
+
+use std::collections::HashMap;
+
+use usher_model::{EffectBody, EffectState, ExternalId, Slot, SlotOrigin};
+
+use crate::codec::{effect_state, from_json, ms, text};
+use crate::delivering::{EffectEnd, EffectOutcome};
+use crate::fault::Fault;
+
+/// An id that arrived for a slot.
+pub(crate) struct Binding {
+    pub(crate) slot: Slot,
+    pub(crate) id: ExternalId,
+    pub(crate) origin: SlotOrigin,
+    pub(crate) object: Option<String>,
+    /// The effect that brought it; empty where it was known from the start.
+    pub(crate) effect: String,
+}
+
+/// A claimed effect's row: number, key, attempts, state, lead, the slot that it binds, and its body if it binds one.
+pub(crate) type HeldRow = (i64, String, i64, String, String, Option<String>, Option<String>);
+
+/// An effect whose claim still holds, with its outcome.
+pub(crate) struct Ended {
+    pub(crate) seq: i64,
+    pub(crate) attempt: u32,
+    pub(crate) was: EffectState,
+    pub(crate) lead: String,
+    pub(crate) binds: Option<String>,
+    body: Option<EffectBody>,
+    key: String,
+    pub(crate) state: EffectState,
+    pub(crate) due_at: Option<i64>,
+    pub(crate) problem: Option<String>,
+    pub(crate) bound: Option<(String, SlotOrigin, Option<String>)>,
+}
+
+impl Ended {
+    /// Compares each outcome with its row: a claim that was taken over is left alone, and so is an effect without a row,
+    /// which ended meanwhile.
+    pub(crate) fn of(rows: Vec<HeldRow>, outcomes: Vec<EffectOutcome>) -> Result<Vec<Self>, Fault> {
+        let mut held: HashMap<String, HeldRow> = rows.into_iter().map(|row| (row.1.clone(), row)).collect();
+        let mut ended = Vec::with_capacity(outcomes.len());
+        for outcome in outcomes {
+            // Removed, so that a second outcome for one claim finds nothing.
+            let Some((seq, key, attempts, was, lead, binds, body)) = held.remove(outcome.key.as_str()) else {
+                continue;
+            };
+            if attempts != i64::from(outcome.attempt) {
+                tracing::info!(%key, "an outcome came after its claim was taken over; it is not stored");
+                continue;
+            }
+            let was = effect_state(&was)?;
+            let body = body.map(|body| from_json("effect", &body)).transpose()?;
+            let mut end = Self {
+                seq,
+                attempt: outcome.attempt,
+                was,
+                lead,
+                binds,
+                body,
+                key,
+                state: EffectState::Done,
+                due_at: None,
+                problem: None,
+                bound: None,
+            };
+            end.apply(outcome.end);
+            ended.push(end);
+        }
+        Ok(ended)
+    }
+
+    /// The slot that it binds by what it brought.
+    pub(crate) fn binding(&self) -> Option<Binding> {
+        let (id, origin, object) = self.bound.as_ref()?;
+        let slot = self.body.as_ref()?.binds()?.clone();
+        let (id, effect) = (id.as_str().into(), self.key.clone());
+        Some(Binding { slot, id, origin: *origin, object: object.clone(), effect })
+    }
+
+    /// The owner that an update wrote: it needs no id from the vendor to be confirmed.
+    fn owner(&self) -> Option<String> {
+        match &self.body {
+            Some(EffectBody::UpdateObject { owner: Some(change), .. }) => Some(text(&change.to)),
+            _ => None,
+        }
+    }
+
+    fn apply(&mut self, outcome: EffectEnd) {
+        let (state, due_at, problem) = match outcome {
+            EffectEnd::Done { id: Some(id), origin, object } => {
+                self.bound = Some((text(&id), origin, object.map(text)));
+                (EffectState::Done, None, None)
+            }
+            EffectEnd::Done { id: None, origin, .. } if self.owner().is_some() => {
+                self.bound = self.owner().map(|owner| (owner, origin, None));
+                (EffectState::Done, None, None)
+            }
+            // Whatever waits for the slot would wait for ever.
+            EffectEnd::Done { id: None, .. } if self.binds.is_some() => {
+                let problem =
+                    "the connector reported success without the id of the object; look at the vendor";
+                (EffectState::Parked, None, Some(problem.to_owned()))
+            }
+            EffectEnd::Done { .. } => (EffectState::Done, None, None),
+            EffectEnd::Planned { due_at, reason } => (EffectState::Planned, Some(due_at), Some(reason)),
+            EffectEnd::Unknown { due_at, reason } => (EffectState::Unknown, Some(due_at), Some(reason)),
+            EffectEnd::Rejected { reason } => (EffectState::Rejected, None, Some(reason)),
+            EffectEnd::Parked { reason } => (EffectState::Parked, None, Some(reason)),
+            EffectEnd::Cancelled { reason } => (EffectState::Cancelled, None, Some(reason)),
+        };
+        self.state = state;
+        self.due_at = due_at.map(ms);
+        self.problem = problem.map(text);
+    }
+}

@@ -1,0 +1,89 @@
+//! Deciding on Postgres: the queue of what is ready, and the way to view and commit.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::postgres::PgConnection;
+use usher_model::{ConnectionName, WaitReason};
+
+use super::PostgresStore;
+use super::leads::{LEAD_WIDTH, lead, lead_columns};
+use super::{commit, view};
+use crate::codec::{from_json, ms};
+use crate::deciding::{Deciding, DecisionCommit, DecisionView, Ready, ViewAsk, WaitingLead};
+use crate::error::StoreError;
+use crate::fault::Fault;
+
+#[async_trait]
+impl Deciding for PostgresStore {
+    async fn ready(&self, limit: u32, now: Timestamp) -> Result<Ready, StoreError> {
+        self.read("reads what is ready", move |conn| Box::pin(ready(conn, limit, now))).await
+    }
+
+    async fn decision_view(&self, ask: &ViewAsk) -> Result<DecisionView, StoreError> {
+        let ask = ask.clone();
+        self.read("reads what is known of the ready leads", move |conn| Box::pin(view::read(conn, ask))).await
+    }
+
+    async fn opened_since(&self, since: Timestamp) -> Result<BTreeMap<ConnectionName, u64>, StoreError> {
+        self.read("counts opened leads", move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(String, i64)> = sqlx::query_as(
+                    "SELECT l.connection, count(*) FROM lead l LEFT JOIN connection c ON c.name = l.connection \
+                     WHERE l.opened_at >= $1 AND l.opened_at > coalesce(c.released_at, 0) GROUP BY l.connection",
+                )
+                .bind(ms(since))
+                .fetch_all(conn)
+                .await?;
+                Ok(rows.into_iter().map(|(name, count)| (name.into(), count.unsigned_abs())).collect())
+            })
+        })
+        .await
+    }
+
+    async fn commit_decisions(&self, commit: DecisionCommit, now: Timestamp) -> Result<(), StoreError> {
+        self.write("stores decisions", move |conn| Box::pin(commit::store(conn, commit, now))).await
+    }
+}
+
+async fn ready(conn: &mut PgConnection, limit: u32, now: Timestamp) -> Result<Ready, Fault> {
+    let drafts: Vec<(String,)> = sqlx::query_as(
+        "SELECT d.body FROM (SELECT seq, lane, received_at FROM record WHERE state = 'mapped' \
+         AND due_at <= $1 AND connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
+         ORDER BY lane, received_at, seq LIMIT $2) r JOIN draft d ON d.record = r.seq \
+         ORDER BY r.lane, r.received_at, r.seq",
+    )
+    .bind(ms(now))
+    .bind(i64::from(limit))
+    .fetch_all(&mut *conn)
+    .await?;
+    let drafts = drafts.iter().map(|(body,)| from_json("draft", body)).collect::<Result<_, _>>()?;
+    Ok(Ready { drafts, waiting: waiting(conn, limit, now).await? })
+}
+
+async fn waiting(conn: &mut PgConnection, limit: u32, now: Timestamp) -> Result<Vec<WaitingLead>, Fault> {
+    let rows = sqlx::query(concat!(
+        "SELECT ",
+        lead_columns!(),
+        ", l.wait, l.crm_owner FROM lead l WHERE l.state = 'waiting' AND l.wait_until <= $1 \
+         AND l.mode = coalesce((SELECT value FROM meta WHERE name = 'mode'), l.mode) \
+         ORDER BY l.received_at, l.seq LIMIT $2"
+    ))
+    .bind(ms(now))
+    .bind(i64::from(limit))
+    .fetch_all(conn)
+    .await?;
+    let mut leads = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let wait = match row.try_get::<Option<&str>, _>(LEAD_WIDTH)? {
+            Some(text) => from_json("wait reason", text)?,
+            None => WaitReason { because: "nobody said why".to_owned(), until: now, gives_up_at: now },
+        };
+        let crm_owner: Option<String> = row.try_get(LEAD_WIDTH + 1)?;
+        let crm_owner = crm_owner.map(Into::into);
+        leads.push(WaitingLead { lead: lead(row)?, wait, excluded: Vec::new(), crm_owner });
+    }
+    Ok(leads)
+}

@@ -1,0 +1,104 @@
+//! The Postgres backend under test, and what only Postgres has to prove.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use usher_model::Mode;
+
+use super::Backend;
+use super::cluster::Cluster;
+use crate::postgres::{LeaseClock, PostgresOptions, PostgresStore};
+use crate::{Store, StoreError};
+
+pub(crate) struct PostgresDatabase {
+    cluster: &'static Cluster,
+    url: String,
+    store: Arc<PostgresStore>,
+}
+
+/// Another node on the database.
+pub(crate) async fn node(url: &str, name: &str) -> Result<PostgresStore, StoreError> {
+    PostgresStore::open(PostgresOptions::new(url, name)?.clock(LeaseClock::Caller)).await
+}
+
+impl PostgresDatabase {
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Keeps everybody from changing the table.
+    pub(crate) async fn hold(&self, table: &'static str) -> Gate {
+        let mut conn = PgConnection::connect(&self.url).await.unwrap();
+        let sql = format!("BEGIN; LOCK TABLE {table} IN SHARE MODE");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await.unwrap();
+        Gate(conn)
+    }
+
+    fn sql(&self, statement: &str) -> String {
+        let (_, name) = self.url.rsplit_once('/').unwrap();
+        self.cluster.sql(name, statement)
+    }
+}
+
+/// A held table.
+pub(crate) struct Gate(PgConnection);
+
+impl Gate {
+    /// Lets it go once so many sessions wait for a lock.
+    pub(crate) async fn open_for(mut self, waiting: i64) {
+        let seen = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while sqlx::query_scalar::<_, i64>(seen).fetch_one(&mut self.0).await.unwrap() < waiting {
+            // The statistics are read once in a transaction.
+            sqlx::raw_sql("SELECT pg_stat_clear_snapshot()").execute(&mut self.0).await.unwrap();
+        }
+        self.0.close().await.unwrap();
+    }
+}
+
+impl Backend for PostgresDatabase {
+    async fn start() -> Option<Self> {
+        let cluster = tokio::task::block_in_place(Cluster::shared)?;
+        let url = tokio::task::block_in_place(|| cluster.database());
+        let store = Arc::new(node(&url, "one").await.unwrap());
+        Some(Self { cluster, url, store })
+    }
+
+    fn store(&self) -> Arc<dyn Store> {
+        Arc::clone(&self.store) as Arc<dyn Store>
+    }
+
+    async fn reopen(self) -> Self {
+        let Self { cluster, url, store } = self;
+        drop(store);
+        let store = Arc::new(node(&url, "again").await.unwrap());
+        Self { cluster, url, store }
+    }
+
+    /// A disk that is really full would stop the whole cluster's other tests: large rows meet the very error that the
+    /// server raises when it can not extend a file.
+    async fn fill_disk(&self, full: bool) {
+        self.sql(if full { FILL } else { "DROP FUNCTION no_room CASCADE" });
+    }
+
+    async fn ledger(&self, mode: Mode) -> BTreeMap<(String, String), (f64, f64)> {
+        let rows = self.sql(&format!(
+            "WITH line AS (SELECT pool, key AS rep, value::float8 AS entitled, 0 AS taken FROM turn, \
+             json_each_text(shares::json) WHERE mode = '{0}' UNION ALL SELECT pool, rep, 0, count FROM turn \
+             WHERE mode = '{0}') SELECT pool, rep, sum(entitled), sum(taken) FROM line GROUP BY pool, rep",
+            mode.as_str()
+        ));
+        let line = |line: &str| {
+            let parts: Vec<&str> = line.split('|').collect();
+            let number = |part: &str| part.parse::<f64>().unwrap();
+            ((parts[0].to_owned(), parts[1].to_owned()), (number(parts[2]), number(parts[3])))
+        };
+        rows.lines().map(line).collect()
+    }
+}
+
+const FILL: &str = "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+     RAISE 'could not extend file: No space left on device' USING ERRCODE = 'disk_full'; END $$; \
+     CREATE TRIGGER no_room BEFORE INSERT ON payload FOR EACH ROW WHEN (length(NEW.body) > 10000) EXECUTE FUNCTION no_room(); \
+     CREATE TRIGGER no_room BEFORE INSERT ON delivery FOR EACH ROW WHEN (length(NEW.body) > 10000) EXECUTE FUNCTION no_room(); \
+     CREATE TRIGGER no_room BEFORE INSERT ON decision FOR EACH ROW WHEN (length(NEW.body) > 10000) EXECUTE FUNCTION no_room()";
