@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use usher_sandbox::{Field, FormSpec, Options, Owner, Sandbox, Submission};
-use usher_store::{OpenOptions, SqliteStore};
+use usher_store::{OpenOptions, PostgresOptions, PostgresStore, SqliteStore, Store};
 use usher_testkit::Invariants;
 
 /// How long a condition may take to become true on a slow machine.
@@ -19,6 +19,8 @@ pub(crate) struct Installation {
     pub(crate) sandbox: Sandbox,
     pub(crate) port: u16,
     folder: TempDir,
+    /// The database's URL, if it is no file.
+    postgres: Option<String>,
 }
 
 /// A daemon that is killed when the test ends.
@@ -72,7 +74,7 @@ impl Installation {
         }
         sandbox.typeform().define(form());
         let port = free_port();
-        let installation = Self { sandbox, port, folder: TempDir::new().unwrap() };
+        let installation = Self { sandbox, port, folder: TempDir::new().unwrap(), postgres: None };
         let settings = installation.settings(mode, further);
         installation.write("usher.yaml", &settings);
         installation.write("site-form.yaml", MAPPING);
@@ -81,6 +83,14 @@ impl Installation {
         installation.write("form.token", &tokens.1);
         installation.write("form.secret", "form-secret");
         installation.write("crm.secret", "crm-secret");
+        installation
+    }
+
+    /// The same on a Postgres database.
+    pub(crate) async fn on_postgres(url: &str) -> Self {
+        let mut installation = Self::with("live", "write: { settle: 6s }").await;
+        installation.edit("usher.yaml", "sqlite://usher.db", url);
+        installation.postgres = Some(url.to_owned());
         installation
     }
 
@@ -182,11 +192,27 @@ http: {{ listen: \"127.0.0.1:{}\" }}
 
     /// Starts the daemon with further environment variables.
     pub(crate) fn spawn(&self, environment: &[(&str, &str)]) -> Daemon {
+        self.spawn_with("usher.yaml", environment)
+    }
+
+    fn spawn_with(&self, settings: &str, environment: &[(&str, &str)]) -> Daemon {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log")).unwrap();
         let mut command = self.command();
-        command.envs(environment.iter().copied());
-        Daemon(command.arg("run").stdout(Stdio::null()).stderr(log).spawn().unwrap())
+        command.envs(environment.iter().copied()).args(["run", "--config", settings]);
+        Daemon(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    /// Starts a further node on another port, with its own way to the database if one is given.
+    pub(crate) fn spawn_node(&self, name: &str, database: Option<&str>) -> Daemon {
+        let mut settings = fs::read_to_string(self.path().join("usher.yaml")).unwrap();
+        settings =
+            settings.replace(&format!("127.0.0.1:{}", self.port), &format!("127.0.0.1:{}", free_port()));
+        if let (Some(other), Some(own)) = (database, &self.postgres) {
+            settings = settings.replace(own.as_str(), other);
+        }
+        self.write(name, &settings);
+        self.spawn_with(name, &[])
     }
 
     /// What the daemon has said.
@@ -236,13 +262,19 @@ http: {{ listen: \"127.0.0.1:{}\" }}
         post.header("content-type", "application/json").body(body).send().await.unwrap()
     }
 
+    async fn store(&self) -> Box<dyn Store> {
+        if let Some(url) = &self.postgres {
+            return Box::new(PostgresStore::open(PostgresOptions::new(url, "test").unwrap()).await.unwrap());
+        }
+        let database = self.path().join("usher.db");
+        Box::new(SqliteStore::open(database.to_str().unwrap(), OpenOptions::command()).await.unwrap())
+    }
+
     /// Holds what the program believes against what the simulated CRM knows, once everything is written.
     pub(crate) async fn assert_invariants(&self) {
-        let database = self.path().join("usher.db");
-        let store = SqliteStore::open(database.to_str().unwrap(), OpenOptions::command()).await.unwrap();
         let crm = self.sandbox.hubspot();
         let checker = Invariants { drained: true };
-        let violations = checker.check(&store, &crm.summary(), &crm.ownership()).await.unwrap();
+        let violations = checker.check(&*self.store().await, &crm.summary(), &crm.ownership()).await.unwrap();
         assert!(violations.is_empty(), "{violations:?}");
     }
 

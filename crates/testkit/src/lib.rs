@@ -8,10 +8,12 @@ mod clock;
 pub mod conformance;
 mod invariants;
 mod log;
+mod postgres;
 mod relay;
 pub mod rigs;
 mod until;
 
 pub use crate::clock::ManualClock;
 pub use crate::invariants::{Invariants, Violation};
+pub use crate::postgres::Cluster;
 pub use crate::until::{TookTooLong, until};
