@@ -13,6 +13,8 @@ use usher_model::{ConnectionName, Lane, ObjectType};
 
 use crate::failure::chain;
 
+use Where::{Anywhere, Leader};
+
 /// A timer's period: the longest that a missed bell can cost.
 const TICK: Duration = Duration::from_secs(1);
 /// How often owners and their availability are read again.
@@ -24,6 +26,15 @@ const REST: Duration = Duration::from_secs(5);
 /// Steps of one pull before the stream looks whether to stop.
 const PULL_STEPS: u64 = 200;
 
+/// Where a step runs, if several nodes share the storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Where {
+    /// Wherever there is work: it takes claims.
+    Anywhere,
+    /// At the leader.
+    Leader,
+}
+
 /// The running steps.
 pub(crate) struct Daemon {
     engine: Arc<Engine>,
@@ -32,26 +43,22 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts every step.
+    /// Starts every step. What reads from vendors and what decides runs where this node leads.
     pub(crate) fn start(engine: &Arc<Engine>) -> Self {
         let daemon =
             Self { engine: Arc::clone(engine), stop: CancellationToken::new(), tasks: TaskTracker::new() };
         for connected in engine.connections() {
             daemon.start_pulls(connected);
         }
-        daemon.repeat(
-            "splitting webhooks",
-            Some(Step::Split),
-            TICK,
-            |engine| async move { engine.split().await },
-        );
-        daemon.repeat("fetching", Some(Step::Fetch), TICK, |engine| async move { fetch_all(&engine).await });
-        daemon.repeat(
-            "delivering",
-            Some(Step::Deliver),
-            TICK,
-            |engine| async move { deliver(&engine).await },
-        );
+        daemon.repeat("splitting webhooks", Anywhere, Some(Step::Split), TICK, |engine| async move {
+            engine.split().await
+        });
+        daemon.repeat("fetching", Leader, Some(Step::Fetch), TICK, |engine| async move {
+            fetch_all(&engine).await
+        });
+        daemon.repeat("delivering", Anywhere, Some(Step::Deliver), TICK, |engine| async move {
+            deliver(&engine).await
+        });
         daemon.start_deciding();
         daemon.tasks.close();
         daemon
@@ -72,7 +79,7 @@ impl Daemon {
             for (lane, every) in [(Lane::Live, connected.every), (Lane::Sweep, connected.sweep_every)] {
                 if stream.lanes.contains(&lane) {
                     let (name, object) = (connected.name.clone(), stream.object.clone());
-                    self.repeat("pulling", None, every, move |engine| {
+                    self.repeat("pulling", Leader, None, every, move |engine| {
                         let (name, object) = (name.clone(), object.clone());
                         async move { pull(&engine, &name, &object, lane).await }
                     });
@@ -88,27 +95,24 @@ impl Daemon {
         self.tasks.spawn(async move {
             while !daemon.stop.is_cancelled() {
                 match learn_directory(&daemon.engine).await {
-                    Ok(()) => break,
-                    Err(error) => complain("reading owners and companies", &error),
+                    Ok(true) => break,
+                    Ok(false) => pause(&daemon.stop, TICK).await,
+                    Err(error) => {
+                        complain("reading owners and companies", &error);
+                        pause(&daemon.stop, REST).await;
+                    }
                 }
-                pause(&daemon.stop, REST).await;
             }
-            daemon.repeat(
-                "preparing",
-                Some(Step::Prepare),
-                TICK,
-                |engine| async move { engine.prepare().await },
-            );
-            daemon.repeat(
-                "deciding",
-                Some(Step::Decide),
-                TICK,
-                |engine| async move { engine.decide().await },
-            );
-            daemon.repeat("reading owners", None, OWNERS_EVERY, |engine| async move {
+            daemon.repeat("preparing", Anywhere, Some(Step::Prepare), TICK, |engine| async move {
+                engine.prepare().await
+            });
+            daemon.repeat("deciding", Leader, Some(Step::Decide), TICK, |engine| async move {
+                engine.decide().await
+            });
+            daemon.repeat("reading owners", Leader, None, OWNERS_EVERY, |engine| async move {
                 engine.refresh_owners().await.map(|_| 0)
             });
-            daemon.repeat("reading companies", None, ACCOUNTS_EVERY, |engine| async move {
+            daemon.repeat("reading companies", Leader, None, ACCOUNTS_EVERY, |engine| async move {
                 engine.refresh_accounts().await.map(|_| 0)
             });
         });
@@ -116,7 +120,7 @@ impl Daemon {
 
     /// Repeats a step while it finds work; otherwise until its bell rings or its time is up. A step that fails, or
     /// panics, is repeated after a rest: nothing that it did is kept in memory only.
-    fn repeat<F, R>(&self, name: &'static str, step: Option<Step>, every: Duration, run: F)
+    fn repeat<F, R>(&self, name: &'static str, at: Where, step: Option<Step>, every: Duration, run: F)
     where
         F: Fn(Arc<Engine>) -> R + Send + 'static,
         R: Future<Output = Result<usize, EngineError>> + Send,
@@ -124,6 +128,10 @@ impl Daemon {
         let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
         self.tasks.spawn(async move {
             while !stop.is_cancelled() {
+                if at == Leader && engine.leads().is_none() {
+                    pause(&stop, TICK).await;
+                    continue;
+                }
                 match AssertUnwindSafe(run(Arc::clone(&engine))).catch_unwind().await {
                     Ok(Ok(0)) => rest(&engine, &stop, step, every).await,
                     Ok(Ok(_)) => {}
@@ -157,11 +165,16 @@ async fn rest(engine: &Engine, stop: &CancellationToken, step: Option<Step>, eve
     }
 }
 
-async fn learn_directory(engine: &Engine) -> Result<(), EngineError> {
-    if !engine.knows_directory().await? {
-        engine.refresh().await?;
+/// Whether owners and companies are known; only the leader reads them.
+async fn learn_directory(engine: &Engine) -> Result<bool, EngineError> {
+    if engine.knows_directory().await? {
+        return Ok(true);
     }
-    Ok(())
+    if engine.leads().is_none() {
+        return Ok(false);
+    }
+    engine.refresh().await?;
+    Ok(true)
 }
 
 /// One pass over a stream; 0 if it is read up to now.
@@ -211,8 +224,12 @@ fn complain(step: &'static str, error: &EngineError) {
 /// # Errors
 /// The first failure of a storage or vendor, after everything else was done.
 pub(crate) async fn run_once(engine: &Engine) -> Result<(), EngineError> {
-    let mut failed = engine.refresh().await.err();
-    for connected in engine.connections() {
+    let leads = engine.leads().is_some();
+    if !leads {
+        tracing::info!("another node leads: it reads from the vendors and decides");
+    }
+    let mut failed = if leads { engine.refresh().await.err() } else { None };
+    for connected in engine.connections().filter(|_| leads) {
         if let Err(error) = pull_all(engine, connected).await {
             complain("pulling", &error);
             failed = failed.or(Some(error));
@@ -243,9 +260,11 @@ async fn settle(engine: &Engine) -> Result<(), EngineError> {
     let mut unfetched = None;
     loop {
         let mut work = engine.split().await?;
-        match fetch_all(engine).await {
-            Ok(fetched) => work += fetched,
-            Err(error) => unfetched = unfetched.or(Some(error)),
+        if engine.leads().is_some() {
+            match fetch_all(engine).await {
+                Ok(fetched) => work += fetched,
+                Err(error) => unfetched = unfetched.or(Some(error)),
+            }
         }
         work += engine.prepare().await?;
         work += engine.decide().await?;

@@ -5,6 +5,7 @@
 mod cli;
 mod daemon;
 mod failure;
+mod heart;
 mod output;
 mod registry;
 mod setup;

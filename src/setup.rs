@@ -12,7 +12,7 @@ use usher_engine::{Connected, Engine, Setup};
 use usher_mapping::Mapping;
 use usher_model::{Clock, ConnectionName, InstallKey, SystemClock};
 use usher_routing::Policy;
-use usher_store::{OpenOptions, SqliteStore, Store};
+use usher_store::{OpenOptions, PostgresOptions, PostgresStore, SqliteStore, Store};
 
 use crate::failure::Failure;
 use crate::registry::{REFERRAL_MAPPING, registry};
@@ -131,7 +131,9 @@ impl Reader {
 
 /// Opens the database that the settings name.
 pub(crate) async fn open_store(settings: &Settings, access: Access) -> Result<Arc<dyn Store>, Failure> {
-    let path = settings.store.trim_start_matches("sqlite://");
+    let Some(path) = settings.store.strip_prefix("sqlite://") else {
+        return open_shared(settings, access).await;
+    };
     let path = settings.resolve(Path::new(path));
     let options = match access {
         Access::Daemon => OpenOptions::daemon(),
@@ -140,6 +142,30 @@ pub(crate) async fn open_store(settings: &Settings, access: Access) -> Result<Ar
     };
     let store = SqliteStore::open(&path.display().to_string(), options).await?;
     Ok(Arc::new(store))
+}
+
+/// How long a daemon waits at start for a database that does not answer yet.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn open_shared(settings: &Settings, access: Access) -> Result<Arc<dyn Store>, Failure> {
+    let mut options = PostgresOptions::new(&settings.store, node_name())?;
+    if let Some(reference) = &settings.store_password {
+        let password = secret(reference, &settings.folder)?;
+        let text = std::str::from_utf8(password.expose())
+            .map_err(|_| Failure::input("the password of the database is no UTF-8 text"))?;
+        options = options.password(text);
+    }
+    if access == Access::Daemon {
+        options = options.patience(PATIENCE);
+    }
+    Ok(Arc::new(PostgresStore::open(options).await?))
+}
+
+/// The machine's name for people, and a random part because a later process must never be taken for this one.
+fn node_name() -> String {
+    let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let machine = if machine.trim().is_empty() { "node" } else { machine.trim() };
+    format!("{machine}-{:08x}", rand::random::<u32>())
 }
 
 /// A database that is gone with the process, for looking at connections before anything ever ran.

@@ -1,10 +1,13 @@
 //! `usher backfill`: learn from what the CRM knows already. A dry run unless `--apply` is given.
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde_json::json;
 use usher_model::ConnectionName;
 
 use crate::cli::{Common, Outcome};
+use crate::heart::Heart;
 use crate::output;
 use crate::setup::{self, Access};
 
@@ -21,7 +24,7 @@ pub(crate) struct Backfill {
 pub(crate) async fn run(common: &Common, args: &Backfill) -> Outcome {
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
-    let engine = setup::assemble(&loaded, store).await?;
+    let engine = Arc::new(setup::assemble(&loaded, store).await?);
     let name = args.connection.as_deref().map_or_else(|| engine.crm().clone(), ConnectionName::from);
     let plan = engine.backfill_plan(&name)?;
     if !args.apply {
@@ -37,8 +40,9 @@ pub(crate) async fn run(common: &Common, args: &Backfill) -> Outcome {
         }
         return Ok(engine.store().close().await?);
     }
-    engine.begin().await?;
+    let heart = Heart::start(&engine).await?;
     let result = engine.backfill(&name).await;
+    heart.stop().await;
     engine.store().close().await?;
     let report = result?;
     if common.json {

@@ -10,6 +10,7 @@ use usher_web::{Gate, WebSettings};
 use crate::cli::{Common, Outcome};
 use crate::daemon::{self, Daemon};
 use crate::failure::Failure;
+use crate::heart::Heart;
 use crate::setup::{self, Access, Loaded};
 
 /// After the first signal the daemon has so long to finish what it is doing.
@@ -28,7 +29,7 @@ pub(crate) async fn run(common: &Common) -> Outcome {
     };
     let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
     let engine = Arc::new(setup::assemble(&loaded, store).await?);
-    begin(&engine).await?;
+    let heart = Heart::start(&engine).await?;
     let daemon = Daemon::start(&engine);
     gate.open(Arc::clone(&engine));
     tracing::info!(%address, mode = engine.mode().as_str(), "usher is running");
@@ -40,6 +41,7 @@ pub(crate) async fn run(common: &Common) -> Outcome {
         () = tokio::time::sleep(DRAIN) => tracing::warn!("not everything finished in time; it is verified at the next start"),
         second = signal() => { second?; tracing::warn!("second signal: exiting at once"); }
     }
+    heart.stop().await;
     closing.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
     engine.store().close().await?;
@@ -50,20 +52,12 @@ pub(crate) async fn run(common: &Common) -> Outcome {
 pub(crate) async fn sync(common: &Common) -> Outcome {
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
-    let engine = setup::assemble(&loaded, store).await?;
-    begin(&engine).await?;
+    let engine = Arc::new(setup::assemble(&loaded, store).await?);
+    let heart = Heart::start(&engine).await?;
     let result = daemon::run_once(&engine).await;
+    heart.stop().await;
     engine.store().close().await?;
     Ok(result?)
-}
-
-/// Enters the mode. Going live closes what was only observed; it is never replayed.
-async fn begin(engine: &usher_engine::Engine) -> Outcome {
-    let closed = engine.begin().await?;
-    if closed > 0 {
-        tracing::info!(closed, "leads that were only observed are closed");
-    }
-    Ok(())
 }
 
 fn web_settings(loaded: &Loaded) -> Result<WebSettings, Failure> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::json;
-use usher_store::{ConnectionStatus, Counts};
+use usher_store::{ConnectionStatus, Counts, NodeStatus};
 
 use crate::cli::{Common, Outcome};
 use crate::output;
@@ -14,16 +14,26 @@ pub(crate) async fn run(common: &Common) -> Outcome {
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Command).await?;
     let (counts, connections) = (store.counts().await?, store.connections().await?);
-    let (paused, mode) = (store.paused().await?, store.mode().await?);
+    let (paused, mode, nodes) = (store.paused().await?, store.mode().await?, store.nodes().await?);
     store.close().await?;
     let mode = mode.unwrap_or(loaded.settings.mode).as_str();
     if common.json {
-        output::json(&as_json(&counts, &connections, mode, paused.as_ref()));
+        output::json(&as_json(&counts, &connections, mode, paused.as_ref(), &nodes));
         return Ok(());
     }
     output::data(&format!("mode: {mode}"));
     if let Some((since, reason)) = &paused {
         output::data(&format!("PAUSED since {since}: {reason}"));
+    }
+    for node in &nodes {
+        let does = if node.leads {
+            "leads"
+        } else if node.alive {
+            "lives"
+        } else {
+            "is gone"
+        };
+        output::data(&format!("node {} {does}, since {}", node.name, node.since));
     }
     for connection in &connections {
         let held = connection.held.as_ref().map(|(since, reason)| format!("  HELD since {since}: {reason}"));
@@ -64,13 +74,18 @@ fn as_json(
     connections: &[ConnectionStatus],
     mode: &str,
     paused: Option<&(Timestamp, String)>,
+    nodes: &[NodeStatus],
 ) -> serde_json::Value {
     let connections: Vec<_> = connections
         .iter()
         .map(|each| json!({ "name": each.name, "started_at": each.started_at, "held": each.held, "seen": each.seen, "streams": each.streams }))
         .collect();
+    let nodes: Vec<_> = nodes
+        .iter()
+        .map(|node| json!({ "name": node.name, "since": node.since, "alive": node.alive, "leads": node.leads }))
+        .collect();
     json!({
-        "mode": mode, "paused": paused, "connections": connections,
+        "mode": mode, "paused": paused, "nodes": nodes, "connections": connections,
         "records": counts.records, "ignored": counts.ignored, "leads": counts.leads, "writes": counts.effects,
         "deliveries_waiting": counts.deliveries_waiting, "hints_waiting": counts.hints_waiting,
         "oldest_undecided": counts.oldest_undecided, "oldest_unwritten": counts.oldest_unwritten,

@@ -1,11 +1,14 @@
 //! `usher try`: a connection is tried out; for the CRM a marked test lead goes the whole way and is removed.
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde_json::json;
 use usher_model::ConnectionName;
 
 use crate::cli::{Common, Outcome};
 use crate::failure::Failure;
+use crate::heart::Heart;
 use crate::output;
 use crate::setup::{self, Access};
 
@@ -19,9 +22,10 @@ pub(crate) struct Trial {
 pub(crate) async fn run(common: &Common, args: &Trial) -> Outcome {
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
-    let engine = setup::assemble(&loaded, store).await?;
-    engine.begin().await?;
+    let engine = Arc::new(setup::assemble(&loaded, store).await?);
+    let heart = Heart::start(&engine).await?;
     let result = engine.trial(&ConnectionName::new(args.connection.as_str()), tokio::time::sleep).await;
+    heart.stop().await;
     engine.store().close().await?;
     let report = result?;
     if common.json {

@@ -21,6 +21,8 @@ pub(crate) struct Installation {
     pub(crate) sandbox: Sandbox,
     pub(crate) port: u16,
     folder: TempDir,
+    /// The database's URL, if it is no file.
+    postgres: Option<String>,
     /// Tokens of form answers that were posted here and answered with 2xx.
     acknowledged: Mutex<Vec<String>>,
 }
@@ -76,8 +78,8 @@ impl Installation {
         }
         sandbox.typeform().define(form());
         let port = free_port();
-        let installation =
-            Self { sandbox, port, folder: TempDir::new().unwrap(), acknowledged: Mutex::default() };
+        let folder = TempDir::new().unwrap();
+        let installation = Self { sandbox, port, folder, postgres: None, acknowledged: Mutex::default() };
         let settings = installation.settings(mode, further);
         installation.write("usher.yaml", &settings);
         installation.write("site-form.yaml", MAPPING);
@@ -86,6 +88,14 @@ impl Installation {
         installation.write("form.token", &tokens.1);
         installation.write("form.secret", "form-secret");
         installation.write("crm.secret", "crm-secret");
+        installation
+    }
+
+    /// The same on a Postgres database.
+    pub(crate) async fn on_postgres(url: &str) -> Self {
+        let mut installation = Self::with("live", "write: { settle: 6s }").await;
+        installation.edit("usher.yaml", "sqlite://usher.db", url);
+        installation.postgres = Some(url.to_owned());
         installation
     }
 
@@ -178,7 +188,7 @@ http: {{ listen: \"127.0.0.1:{}\" }}
 
     /// Whether the daemon has connected the form for the first time.
     pub(crate) async fn is_connected(&self) -> bool {
-        let Ok(mut ledger) = Ledger::open(&self.path().join("usher.db")).await else { return false };
+        let Ok(mut ledger) = self.ledger().await else { return false };
         let connected = ledger.connected("site-form").await.unwrap_or_default();
         ledger.close().await.unwrap();
         connected
@@ -195,11 +205,27 @@ http: {{ listen: \"127.0.0.1:{}\" }}
 
     /// Starts the daemon with further environment variables.
     pub(crate) fn spawn(&self, environment: &[(&str, &str)]) -> Daemon {
+        self.spawn_with("usher.yaml", environment)
+    }
+
+    fn spawn_with(&self, settings: &str, environment: &[(&str, &str)]) -> Daemon {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log")).unwrap();
         let mut command = self.command();
-        command.envs(environment.iter().copied());
-        Daemon(command.arg("run").stdout(Stdio::null()).stderr(log).spawn().unwrap())
+        command.envs(environment.iter().copied()).args(["run", "--config", settings]);
+        Daemon(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+    }
+
+    /// Starts a further node on another port, with its own way to the database if one is given.
+    pub(crate) fn spawn_node(&self, name: &str, database: Option<&str>) -> Daemon {
+        let mut settings = fs::read_to_string(self.path().join("usher.yaml")).unwrap();
+        settings =
+            settings.replace(&format!("127.0.0.1:{}", self.port), &format!("127.0.0.1:{}", free_port()));
+        if let (Some(other), Some(own)) = (database, &self.postgres) {
+            settings = settings.replace(own.as_str(), other);
+        }
+        self.write(name, &settings);
+        self.spawn_with(name, &[])
     }
 
     /// What the daemon has said.
@@ -286,9 +312,14 @@ http: {{ listen: \"127.0.0.1:{}\" }}
         assert_eq!(broken, []);
     }
 
+    async fn ledger(&self) -> anyhow::Result<Ledger> {
+        let file = self.path().join("usher.db");
+        Ledger::open(self.postgres.as_deref().unwrap_or(file.to_str().unwrap())).await
+    }
+
     /// The rules that do not hold. While things are under way, no daemon may run.
     pub(crate) async fn broken(&self, phase: Phase) -> Vec<Broken> {
-        let mut ledger = Ledger::open(&self.path().join("usher.db")).await.unwrap();
+        let mut ledger = self.ledger().await.unwrap();
         let evidence = Evidence::collect(&mut ledger, &self.sandbox, self.scene()).await.unwrap();
         ledger.close().await.unwrap();
         evidence.broken(phase)

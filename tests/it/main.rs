@@ -8,4 +8,5 @@ mod crashes;
 mod daemon;
 mod installation;
 mod kills;
+mod postgres;
 mod verbs;

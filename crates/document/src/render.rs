@@ -33,6 +33,8 @@ fn render_one(out: &mut String, one: &Diagnostic, source: Option<&SourceFile>) {
         "" => writeln!(out),
         path => writeln!(out, " ({path})"),
     };
+    // A line with a secret is not repeated.
+    let source = source.filter(|_| one.code != "secret-in-file");
     if let Some(line) = source.and_then(|source| source.text().lines().nth(one.line - 1)) {
         excerpt(out, one, line);
     }

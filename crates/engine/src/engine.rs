@@ -12,6 +12,7 @@ use usher_store::Store;
 
 use crate::connected::Connected;
 use crate::error::EngineError;
+use crate::node::Node;
 use crate::settings::{REFERRALS, WriteSettings};
 use crate::step::decide::SLICE;
 use crate::wake::Wake;
@@ -52,6 +53,7 @@ pub struct Engine {
     pub(crate) policy: Arc<Policy>,
     pub(crate) referrals: Arc<Mapping>,
     roster: RwLock<Arc<Roster>>,
+    pub(crate) node: Node,
     wake: Wake,
     stopping: AtomicBool,
     /// How many leads the next fold takes: fewer after one that could not be stored.
@@ -77,21 +79,23 @@ impl Engine {
             policy: setup.policy,
             referrals: setup.referrals,
             roster: RwLock::new(Arc::new(roster)),
+            node: Node::default(),
             wake: Wake::default(),
             stopping: AtomicBool::new(false),
             slice: AtomicU32::new(SLICE),
         })
     }
 
-    /// To be called once, before any step, by the process that holds the storage alone: enters the mode, and takes over
-    /// what a process that died had claimed. Returns how many leads going live has closed, because they were only
-    /// observed.
+    /// To be called once, before any step: enters the mode, and takes over what a process that died had claimed. On a
+    /// shared storage this node lives from here on, and leads if no other does. Returns how many leads going live has
+    /// closed, because they were only observed.
     ///
     /// # Errors
     /// If the storage fails.
     pub async fn begin(&self) -> Result<u64, EngineError> {
         let now = self.now();
         self.store.take_over(now).await?;
+        self.beat().await?;
         Ok(self.store.enter_mode(self.mode, now).await?)
     }
 

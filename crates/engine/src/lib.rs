@@ -8,6 +8,7 @@ mod command;
 mod connected;
 mod engine;
 mod error;
+mod node;
 pub mod settings;
 mod step;
 mod wake;

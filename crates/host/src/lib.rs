@@ -7,6 +7,7 @@
 mod address;
 mod credential;
 mod files;
+mod lease;
 mod limiter;
 mod redact;
 mod secret;
@@ -18,6 +19,7 @@ mod vendor;
 pub use crate::address::{BaseUrl, BaseUrlError};
 pub use crate::credential::{Credential, CredentialError};
 pub use crate::files::LocalFiles;
+pub use crate::lease::{Lease, Life, Moment, under};
 pub use crate::limiter::{Allowance, LimitStatus, Limiter, LimiterSettings, Permit, Share, ShareError};
 pub use crate::secret::{SecretError, resolve_env, resolve_file};
 pub use crate::tls::install as install_tls;

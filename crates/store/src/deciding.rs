@@ -188,8 +188,8 @@ pub struct BalanceDelta {
 /// Everything that one fold over the ready leads decided.
 #[derive(Debug, Clone, Default)]
 pub struct DecisionCommit {
-    /// The leadership under which it was decided.
-    pub fence: Fence,
+    /// The leadership under which the decider folded; none for what an operator plans by a command.
+    pub fence: Option<Fence>,
     /// How the records end.
     pub records: Vec<RecordEnd>,
     /// New persons.

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use crate::error::StoreError;
 
 /// A token of leadership. It grows with every change of the leader, so that storage can refuse a leader that was
-/// replaced while it slept. The default one belongs to nobody and passes only where nobody ever led.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// replaced while it slept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fence(pub u64);
 
 /// One process, as an operator sees it.
@@ -29,6 +29,9 @@ pub struct NodeStatus {
 /// clock, whose reading a beat returns.
 #[async_trait]
 pub trait Nodes: Send + Sync {
+    /// Whether other processes may work on the same storage. Where not, the one node lives and leads for ever.
+    fn is_shared(&self) -> bool;
+
     /// Says that this node lives for at least `ttl` more. Claims of nodes that are dead by now are let go: records are
     /// prepared again, and what was being sent becomes `unknown`, never `planned`.
     async fn beat(&self, ttl: Duration) -> Result<Timestamp, StoreError>;

@@ -8,9 +8,11 @@ mod clock;
 pub mod conformance;
 pub mod invariants;
 mod log;
+mod postgres;
 mod relay;
 pub mod rigs;
 mod until;
 
 pub use crate::clock::ManualClock;
+pub use crate::postgres::Cluster;
 pub use crate::until::{TookTooLong, until};

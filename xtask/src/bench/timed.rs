@@ -13,9 +13,10 @@ use usher_model::{
 };
 use usher_store::{
     AccountRow, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, DecidedOwner, Deciding,
-    DecisionCommit, DecisionView, Delivering, Delivery, DirectoryStore, EffectOutcome, FailedItem,
+    DecisionCommit, DecisionView, Delivering, Delivery, DirectoryStore, EffectOutcome, FailedItem, Fence,
     FetchCommit, Hint, Inspection, Intake, LeadFilter, LeadStory, LeadSummary, NewDelivery, NewRecord,
-    Operation, Preparation, Prepared, PullCommit, Ready, Store, StoreError, Stored, StoredRecord, ViewAsk,
+    NodeStatus, Nodes, Operation, Preparation, Prepared, PullCommit, Ready, Store, StoreError, Stored,
+    StoredRecord, ViewAsk,
 };
 
 type Answer<T> = Result<T, StoreError>;
@@ -109,6 +110,29 @@ timed! { Inspection {
     fn mode() -> Option<Mode>;
     fn audit() -> Vec<(LeadId, LeadState, Option<CloseReason>, Vec<EffectState>)>;
 } }
+
+#[async_trait]
+impl Nodes for Timed {
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
+    async fn beat(&self, ttl: Duration) -> Answer<Timestamp> {
+        self.inner.beat(ttl).await
+    }
+
+    async fn lead(&self, ttl: Duration) -> Answer<Option<Fence>> {
+        self.inner.lead(ttl).await
+    }
+
+    async fn leave(&self) -> Answer<()> {
+        self.inner.leave().await
+    }
+
+    async fn nodes(&self) -> Answer<Vec<NodeStatus>> {
+        self.inner.nodes().await
+    }
+}
 
 timed! { Operation {
     fn set_paused(paused: bool, reason: &str, now: Timestamp) -> ();

@@ -109,8 +109,8 @@ impl Installation {
     }
 
     /// The database file.
-    pub(crate) fn database(&self) -> PathBuf {
-        self.folder.join("usher.db")
+    pub(crate) fn database(&self) -> String {
+        self.folder.join("usher.db").display().to_string()
     }
 
     /// Where the child's log lines go.

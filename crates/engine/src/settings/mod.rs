@@ -1,6 +1,7 @@
 //! usher.yaml: the settings of one installation, read strictly and as a whole.
 
 mod connection;
+mod store;
 mod write;
 
 use std::collections::BTreeSet;
@@ -41,8 +42,10 @@ pub struct Settings {
     pub folder: PathBuf,
     /// Whether decisions reach the CRM.
     pub mode: Mode,
-    /// The database, as `sqlite://usher.db`.
+    /// The database, as `sqlite://usher.db` or `postgres://user@host/database`.
     pub store: String,
+    /// The password of a Postgres database.
+    pub store_password: Option<SecretRef>,
     /// The connections, in the order of the file.
     pub connections: Vec<ConnectionSettings>,
     /// The CRM of record.
@@ -94,8 +97,7 @@ fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Setting
     let mode = map
         .required_at("mode")
         .and_then(|at| at.choice_or_later(&[("observe", Mode::Observe), ("live", Mode::Live)], &["canary"]));
-    let store =
-        map.optional_at("store").map_or_else(|| Some("sqlite://usher.db".to_owned()), |at| store_url(&at));
+    let store = map.optional_at("store").map_or_else(|| Some(store::usual()), |at| store::decode(&at));
     let connections = connection::decode_all(&mut map, registry);
     let crm = map.required_at("crm").and_then(|at| crm_name(&at, connections.as_deref()));
     let write = map.optional::<WriteSettings>("write");
@@ -104,10 +106,12 @@ fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Setting
     settle_is_long_enough(&mut map, connections.as_deref(), crm.as_ref(), write.as_ref());
     map.not_in_this_version(&["alerts", "key"]);
     map.finish();
+    let store = store?;
     Some(Settings {
         folder: folder.to_owned(),
         mode: mode?,
-        store: store?,
+        store: store.url,
+        store_password: store.password,
         connections: connections?,
         crm: crm?,
         write: write.unwrap_or_default(),
@@ -136,22 +140,6 @@ fn settle_is_long_enough(
             ))
             .report();
     }
-}
-
-fn store_url(at: &Cursor<'_>) -> Option<String> {
-    let url = at.text()?;
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        at.not_in_this_version("a Postgres store");
-        return None;
-    }
-    if !url.starts_with("sqlite://") || url.len() == "sqlite://".len() {
-        at.error("store", "the store is no database that usher knows")
-            .found(url)
-            .hint("write `sqlite://usher.db`; the path is relative to this file")
-            .report();
-        return None;
-    }
-    Some(url.to_owned())
 }
 
 fn crm_name(at: &Cursor<'_>, connections: Option<&[ConnectionSettings]>) -> Option<ConnectionName> {

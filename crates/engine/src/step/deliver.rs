@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use usher_connector::{
     Capability, Fault, FaultClass, SendFailure, Target, Verdict, VerifyBy, Write, Written,
 };
+use usher_host::{Lease, Moment};
 use usher_model::{ConnectionName, EffectBody, EffectKind, EffectState, ExternalId, crash};
 use usher_store::{ClaimedEffect, EffectEnd, EffectOutcome};
 
@@ -44,7 +45,10 @@ impl Engine {
         let Some(target) = connected.roles.target.clone() else {
             return Ok(report);
         };
-        if self.mode == usher_model::Mode::Observe || self.store.paused().await?.is_some() {
+        if !self.node.life().goes_on()
+            || self.mode == usher_model::Mode::Observe
+            || self.store.paused().await?.is_some()
+        {
             return Ok(report);
         }
         let capabilities = target.capabilities();
@@ -68,7 +72,7 @@ impl Engine {
         target: &dyn Target,
         capability: &Capability,
     ) -> Result<(usize, usize), EngineError> {
-        let now = self.now();
+        let (now, asked) = (self.now(), Moment::now());
         let limit = u32::try_from(capability.max_batch).unwrap_or(u32::MAX);
         let claimed = self
             .store
@@ -88,8 +92,9 @@ impl Engine {
                 None => outcomes.push(outcome(&effect, unresolvable(now))),
             }
         }
+        let claim = Lease::new(asked, lease(connected));
         crash::point("deliver.before_send");
-        let mut results = target.send(&writes).await;
+        let mut results = usher_host::under(claim, self.node.life(), target.send(&writes)).await;
         crash::point("deliver.after_send");
         report_blockage(connected, &results);
         // A connector that answers fewer outcomes than writes leaves the rest unclear.
@@ -234,8 +239,7 @@ impl Engine {
     }
 }
 
-/// Far longer than a batch usually takes. A batch that outlives it is safe while one process delivers and does nothing
-/// else meanwhile: claims lapse only when `verify` asks for it, after the batch.
+/// Far longer than a batch usually takes. What of a batch is not sent before it ends is not sent.
 fn lease(connected: &Connected) -> Duration {
     connected.timeout * 12
 }

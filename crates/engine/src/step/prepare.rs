@@ -21,8 +21,7 @@ use crate::wake::Step;
 
 /// Records prepared in one step.
 const SLICE: u32 = 250;
-/// How long a claim lasts. A slice that outlives it is safe while one process prepares: it claims again only after it
-/// has stored what it did.
+/// How long a claim lasts. A slice that outlives it may be prepared twice: the first outcome that is stored counts.
 const LEASE: Duration = Duration::from_secs(120);
 /// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. Far above
 /// what a machine that is restarted again and again brings about, because a panic costs one attempt only.

@@ -23,6 +23,7 @@ use self::outcome::{Failure, settle};
 pub use self::settings::{HttpSettings, HttpSettingsError};
 use crate::address::{BaseUrl, GuardedDns};
 use crate::credential::Credential;
+use crate::lease;
 use crate::limiter::{LimitStatus, Limiter};
 use crate::redact::{ShownHeaders, ShownPath};
 
@@ -91,6 +92,10 @@ impl VendorHttp {
         let wire = wire.try_clone().ok_or_else(|| {
             Failure::last(Fault::new(FaultClass::Defect, "a request body can be sent only once"))
         })?;
+        // Here and not before: the limits may have kept it waiting, or the machine slept.
+        if request.access == Access::Write && !lease::permits(self.settings.request_timeout) {
+            return Err(Failure::last(lapsed()));
+        }
         let started = Instant::now();
         let exchanged = exchange(&self.client, wire, self.settings.max_body).await;
         self.log(request, started, exchanged.as_ref().ok());
@@ -208,6 +213,10 @@ impl Http for NoHttp {
     async fn send(&self, _request: Request) -> Result<Response, Fault> {
         Err(Fault::new(FaultClass::Defect, "a connector that declares no HTTP made a call"))
     }
+}
+
+fn lapsed() -> Fault {
+    Fault::new(FaultClass::Transient, "the lease over this write ran out before it was sent; it was not sent")
 }
 
 fn forward(duration: SignedDuration) -> Duration {

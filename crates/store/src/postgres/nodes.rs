@@ -19,6 +19,10 @@ const REMEMBERED: i64 = 24 * 3600 * 1000;
 
 #[async_trait]
 impl Nodes for PostgresStore {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn beat(&self, ttl: Duration) -> Result<Timestamp, StoreError> {
         let node = self.node.clone();
         self.write("says that this node lives", move |conn| {
@@ -133,13 +137,17 @@ pub(super) async fn bury(conn: &mut PgConnection) -> Result<(), Fault> {
 }
 
 /// Refuses a leader that was replaced. Whoever wants to replace it now waits until this transaction has ended.
-pub(super) async fn check_fence(conn: &mut PgConnection, fence: Fence) -> Result<(), Fault> {
+pub(super) async fn check_fence(conn: &mut PgConnection, fence: Option<Fence>) -> Result<(), Fault> {
+    let Some(fence) = fence else { return Ok(()) };
     let stored: Option<(i64,)> = sqlx::query_as("SELECT fence FROM lease WHERE role = $1 FOR SHARE")
         .bind(LEADER)
         .fetch_optional(conn)
         .await?;
-    let stored = Fence(stored.map_or(0, |(fence,)| fence.unsigned_abs()));
-    if stored == fence { Ok(()) } else { Err(Fault::Fenced) }
+    if stored.map(|(stored,)| Fence(stored.unsigned_abs())) == Some(fence) {
+        Ok(())
+    } else {
+        Err(Fault::Fenced)
+    }
 }
 
 fn millis(duration: Duration) -> i64 {

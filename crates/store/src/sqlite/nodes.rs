@@ -11,12 +11,16 @@ use crate::nodes::{Fence, NodeStatus, Nodes};
 
 #[async_trait]
 impl Nodes for SqliteStore {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn beat(&self, _ttl: Duration) -> Result<Timestamp, StoreError> {
         Ok(Timestamp::now())
     }
 
     async fn lead(&self, _ttl: Duration) -> Result<Option<Fence>, StoreError> {
-        Ok(Some(Fence::default()))
+        Ok(Some(Fence(0)))
     }
 
     async fn leave(&self) -> Result<(), StoreError> {

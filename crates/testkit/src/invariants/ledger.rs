@@ -2,20 +2,20 @@
 //!
 //! The statements keep to what every backend of the store understands; JSON is read here, not there.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-
 use anyhow::Context;
 use jiff::Timestamp;
 use serde::Deserialize;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow};
-use sqlx::{ConnectOptions, Connection, FromRow};
+use sqlx::FromRow;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use std::collections::{BTreeMap, HashMap};
+
+use super::look::Look;
 
 /// A look into the database. Opened for a moment and closed again, so that a killed program finds nobody else there.
 #[derive(Debug)]
 pub struct Ledger {
-    conn: SqliteConnection,
-    path: PathBuf,
+    look: Look,
 }
 
 /// How much is stored, and how much of it is still on its way.
@@ -111,14 +111,12 @@ pub struct Waited {
 }
 
 impl Ledger {
-    /// Opens the database for reading.
+    /// Opens the database for reading: a `postgres:` URL, or a file by its path.
     ///
     /// # Errors
     /// If there is no such database, or it is none.
-    pub async fn open(path: &Path) -> anyhow::Result<Self> {
-        let options = SqliteConnectOptions::new().filename(path).read_only(true).disable_statement_logging();
-        let conn = options.connect().await.with_context(|| format!("opening {}", path.display()))?;
-        Ok(Self { conn, path: path.to_owned() })
+    pub async fn open(place: &str) -> anyhow::Result<Self> {
+        Ok(Self { look: Look::open(place).await? })
     }
 
     /// Closes it.
@@ -126,14 +124,14 @@ impl Ledger {
     /// # Errors
     /// If the database can not be closed.
     pub async fn close(self) -> anyhow::Result<()> {
-        Ok(self.conn.close().await?)
+        self.look.close().await
     }
 
     async fn rows<T>(&mut self, sql: &'static str) -> anyhow::Result<Vec<T>>
     where
-        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+        T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin,
     {
-        sqlx::query_as(sql).fetch_all(&mut self.conn).await.with_context(|| format!("asking `{sql}`"))
+        self.look.rows(sql).await
     }
 
     async fn texts(&mut self, sql: &'static str) -> anyhow::Result<Vec<String>> {
@@ -235,14 +233,12 @@ impl Ledger {
     /// # Errors
     /// If the database does not answer.
     pub async fn integrity(&mut self) -> anyhow::Result<String> {
-        Ok(self.texts("PRAGMA integrity_check").await?.join("; "))
+        self.look.integrity().await
     }
 
     /// Size of the write-ahead log, bytes.
     pub(super) fn wal_bytes(&self) -> u64 {
-        let mut name = self.path.as_os_str().to_owned();
-        name.push("-wal");
-        std::fs::metadata(name).map_or(0, |file| file.len())
+        self.look.wal_bytes()
     }
 
     /// When each connection was first connected.

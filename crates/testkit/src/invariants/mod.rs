@@ -19,6 +19,7 @@ mod arrivals;
 mod conduct;
 mod evidence;
 mod ledger;
+mod look;
 mod owners;
 mod writes;
 

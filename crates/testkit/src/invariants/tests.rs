@@ -242,7 +242,7 @@ async fn an_empty_house_breaks_nothing() {
     let store = usher_store::SqliteStore::open(file.to_str().unwrap(), usher_store::OpenOptions::daemon());
     let store = store.await.unwrap();
     let sandbox = Sandbox::start(Options::default()).await.unwrap();
-    let mut ledger = Ledger::open(&file).await.unwrap();
+    let mut ledger = Ledger::open(file.to_str().unwrap()).await.unwrap();
     let evidence = Evidence::collect(&mut ledger, &sandbox, Scene::of("crm")).await.unwrap();
     assert_eq!(evidence.broken(Phase::Drained), []);
     assert_eq!(ledger.integrity().await.unwrap(), "ok");

@@ -22,12 +22,16 @@ use crate::wake::Step;
 pub(crate) const SLICE: u32 = 256;
 
 impl Engine {
-    /// Decides over the next ready leads. Returns how many records and leads were settled; 0 if nothing was ready.
+    /// Decides over the next ready leads. Returns how many records and leads were settled; 0 if nothing was ready, or if
+    /// another node leads.
     ///
     /// # Errors
     /// If the storage fails; nothing of the fold is stored then, and the next fold is half as long, so that one record
     /// that can not be stored does not hold its neighbours up.
     pub async fn decide(&self) -> Result<usize, EngineError> {
+        let Some(fence) = self.leads() else {
+            return Ok(0);
+        };
         let now = self.now();
         let ready = self.store.ready(self.slice.load(Ordering::Relaxed), now).await?;
         let count = ready.drafts.len() + ready.waiting.len();
@@ -45,7 +49,8 @@ impl Engine {
         for draft in ready.drafts {
             fold.take(draft);
         }
-        let (commit, allowance) = fold.finish();
+        let (mut commit, allowance) = fold.finish();
+        commit.fence = Some(fence);
         crash::point("decide.before_commit");
         self.store_fold(commit, alone, now).await?;
         crash::point("decide.after_commit");
@@ -65,7 +70,13 @@ impl Engine {
                 self.slice.store(SLICE, Ordering::Relaxed);
                 return Ok(());
             }
-            Err(error @ (StoreError::NoSpace { .. } | StoreError::Closed)) => return Err(error.into()),
+            // Of no record's making.
+            Err(
+                error @ (StoreError::NoSpace { .. }
+                | StoreError::Closed
+                | StoreError::Away { .. }
+                | StoreError::Fenced),
+            ) => return Err(error.into()),
             Err(error) => error,
         };
         let slice = self.slice.load(Ordering::Relaxed);
