@@ -13,6 +13,7 @@ use usher_store::Store;
 use crate::connected::Connected;
 use crate::error::EngineError;
 use crate::settings::{REFERRALS, WriteSettings};
+use crate::standing::Memory;
 use crate::step::decide::SLICE;
 use crate::wake::Wake;
 
@@ -53,6 +54,7 @@ pub struct Engine {
     pub(crate) referrals: Arc<Mapping>,
     roster: RwLock<Arc<Roster>>,
     wake: Wake,
+    pub(crate) memory: Memory,
     stopping: AtomicBool,
     /// How many leads the next fold takes: fewer after one that could not be stored.
     pub(crate) slice: AtomicU32,
@@ -78,6 +80,7 @@ impl Engine {
             referrals: setup.referrals,
             roster: RwLock::new(Arc::new(roster)),
             wake: Wake::default(),
+            memory: Memory::default(),
             stopping: AtomicBool::new(false),
             slice: AtomicU32::new(SLICE),
         })

@@ -9,6 +9,7 @@ mod connected;
 mod engine;
 mod error;
 pub mod settings;
+mod standing;
 mod step;
 mod wake;
 
@@ -19,5 +20,9 @@ pub use error::EngineError;
 pub use step::deliver::DeliverReport;
 pub use step::pull::PullReport;
 pub use step::receive::Received;
+pub use step::reconcile::ReconcileReport;
 pub use step::refresh::RefreshReport;
 pub use wake::{Step, Wake};
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,21 @@
 //! Durable storage: one trait set, SQLite behind it, one suite of tests for every backend.
 //!
 //! Each trait belongs to one step of a lead's way ([`Intake`], [`Preparation`], [`Deciding`], [`Delivering`],
-//! [`DirectoryStore`]) or to the operator ([`Inspection`], [`Operation`]); [`Store`] is all of them. Every call is
-//! set-based and one transaction: it happened or it did not. Times are UTC instants with the grain of a millisecond.
+//! [`DirectoryStore`]), to what happens at the vendors meanwhile ([`Following`], [`Standing`]) or to the operator
+//! ([`Inspection`], [`Operation`]); [`Store`] is all of them. Every call is set-based and one transaction: it happened or
+//! it did not. Times are UTC instants with the grain of a millisecond.
 
 mod deciding;
 mod delivering;
 mod directory;
 mod error;
+mod following;
 mod inspection;
 mod intake;
 mod operation;
 mod preparation;
 mod sqlite;
+mod standing;
 
 pub use deciding::{
     BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey,
@@ -21,6 +24,7 @@ pub use deciding::{
 pub use delivering::{ClaimedEffect, Delivering, EffectEnd, EffectOutcome, SlotBinding};
 pub use directory::{AccountRow, DirectoryStore};
 pub use error::StoreError;
+pub use following::{Followed, Following, Merged};
 pub use inspection::{
     AttemptRow, Comparison, ConnectionStatus, Counts, DecidedOwner, EffectRow, FailedItem, FailedKind,
     Inspection, LeadFilter, LeadStory, LeadSummary, RecordSummary,
@@ -31,21 +35,33 @@ pub use intake::{
 pub use operation::Operation;
 pub use preparation::{Preparation, Prepared, StoredRecord, Verdict};
 pub use sqlite::{OpenOptions, SqliteStore};
+pub use standing::{HookTally, Recount, Standing, Trouble};
 
 /// The whole storage.
 pub trait Store:
-    Intake + Preparation + Deciding + Delivering + DirectoryStore + Inspection + Operation + std::fmt::Debug
+    Intake
+    + Following
+    + Preparation
+    + Deciding
+    + Delivering
+    + DirectoryStore
+    + Inspection
+    + Operation
+    + Standing
+    + std::fmt::Debug
 {
 }
 
 impl<T> Store for T where
     T: Intake
+        + Following
         + Preparation
         + Deciding
         + Delivering
         + DirectoryStore
         + Inspection
         + Operation
+        + Standing
         + std::fmt::Debug
 {
 }
