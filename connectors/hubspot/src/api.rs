@@ -105,9 +105,7 @@ pub(crate) fn search_without(
     lane: CallLane,
 ) -> Result<Request, Fault> {
     let mut filters = vec![json!({ "propertyName": time_property, "operator": "NOT_HAS_PROPERTY" })];
-    filters.extend(
-        after.map(|id| json!({ "propertyName": "hs_object_id", "operator": "GT", "value": id })),
-    );
+    filters.extend(after.map(|id| json!({ "propertyName": "hs_object_id", "operator": "GT", "value": id })));
     let body = json!({
         "filterGroups": [{ "filters": filters }],
         "sorts": [{ "propertyName": "hs_object_id", "direction": "ASCENDING" }],

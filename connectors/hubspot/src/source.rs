@@ -10,8 +10,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use usher_connector::window::{Window, WindowState};
 use usher_connector::{
-    Batch, CallLane, Cursor, Fault, FaultClass, Fetched, Http, Merge, Pull, Response, RowProblem, Shape, Source,
-    StreamSpec, signature,
+    Batch, CallLane, Cursor, Fault, FaultClass, Fetched, Http, Merge, Pull, Response, RowProblem, Shape,
+    Source, StreamSpec, signature,
 };
 use usher_model::{ConnectionName, ExternalId, Lane, ObjectType, Record};
 
@@ -179,7 +179,8 @@ impl HubSpotSource {
     fn record(&self, raw: &RawValue, merged: &mut Vec<Merge>) -> Result<Record, serde_json::Error> {
         let row: Row<'_> = serde_json::from_str(raw.get())?;
         let winner = ExternalId::new(row.id.as_str());
-        let losers = row.properties.hs_merged_object_ids.as_ref().map_or("", Text::as_str).split(';').map(str::trim);
+        let losers =
+            row.properties.hs_merged_object_ids.as_ref().map_or("", Text::as_str).split(';').map(str::trim);
         let losers = losers.filter(|id| !id.is_empty() && *id != winner.as_str());
         merged.extend(losers.map(|id| Merge { loser: ExternalId::new(id), winner: winner.clone() }));
         let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.as_str().to_owned());

@@ -88,7 +88,8 @@ impl Configured for Settings {
             subscription::Webhooks::new(host.connection.clone(), self.form.clone(), host.http.clone(), first)
         });
         Connection {
-            subscriber: subscriber.map(|subscriber| Arc::new(subscriber) as Arc<dyn usher_connector::Subscriber>),
+            subscriber: subscriber
+                .map(|subscriber| Arc::new(subscriber) as Arc<dyn usher_connector::Subscriber>),
             source: Some(Arc::new(source::Responses::new(host.connection, self.form.clone(), host.http))),
             inbound: inbound.map(|inbound| Arc::new(inbound) as Arc<dyn usher_connector::Inbound>),
             ..Connection::default()

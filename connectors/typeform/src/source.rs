@@ -132,7 +132,13 @@ impl Source for Responses {
         let progress = Progress::read(ask.cursor.as_ref())?;
         let Some(window) = progress.open(ask) else {
             let next = progress.cursor()?;
-            return Ok(Batch { records: Vec::new(), problems: Vec::new(), merged: Vec::new(), next, done: true });
+            return Ok(Batch {
+                records: Vec::new(),
+                problems: Vec::new(),
+                merged: Vec::new(),
+                next,
+                done: true,
+            });
         };
         let lane = if ask.lane == Lane::Backfill { CallLane::Backfill } else { CallLane::Pull };
         let (total, items) = self.page(&window, lane).await?;

@@ -22,8 +22,15 @@ pub(crate) struct Memory {
     told: Mutex<BTreeMap<(ConnectionName, String), Option<String>>>,
     /// What came to webhook addresses and is not stored yet.
     tallies: Mutex<BTreeMap<ConnectionName, HookTally>>,
-    /// When webhooks were last heard, and when a poll last found something new.
-    heard: Mutex<BTreeMap<ConnectionName, (Option<Timestamp>, Option<Timestamp>)>>,
+    heard: Mutex<BTreeMap<ConnectionName, Heard>>,
+}
+
+/// When a connection last had news.
+#[derive(Debug, Clone, Copy, Default)]
+struct Heard {
+    webhook: Option<Timestamp>,
+    /// By a poll that found something new.
+    poll: Option<Timestamp>,
 }
 
 impl Engine {
@@ -63,7 +70,7 @@ impl Engine {
     /// Counts a genuine webhook.
     pub(crate) fn heard(&self, connection: &ConnectionName, now: Timestamp) {
         lock(&self.memory.tallies).entry(connection.clone()).or_default().heard_at = Some(now);
-        lock(&self.memory.heard).entry(connection.clone()).or_default().0 = Some(now);
+        lock(&self.memory.heard).entry(connection.clone()).or_default().webhook = Some(now);
     }
 
     /// Counts a webhook that was refused.
@@ -76,7 +83,7 @@ impl Engine {
 
     /// Remembers that a poll found something that no webhook had told.
     pub(crate) fn found_by_poll(&self, connection: &ConnectionName, now: Timestamp) {
-        lock(&self.memory.heard).entry(connection.clone()).or_default().1 = Some(now);
+        lock(&self.memory.heard).entry(connection.clone()).or_default().poll = Some(now);
     }
 
     /// Stores what came to webhook addresses since the last time. Returns 0: there is never more to do at once.
@@ -103,9 +110,8 @@ impl Engine {
 
     /// What to say of webhooks that do not come although there is news; `None` if they do, or if there is none.
     pub(crate) fn silence(&self, connection: &ConnectionName, since: Timestamp) -> Option<String> {
-        let (heard, found) = lock(&self.memory.heard).get(connection).copied().unwrap_or_default();
-        let (last, found) = (heard.unwrap_or(since), found?);
-        let silent = found.duration_since(last);
+        let heard = lock(&self.memory.heard).get(connection).copied().unwrap_or_default();
+        let silent = heard.poll?.duration_since(heard.webhook.unwrap_or(since));
         (silent > SILENCE).then(|| {
             format!(
                 "no webhook for {} minutes before a poll found something new; the poll covers it, but leads come later: \

@@ -24,7 +24,8 @@ pub(crate) async fn receive(
     let body = gate.room.read(&headers, body).await?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let parts = Parts { method, url: format!("{}{path}", gate.settings.public_url), query, headers };
-    match engine.receive(&ConnectionName::new(connection), &parts, body.bytes.to_vec()).await {
+    let (body, _room) = body.into_parts();
+    match engine.receive(&ConnectionName::new(connection), &parts, body).await {
         Ok(Received::Stored) => Ok(StatusCode::OK.into_response()),
         Ok(Received::Reply(reply)) => {
             Ok(([(header::CONTENT_TYPE, reply.content_type)], reply.body).into_response())

@@ -23,7 +23,14 @@ pub(crate) struct Room(Arc<Semaphore>);
 /// A body in its room; the room is free again when this is dropped.
 pub(crate) struct Held {
     pub(crate) bytes: Bytes,
-    _room: OwnedSemaphorePermit,
+    room: OwnedSemaphorePermit,
+}
+
+impl Held {
+    /// The body, without a copy, and its room: to be kept until the body is.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, OwnedSemaphorePermit) {
+        (self.bytes.into(), self.room)
+    }
 }
 
 impl Default for Room {
@@ -41,7 +48,7 @@ impl Room {
             return Err(Problem::unavailable("too much is coming in at once"));
         };
         match tokio::time::timeout(PATIENCE, to_bytes(body, size)).await {
-            Ok(Ok(bytes)) => Ok(Held { bytes, _room: room }),
+            Ok(Ok(bytes)) => Ok(Held { bytes, room }),
             Ok(Err(_)) => Err(too_large()),
             Err(_) => Err(Problem::new(
                 StatusCode::REQUEST_TIMEOUT,
@@ -69,4 +76,67 @@ fn declared(headers: &HeaderMap) -> Result<usize, Problem> {
 fn too_large() -> Problem {
     let title = "the body is too large or was cut short; at most 1 MiB";
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "usher:body", title)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use axum::response::IntoResponse;
+    use futures::stream;
+
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+    }
+
+    fn endless() -> Body {
+        Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>())
+    }
+
+    async fn status(room: &Room, pairs: &[(&'static str, &str)], body: Body) -> u16 {
+        match room.read(&headers(pairs), body).await {
+            Ok(_) => 200,
+            Err(problem) => problem.into_response().status().as_u16(),
+        }
+    }
+
+    #[tokio::test]
+    async fn fm_036_what_is_too_large_or_compressed_is_refused_before_a_byte_is_read() {
+        let room = Room::default();
+        // An endless body would hang whoever reads it.
+        for (pairs, expected) in [
+            (&[("content-length", "1048577")][..], 413),
+            (&[("content-length", "99999999999999999999")], 413),
+            (&[("content-length", "-1")], 413),
+            (&[("content-encoding", "gzip"), ("content-length", "10")], 415),
+        ] {
+            assert_eq!(status(&room, pairs, endless()).await, expected, "{pairs:?}");
+        }
+        assert_eq!(status(&room, &[], Body::from(vec![0; MAX_BODY])).await, 200);
+        assert_eq!(status(&room, &[], Body::from(vec![0; MAX_BODY + 1])).await, 413, "undeclared");
+        assert_eq!(status(&room, &[("content-length", "3")], Body::from("four")).await, 413, "declared less");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn fm_036_a_sender_that_never_ends_its_body_is_given_up() {
+        assert_eq!(status(&Room::default(), &[("content-length", "10")], endless()).await, 408);
+    }
+
+    #[tokio::test]
+    async fn fm_030_more_bodies_than_there_is_room_for_are_asked_to_come_again() {
+        let room = Room::default();
+        let mut held = Vec::new();
+        for _ in 0..ROOM_KIB * 1024 / MAX_BODY {
+            held.push(
+                room.read(&headers(&[]), Body::from("small, but it did not say so")).await.ok().unwrap(),
+            );
+        }
+        let answer = room.read(&headers(&[("content-length", "10")]), Body::from("0123456789")).await;
+        let answer = answer.err().unwrap().into_response();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key("retry-after"));
+        held.pop();
+        assert_eq!(status(&room, &[("content-length", "10")], Body::from("0123456789")).await, 200);
+    }
 }

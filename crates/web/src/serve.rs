@@ -71,3 +71,29 @@ pub async fn serve(listener: TcpListener, router: Router, closing: CancellationT
     connections.wait().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn fm_036_a_sender_that_never_ends_its_headers_is_cut_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let closing = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, Router::new(), closing.clone()));
+        let began = tokio::time::Instant::now();
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"POST /hooks/a HTTP/1.1\r\nHost: ").await.unwrap();
+        let mut answer = Vec::new();
+        slow.read_to_end(&mut answer).await.unwrap();
+        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
+        assert!(began.elapsed() >= HEADERS);
+        closing.cancel();
+        server.await.unwrap().unwrap();
+    }
+}
