@@ -21,6 +21,10 @@ const TICK: Duration = Duration::from_secs(1);
 const OWNERS_EVERY: Duration = Duration::from_secs(300);
 /// How often changed companies are read.
 const ACCOUNTS_EVERY: Duration = Duration::from_secs(300);
+/// How often the vendors' webhooks are looked after.
+const WEBHOOKS_EVERY: Duration = Duration::from_secs(3_600);
+/// How often it is looked whether a stream is due to be reconciled.
+const RECONCILE_EVERY: Duration = Duration::from_secs(900);
 /// A rest after a step failed.
 const REST: Duration = Duration::from_secs(5);
 /// Steps of one pull before the stream looks whether to stop.
@@ -44,7 +48,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts every step. What reads from vendors and what decides runs where this node leads.
-    pub(crate) fn start(engine: &Arc<Engine>) -> Self {
+    pub(crate) fn start(engine: &Arc<Engine>, public_url: Option<String>) -> Self {
         let daemon =
             Self { engine: Arc::clone(engine), stop: CancellationToken::new(), tasks: TaskTracker::new() };
         for connected in engine.connections() {
@@ -58,6 +62,16 @@ impl Daemon {
         });
         daemon.repeat("delivering", Anywhere, Some(Step::Deliver), TICK, |engine| async move {
             deliver(&engine).await
+        });
+        daemon.repeat("counting webhooks", Anywhere, None, TICK, |engine| async move {
+            engine.store_tallies().await
+        });
+        daemon.repeat("looking after webhooks", Leader, None, WEBHOOKS_EVERY, move |engine| {
+            let public_url = public_url.clone();
+            async move { engine.subscribe(public_url.as_deref()).await.map(|_| 0) }
+        });
+        daemon.repeat("reconciling", Leader, None, RECONCILE_EVERY, |engine| async move {
+            engine.reconcile_due().await.map(|_| 0)
         });
         daemon.start_deciding();
         daemon.tasks.close();
@@ -234,6 +248,10 @@ pub(crate) async fn run_once(engine: &Engine) -> Result<(), EngineError> {
             complain("pulling", &error);
             failed = failed.or(Some(error));
         }
+    }
+    if let Err(error) = engine.reconcile_due().await {
+        complain("reconciling", &error);
+        failed = failed.or(Some(error));
     }
     // Without owners and companies nothing is decided: the next pass does it.
     let settled = if engine.knows_directory().await? { settle(engine).await } else { Ok(()) };

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::json;
 use usher_document::{Diagnostic, SourceFile};
+use usher_engine::settings::ConnectionSettings;
 
 use crate::cli::{Common, Outcome};
 use crate::failure::{Failure, chain};
@@ -28,6 +29,9 @@ pub(crate) async fn run(common: &Common, args: &Check) -> Outcome {
         output::note(problem);
     }
     let online = if args.online { ask(&loaded).await? } else { Vec::new() };
+    for (connection, by_hand) in webhooks_by_hand(&loaded) {
+        output::note(&format!("webhooks of {connection} are entered by hand at the vendor: {by_hand}"));
+    }
     for problem in &online {
         output::note(&format!("problem: {problem}"));
     }
@@ -65,6 +69,21 @@ fn run_tests(loaded: &Loaded) -> Vec<String> {
         }
     }
     failed
+}
+
+/// What a person has to enter at vendors that can not be told by API where to call.
+fn webhooks_by_hand(loaded: &Loaded) -> Vec<(String, String)> {
+    let Some(base) = &loaded.settings.http.public_url else {
+        return Vec::new();
+    };
+    let takes_webhooks = |each: &&ConnectionSettings| !each.configured.secrets().is_empty();
+    let connections = loaded.settings.connections.iter().filter(takes_webhooks);
+    connections
+        .filter_map(|each| {
+            let by_hand = each.connector.manifest().webhooks_by_hand?;
+            Some((each.name.to_string(), format!("{base}/hooks/{} {by_hand}", each.name)))
+        })
+        .collect()
 }
 
 async fn ask(loaded: &Loaded) -> Result<Vec<String>, Failure> {

@@ -30,7 +30,7 @@ pub(crate) async fn run(common: &Common) -> Outcome {
     let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
     let engine = Arc::new(setup::assemble(&loaded, store).await?);
     let heart = Heart::start(&engine).await?;
-    let daemon = Daemon::start(&engine);
+    let daemon = Daemon::start(&engine, loaded.settings.http.public_url.clone());
     gate.open(Arc::clone(&engine));
     tracing::info!(%address, mode = engine.mode().as_str(), "usher is running");
     signal().await?;
@@ -78,9 +78,7 @@ pub(crate) async fn listen(address: &str) -> Result<tokio::net::TcpListener, Fai
 }
 
 async fn axum_serve(listener: tokio::net::TcpListener, router: axum::Router, closing: CancellationToken) {
-    let serve =
-        axum::serve(listener, router).with_graceful_shutdown(async move { closing.cancelled().await });
-    if let Err(error) = serve.await {
+    if let Err(error) = usher_web::serve(listener, router, closing).await {
         tracing::error!(%error, "the web server stopped");
     }
 }

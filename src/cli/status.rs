@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::json;
-use usher_store::{ConnectionStatus, Counts, NodeStatus};
+use usher_store::{ConnectionStatus, Counts, NodeStatus, Recount, Store, StoreError};
 
 use crate::cli::{Common, Outcome};
 use crate::output;
@@ -15,10 +15,13 @@ pub(crate) async fn run(common: &Common) -> Outcome {
     let store = setup::open_store(&loaded.settings, Access::Command).await?;
     let (counts, connections) = (store.counts().await?, store.connections().await?);
     let (paused, mode, nodes) = (store.paused().await?, store.mode().await?, store.nodes().await?);
+    let standing = Standing::read(&*store).await?;
     store.close().await?;
     let mode = mode.unwrap_or(loaded.settings.mode).as_str();
     if common.json {
-        output::json(&as_json(&counts, &connections, mode, paused.as_ref(), &nodes));
+        let mut shown = as_json(&counts, &connections, mode, paused.as_ref(), &nodes);
+        standing.add_to(&mut shown);
+        output::json(&shown);
         return Ok(());
     }
     output::data(&format!("mode: {mode}"));
@@ -43,6 +46,9 @@ pub(crate) async fn run(common: &Common) -> Outcome {
             connection.seen,
             held.unwrap_or_default()
         ));
+        for line in standing.lines(connection.name.as_str()) {
+            output::data(&format!("  {line}"));
+        }
     }
     output::data(&group("records", &counts.records));
     output::data(&group("ignored", &counts.ignored));
@@ -52,6 +58,56 @@ pub(crate) async fn run(common: &Common) -> Outcome {
     output::data(&format!("oldest undecided: {}", age(counts.oldest_undecided, now)));
     output::data(&format!("oldest unwritten: {}", age(counts.oldest_unwritten, now)));
     Ok(())
+}
+
+/// What is right and wrong with the connections.
+struct Standing {
+    troubles: Vec<usher_store::Trouble>,
+    recounts: Vec<Recount>,
+    hooks: Vec<(usher_model::ConnectionName, usher_store::HookTally)>,
+}
+
+impl Standing {
+    async fn read(store: &dyn Store) -> Result<Self, StoreError> {
+        let (troubles, recounts) = (store.troubles().await?, store.recounts().await?);
+        Ok(Self { troubles, recounts, hooks: store.hook_tallies().await? })
+    }
+
+    /// What there is to say of one connection.
+    fn lines(&self, connection: &str) -> Vec<String> {
+        let troubles = self.troubles.iter().filter(|trouble| trouble.connection.as_str() == connection);
+        let mut lines: Vec<String> = troubles
+            .map(|trouble| format!("DEGRADED {} since {}: {}", trouble.topic, trouble.since, trouble.problem))
+            .collect();
+        for (_, hook) in
+            self.hooks.iter().filter(|(name, hook)| name.as_str() == connection && hook.refused > 0)
+        {
+            let last = hook.last_refused.as_ref().map(|(at, reason)| format!(", last at {at}: {reason}"));
+            lines.push(format!("{} webhooks refused{}", hook.refused, last.unwrap_or_default()));
+        }
+        let recounts = self.recounts.iter().filter(|recount| recount.connection.as_str() == connection);
+        lines.extend(recounts.map(|recount| {
+            let Recount { stream, at, seen, missed, gone, .. } = recount;
+            format!("{stream}: {seen} rows counted at {at}, {missed} had been missed and are stored now, {gone} gone")
+        }));
+        lines
+    }
+
+    fn add_to(&self, shown: &mut serde_json::Value) {
+        let troubles = self.troubles.iter().map(|each| {
+            json!({ "connection": each.connection, "topic": each.topic, "since": each.since, "problem": each.problem })
+        });
+        let recounts = self.recounts.iter().map(|each| {
+            json!({ "connection": each.connection, "stream": each.stream, "at": each.at, "seen": each.seen,
+                "missed": each.missed, "gone": each.gone })
+        });
+        let hooks = self.hooks.iter().map(|(name, hook)| {
+            json!({ "connection": name, "heard_at": hook.heard_at, "refused": hook.refused, "last_refused": hook.last_refused })
+        });
+        shown["troubles"] = troubles.collect();
+        shown["recounts"] = recounts.collect();
+        shown["webhooks"] = hooks.collect();
+    }
 }
 
 fn group(name: &str, counts: &BTreeMap<String, u64>) -> String {

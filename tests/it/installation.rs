@@ -55,6 +55,13 @@ impl Daemon {
         self.0.try_wait().unwrap().is_some()
     }
 
+    /// The memory that it holds, in KiB.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Kills it without a chance to tidy up.
     pub(crate) fn kill(mut self) {
         self.0.kill().unwrap();
@@ -281,10 +288,16 @@ http: {{ listen: \"127.0.0.1:{}\" }}
 
     /// Posts a signed form answer to the daemon, as the form tool would.
     pub(crate) async fn form_hook(&self, token: &str, message: &str) -> reqwest::Response {
-        self.post_form_hook(token, message).await.unwrap()
+        self.try_form_hook(&client(), token, message).await.unwrap()
     }
 
-    async fn post_form_hook(&self, token: &str, message: &str) -> reqwest::Result<reqwest::Response> {
+    /// The same by a client that is kept; a daemon that is not there is an error.
+    pub(crate) async fn try_form_hook(
+        &self,
+        client: &reqwest::Client,
+        token: &str,
+        message: &str,
+    ) -> reqwest::Result<reqwest::Response> {
         let answer = |reference: &str, kind: &str, value: &str| json!({ "type": kind, kind: value, "field": { "id": reference, "type": "short_text", "ref": reference } });
         let body = json!({
             "event_id": token, "event_type": "form_response",
@@ -296,7 +309,7 @@ http: {{ listen: \"127.0.0.1:{}\" }}
         })
         .to_string();
         let signature = usher_sandbox::typeform::sign("form-secret", body.as_bytes());
-        let post = client().post(self.hook("site-form")).header("Typeform-Signature", signature);
+        let post = client.post(self.hook("site-form")).header("Typeform-Signature", signature);
         post.header("content-type", "application/json").body(body).send().await
     }
 

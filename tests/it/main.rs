@@ -7,6 +7,7 @@ mod bad_input;
 mod crashes;
 mod daemon;
 mod installation;
+mod intake;
 mod kills;
 mod postgres;
 mod verbs;

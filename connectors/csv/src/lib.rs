@@ -31,6 +31,7 @@ const MANIFEST: Manifest = Manifest {
     scopes: &[],
     docs: "https://www.rfc-editor.org/rfc/rfc4180",
     mapping: "csv",
+    webhooks_by_hand: None,
     pull_keys: &[],
     example: ConfigExample {
         name: "events",

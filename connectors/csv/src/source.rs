@@ -92,7 +92,7 @@ impl Rows {
 impl Source for Rows {
     fn streams(&self) -> Vec<StreamSpec> {
         const LANES: &[Lane] = &[Lane::Live];
-        vec![StreamSpec { object: ObjectType::new(ROWS), lanes: LANES }]
+        vec![StreamSpec { object: ObjectType::new(ROWS), lanes: LANES, horizon: None }]
     }
 
     async fn pull(&self, ask: &Pull) -> Result<Batch, Fault> {
@@ -100,8 +100,13 @@ impl Source for Rows {
         let entries =
             self.files.list(&self.settings.path).map_err(|error| unreadable(&self.settings.path, error))?;
         let mut next = State::default();
-        let mut batch =
-            Batch { records: Vec::new(), problems: Vec::new(), next: State::default().cursor()?, done: true };
+        let mut batch = Batch {
+            records: Vec::new(),
+            problems: Vec::new(),
+            merged: Vec::new(),
+            next: State::default().cursor()?,
+            done: true,
+        };
         let mut stepped = 0;
         for entry in entries {
             let label = self.label(&entry);

@@ -96,6 +96,25 @@ pub(crate) fn search(object: &str, body: &Value, lane: CallLane) -> Result<Reque
     Ok(Request::new(Method::POST, path, Access::Read).json(body)?.lane(lane).limits(SEARCH_CALL))
 }
 
+/// The search for what has no time to be found by, in the order of ids.
+pub(crate) fn search_without(
+    object: &str,
+    time_property: &str,
+    after: Option<&str>,
+    properties: &[&str],
+    lane: CallLane,
+) -> Result<Request, Fault> {
+    let mut filters = vec![json!({ "propertyName": time_property, "operator": "NOT_HAS_PROPERTY" })];
+    filters.extend(after.map(|id| json!({ "propertyName": "hs_object_id", "operator": "GT", "value": id })));
+    let body = json!({
+        "filterGroups": [{ "filters": filters }],
+        "sorts": [{ "propertyName": "hs_object_id", "direction": "ASCENDING" }],
+        "properties": properties,
+        "limit": SEARCH_PAGE,
+    });
+    search(object, &body, lane)
+}
+
 /// The search that answers a window's question.
 pub(crate) fn search_window(
     object: &str,

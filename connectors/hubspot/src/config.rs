@@ -106,6 +106,7 @@ impl Configured for Settings {
         Connection {
             source: Some(Arc::new(HubSpotSource::new(connection, http.clone(), &self.properties, windows))),
             inbound,
+            subscriber: None,
             directory: Some(Arc::new(HubSpotDirectory::new(http.clone(), self.availability, windows))),
             target: Some(Arc::new(HubSpotTarget::new(http))),
         }

@@ -70,6 +70,11 @@ impl Inbound for HubSpotInbound {
         }
     }
 
+    /// The signature covers time and body, and no two calls share both.
+    fn event(&self, parts: &Parts) -> Option<String> {
+        parts.header(SIGNATURE).map(str::to_owned)
+    }
+
     fn split(&self, body: &[u8], _received_at: Timestamp) -> Vec<Result<Item, SplitError>> {
         let Ok(events) = serde_json::from_slice::<Vec<&RawValue>>(body) else {
             return vec![Err(SplitError {

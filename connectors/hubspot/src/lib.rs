@@ -59,9 +59,14 @@ static MANIFEST: Manifest = Manifest {
     ],
     docs: "https://developers.hubspot.com/docs",
     mapping: "hubspot",
+    webhooks_by_hand: Some(WEBHOOKS),
     pull_keys: &["objects", "start", "properties", "overlap", "horizon"],
     example: ConfigExample { name: "hubspot-main", yaml: EXAMPLE, is_crm: true },
 };
+
+/// HubSpot lets only legacy public apps keep subscriptions by API.
+const WEBHOOKS: &str = "as target URL of the app's webhooks, with the subscriptions contact.creation, contact.propertyChange, \
+contact.restore, contact.deletion, contact.privacyDeletion and contact.merge";
 
 const fn scope(name: &'static str, role: Role, why: &'static str) -> Scope {
     Scope { name, role, why }

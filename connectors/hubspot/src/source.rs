@@ -10,8 +10,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use usher_connector::window::{Window, WindowState};
 use usher_connector::{
-    Batch, CallLane, Cursor, Fault, FaultClass, Fetched, Http, Pull, Response, RowProblem, Shape, Source,
-    StreamSpec, signature,
+    Batch, CallLane, Cursor, Fault, FaultClass, Fetched, Http, Merge, Pull, Response, RowProblem, Shape,
+    Source, StreamSpec, signature,
 };
 use usher_model::{ConnectionName, ExternalId, Lane, ObjectType, Record};
 
@@ -19,8 +19,12 @@ use crate::api::{self, BATCH, CONTACTS};
 use crate::config::Windows;
 use crate::wire::{ErrorBody, Page, Text, instant};
 
+mod unstamped;
+
 /// The time by which contacts are followed (other objects have `hs_lastmodifieddate`).
 const MODIFIED: &str = "lastmodifieddate";
+/// The ids that were merged into a contact, with `;` between them; the one whose values won comes first.
+const MERGED: &str = "hs_merged_object_ids";
 
 /// What every contact is read with; settings may add to it.
 pub(crate) const PROPERTIES: &[&str] = &[
@@ -48,6 +52,7 @@ pub(crate) const PROPERTIES: &[&str] = &[
     MODIFIED,
     "hs_object_source",
     "hs_object_source_label",
+    MERGED,
 ];
 
 /// The source role.
@@ -92,6 +97,16 @@ struct RowProperties<'a> {
     hs_object_source: Option<Text<'a>>,
     #[serde(borrow, default)]
     hs_object_source_label: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    hs_merged_object_ids: Option<Text<'a>>,
+}
+
+/// What a page holds.
+#[derive(Default)]
+struct Rows {
+    records: Vec<Record>,
+    problems: Vec<RowProblem>,
+    merged: Vec<Merge>,
 }
 
 impl HubSpotSource {
@@ -121,13 +136,14 @@ impl HubSpotSource {
         let request = api::search_window(CONTACTS, MODIFIED, &question, &self.names(), CallLane::Pull)?;
         let answer = self.http.send(request).await?;
         let page = page(&answer)?;
-        let (records, problems) = self.records(&page);
-        let rows: Vec<(Timestamp, ExternalId)> = records
+        let found = self.rows(&page);
+        let rows: Vec<(Timestamp, ExternalId)> = found
+            .records
             .iter()
             .filter_map(|record| Some((record.modified_at?, record.external_id.clone())))
             .collect();
         let progress = window.absorb(&mut state, &rows, page.after().is_some())?;
-        Ok(Batch { records, problems, next: state.to_cursor()?, done: progress.done })
+        Ok(found.batch(state.to_cursor()?, progress.done))
     }
 
     async fn list(&self, ask: &Pull) -> Result<Batch, Fault> {
@@ -145,25 +161,28 @@ impl HubSpotSource {
             return Err(repeats());
         }
         let next = Listing { finished: after.is_none(), after };
-        let (records, problems) = self.records(&page);
-        Ok(Batch { records, problems, next: next.to_cursor()?, done: next.finished })
+        Ok(self.rows(&page).batch(next.to_cursor()?, next.finished))
     }
 
-    fn records(&self, page: &Page<'_>) -> (Vec<Record>, Vec<RowProblem>) {
-        let mut records = Vec::with_capacity(page.results.len());
-        let mut problems = Vec::new();
+    fn rows(&self, page: &Page<'_>) -> Rows {
+        let mut rows = Rows { records: Vec::with_capacity(page.results.len()), ..Rows::default() };
         for raw in &page.results {
-            match self.record(raw) {
-                Ok(record) => records.push(record),
-                Err(_) => problems.push(unreadable(raw)),
+            match self.record(raw, &mut rows.merged) {
+                Ok(record) => rows.records.push(record),
+                Err(_) => rows.problems.push(unreadable(raw)),
             }
         }
-        (records, problems)
+        rows
     }
 
     /// Parses only what the host needs to know; the rest travels as it came.
-    fn record(&self, raw: &RawValue) -> Result<Record, serde_json::Error> {
+    fn record(&self, raw: &RawValue, merged: &mut Vec<Merge>) -> Result<Record, serde_json::Error> {
         let row: Row<'_> = serde_json::from_str(raw.get())?;
+        let winner = ExternalId::new(row.id.as_str());
+        let losers =
+            row.properties.hs_merged_object_ids.as_ref().map_or("", Text::as_str).split(';').map(str::trim);
+        let losers = losers.filter(|id| !id.is_empty() && *id != winner.as_str());
+        merged.extend(losers.map(|id| Merge { loser: ExternalId::new(id), winner: winner.clone() }));
         let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.as_str().to_owned());
         let stamp = row.properties.modified.as_ref().or(row.updated.as_ref());
         let modified_at = stamp.and_then(|stamp| instant(stamp.as_str()));
@@ -179,7 +198,7 @@ impl HubSpotSource {
         Ok(Record {
             connection: self.connection.clone(),
             object: self.object.clone(),
-            external_id: ExternalId::new(row.id.as_str()),
+            external_id: winner,
             revision,
             created_at: row.created.as_ref().and_then(|created| instant(created.as_str())),
             modified_at,
@@ -194,7 +213,8 @@ impl HubSpotSource {
 #[async_trait]
 impl Source for HubSpotSource {
     fn streams(&self) -> Vec<StreamSpec> {
-        vec![StreamSpec { object: self.object.clone(), lanes: &[Lane::Live, Lane::Sweep, Lane::Backfill] }]
+        const LANES: &[Lane] = &[Lane::Live, Lane::Sweep, Lane::Backfill];
+        vec![StreamSpec { object: self.object.clone(), lanes: LANES, horizon: None }]
     }
 
     async fn pull(&self, ask: &Pull) -> Result<Batch, Fault> {
@@ -203,7 +223,7 @@ impl Source for HubSpotSource {
         }
         match ask.lane {
             Lane::Live => self.follow(ask, self.windows.live).await,
-            Lane::Sweep => self.follow(ask, self.windows.sweep).await,
+            Lane::Sweep => self.sweep(ask).await,
             Lane::Backfill => self.list(ask).await,
         }
     }
@@ -225,7 +245,7 @@ impl Source for HubSpotSource {
         if let Some(error) = page.errors.iter().find(|error| !error.is_not_found()) {
             return Err(unread(error));
         }
-        let (records, problems) = self.records(&page);
+        let Rows { records, problems, merged } = self.rows(&page);
         if let Some(problem) = problems.first() {
             return Err(Fault::new(
                 FaultClass::Transient,
@@ -235,9 +255,13 @@ impl Source for HubSpotSource {
         }
         let found: HashMap<ExternalId, Record> =
             records.into_iter().map(|record| (record.external_id.clone(), record)).collect();
-        // What a complete answer leaves out was deleted, or merged into a contact with another id.
-        let outcome = |id: &ExternalId| match found.get(id) {
-            Some(record) if !record.gone => Fetched::Found(record.clone()),
+        // HubSpot answers for a merged id with the contact that it became. What a complete answer leaves out was deleted.
+        let survivor = |id: &ExternalId| {
+            merged.iter().find(|merge| merge.loser == *id).and_then(|merge| found.get(&merge.winner))
+        };
+        let outcome = |id: &ExternalId| match (found.get(id), survivor(id)) {
+            (Some(record), _) if !record.gone => Fetched::Found(record.clone()),
+            (None, Some(record)) if !record.gone => Fetched::Merged(record.clone()),
             _ => Fetched::Gone,
         };
         Ok(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
@@ -266,8 +290,15 @@ impl Listing {
     }
 }
 
+impl Rows {
+    fn batch(self, next: Cursor, done: bool) -> Batch {
+        let Self { records, problems, merged } = self;
+        Batch { records, problems, merged, next, done }
+    }
+}
+
 fn nothing(next: Cursor) -> Batch {
-    Batch { records: Vec::new(), problems: Vec::new(), next, done: true }
+    Rows::default().batch(next, true)
 }
 
 /// A row that is no contact, named by its id if it has one, else by its bytes.

@@ -55,6 +55,11 @@ impl Inbound for Hooks {
         Check::Store
     }
 
+    /// Nothing but the body is signed; a copy of it makes the same record.
+    fn event(&self, _parts: &Parts) -> Option<String> {
+        None
+    }
+
     fn split(&self, body: &[u8], _received_at: Timestamp) -> Vec<Result<Item, SplitError>> {
         match self.read(body) {
             Ok(Some(item)) => vec![Ok(item)],
@@ -77,7 +82,7 @@ impl Hooks {
         if sent.form_id != self.form {
             return Err("the webhook belongs to another form: give each form a connection of its own");
         }
-        let titles = Titles::new(&sent.definition);
+        let titles = Titles::new(&sent.definition.fields);
         record(&self.connection, &self.form, &sent.response, &titles).map(|record| Some(Item::Record(record)))
     }
 }

@@ -5,6 +5,7 @@ mod inbound;
 mod payload;
 mod protocol;
 mod source;
+mod subscription;
 mod window;
 mod wire;
 
@@ -34,9 +35,12 @@ const MANIFEST: Manifest = Manifest {
             role: Role::Source,
             why: "reads the questions' titles, which responses lack",
         },
+        Scope { name: "webhooks:read", role: Role::Inbound, why: "sees whether the form still calls us" },
+        Scope { name: "webhooks:write", role: Role::Inbound, why: "makes and repairs the form's webhook" },
     ],
     docs: "https://www.typeform.com/developers/",
     mapping: "typeform",
+    webhooks_by_hand: None,
     pull_keys: &[],
     example: ConfigExample {
         name: "site-form",
@@ -77,9 +81,15 @@ impl Configured for Settings {
 
     fn connect(&self, host: Host) -> Connection {
         let secrets: Vec<Secret> = SECRET_NAMES.into_iter().filter_map(|name| host.secret(name)).collect();
+        let first = secrets.first().cloned();
         let inbound = (!self.inbound_secrets.is_empty())
             .then(|| inbound::Hooks::new(host.connection.clone(), self.form.clone(), secrets));
+        let subscriber = inbound.is_some().then(|| {
+            subscription::Webhooks::new(host.connection.clone(), self.form.clone(), host.http.clone(), first)
+        });
         Connection {
+            subscriber: subscriber
+                .map(|subscriber| Arc::new(subscriber) as Arc<dyn usher_connector::Subscriber>),
             source: Some(Arc::new(source::Responses::new(host.connection, self.form.clone(), host.http))),
             inbound: inbound.map(|inbound| Arc::new(inbound) as Arc<dyn usher_connector::Inbound>),
             ..Connection::default()

@@ -7,7 +7,7 @@ use serde_json::value::to_raw_value;
 use serde_json::{Map, Value, json};
 use usher_model::{ConnectionName, ExternalId, ObjectType, Record};
 
-use crate::wire::{Answer, Definition, Field, Response, Variable};
+use crate::wire::{Answer, Field, Response, Variable};
 
 /// The stream and object type.
 pub(crate) const RESPONSES: &str = "responses";
@@ -17,10 +17,10 @@ pub(crate) const RESPONSES: &str = "responses";
 pub(crate) struct Titles(Vec<(String, String)>);
 
 impl Titles {
-    /// Reads a form's definition, questions in groups included.
-    pub(crate) fn new(definition: &Definition) -> Self {
+    /// Reads a form's questions, those in groups included.
+    pub(crate) fn new(fields: &[Field]) -> Self {
         let mut titles = Vec::new();
-        collect(&definition.fields, &mut titles, 0);
+        collect(fields, &mut titles, 0);
         Self(titles)
     }
 

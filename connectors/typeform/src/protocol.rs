@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use jiff::fmt::rfc2822;
 use jiff::{SignedDuration, Timestamp};
 use usher_connector::{Fault, FaultClass, LimitReport, LimitSpec, Protocol, Request, Response};
@@ -25,7 +26,7 @@ impl Protocol for TypeformProtocol {
         Vec::new()
     }
 
-    fn judge(&self, _request: &Request, response: &Response) -> Result<(), Fault> {
+    fn judge(&self, request: &Request, response: &Response) -> Result<(), Fault> {
         let status = response.status;
         let code = error_code(response);
         let fault =
@@ -34,6 +35,10 @@ impl Protocol for TypeformProtocol {
             200..=299 => Ok(()),
             401 => Err(fault(FaultClass::Unauthorized, "the token is not accepted")
                 .advise("make a new personal token in Typeform and put it where `auth.token` points")),
+            // Somebody else was quicker.
+            404 if request.method == Method::DELETE => Ok(()),
+            403 if request.path.contains("/webhooks") => Err(fault(FaultClass::Misconfigured, "the token may not keep webhooks")
+                .advise("give the token the scopes `webhooks:read` and `webhooks:write`, or remove `http.public_url` and enter the webhook by hand")),
             403 => Err(fault(FaultClass::Misconfigured, "the token may not read this form")
                 .advise("give the token the scopes `responses:read` and `forms:read`, from an account that sees the form")),
             404 => Err(fault(FaultClass::Misconfigured, "the form does not exist there")

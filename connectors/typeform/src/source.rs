@@ -16,7 +16,7 @@ use usher_model::{ConnectionName, ExternalId, Lane, ObjectType};
 use crate::payload::{RESPONSES, Titles, record, submitted_at};
 use crate::protocol::CALLS;
 use crate::window::{PAGE_SIZE, Progress, Seen, Window};
-use crate::wire::{Definition, Page, Response};
+use crate::wire::{Form, Page, Response};
 
 /// Titles are read again after this long, because a form may be reworded.
 const TITLES_LAST: SignedDuration = SignedDuration::from_hours(1);
@@ -83,8 +83,8 @@ impl Responses {
             }
         }
         let request = Request::get(format!("/forms/{}", self.form)).lane(lane).limits(&[CALLS]);
-        let definition: Definition = self.http.send(request).await?.json()?;
-        let titles = Arc::new(Titles::new(&definition));
+        let form: Form = self.http.send(request).await?.json()?;
+        let titles = Arc::new(Titles::new(&form.fields));
         *self.titles.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&titles)));
         Ok(titles)
     }
@@ -99,6 +99,7 @@ impl Responses {
         let mut batch = Batch {
             records: Vec::with_capacity(items.len()),
             problems: Vec::new(),
+            merged: Vec::new(),
             next: next.cursor()?,
             done: next.rests(),
         };
@@ -118,7 +119,7 @@ impl Responses {
 impl Source for Responses {
     fn streams(&self) -> Vec<StreamSpec> {
         const LANES: &[Lane] = &[Lane::Live, Lane::Sweep, Lane::Backfill];
-        vec![StreamSpec { object: ObjectType::new(RESPONSES), lanes: LANES }]
+        vec![StreamSpec { object: ObjectType::new(RESPONSES), lanes: LANES, horizon: None }]
     }
 
     async fn pull(&self, ask: &Pull) -> Result<Batch, Fault> {
@@ -131,7 +132,13 @@ impl Source for Responses {
         let progress = Progress::read(ask.cursor.as_ref())?;
         let Some(window) = progress.open(ask) else {
             let next = progress.cursor()?;
-            return Ok(Batch { records: Vec::new(), problems: Vec::new(), next, done: true });
+            return Ok(Batch {
+                records: Vec::new(),
+                problems: Vec::new(),
+                merged: Vec::new(),
+                next,
+                done: true,
+            });
         };
         let lane = if ask.lane == Lane::Backfill { CallLane::Backfill } else { CallLane::Pull };
         let (total, items) = self.page(&window, lane).await?;

@@ -4,6 +4,7 @@
 mod form;
 mod hooks;
 mod pulls;
+mod subscriptions;
 
 use std::sync::Arc;
 

@@ -61,7 +61,29 @@ pub(crate) struct FieldRef {
     pub(crate) reference: Option<String>,
 }
 
-/// The questions: `definition` in a webhook, the body of `GET /forms/{id}` for a pull.
+/// The body of `GET /forms/{id}`. Without questions it is no form, and its titles must not count as read.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Form {
+    pub(crate) fields: Vec<Field>,
+}
+
+/// The webhooks of a form.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Subscriptions {
+    pub(crate) items: Vec<Webhook>,
+}
+
+/// One of them.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Webhook {
+    pub(crate) tag: String,
+    pub(crate) url: String,
+    pub(crate) enabled: bool,
+    #[serde(default)]
+    pub(crate) verify_ssl: bool,
+}
+
+/// The questions in a webhook's body.
 #[derive(Debug, Default, Clone, Deserialize)]
 pub(crate) struct Definition {
     #[serde(default)]

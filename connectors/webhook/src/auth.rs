@@ -43,6 +43,14 @@ impl Auth {
         }
     }
 
+    /// The signed id of a call; a shared secret signs none.
+    pub(crate) fn event(&self, parts: &Parts) -> Option<String> {
+        match self {
+            Self::Standard(_) => parts.header("webhook-id").map(str::to_owned),
+            Self::Header(..) | Self::Query(..) | Self::Basic(_) => None,
+        }
+    }
+
     /// Whether the request is genuine; the words are for the operator.
     pub(crate) fn check(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<(), &'static str> {
         match self {

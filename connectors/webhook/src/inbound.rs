@@ -83,6 +83,10 @@ impl Inbound for Hooks {
         }
     }
 
+    fn event(&self, parts: &Parts) -> Option<String> {
+        self.auth.event(parts)
+    }
+
     fn split(&self, body: &[u8], _received_at: Timestamp) -> Vec<Result<Item, SplitError>> {
         // The content type is not stored with a body; the body itself tells it.
         let submissions = if !self.shape.form || self.shape.json && body::looks_like_json(body) {

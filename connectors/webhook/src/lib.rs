@@ -27,6 +27,7 @@ const MANIFEST: Manifest = Manifest {
     scopes: &[],
     docs: "https://www.standardwebhooks.com/",
     mapping: "webhook",
+    webhooks_by_hand: Some("as the URL to call, with the secret or credentials of `inbound`"),
     pull_keys: &[],
     example: ConfigExample {
         name: "site-hook",

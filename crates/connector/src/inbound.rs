@@ -84,6 +84,10 @@ pub trait Inbound: Send + Sync {
     /// Decides over a request from its raw bytes, before anything is parsed.
     fn check(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Check;
 
+    /// What tells this call from every other, where the sender signs a time or an id: a copy of it within the tolerance
+    /// is a replay or a retry, and is answered but not stored again. `None` where nothing in a call is unique.
+    fn event(&self, parts: &Parts) -> Option<String>;
+
     /// Splits a stored body into items. Never fails as a whole: a body that is no list of items is one bad item.
     fn split(&self, body: &[u8], received_at: Timestamp) -> Vec<Result<Item, SplitError>>;
 }

@@ -18,6 +18,7 @@ mod roles;
 mod secret;
 pub mod signature;
 mod source;
+mod subscription;
 mod target;
 pub mod window;
 
@@ -30,5 +31,6 @@ pub use crate::manifest::{Auth, ConfigExample, Manifest, Role, Scope};
 pub use crate::retry_after::{http_date, retry_after};
 pub use crate::roles::{Configured, Connection, Connector, FileEntry, Files, Host};
 pub use crate::secret::Secret;
-pub use crate::source::{Batch, Cursor, Fetched, Pull, RowProblem, Source, StreamSpec};
+pub use crate::source::{Batch, Cursor, Fetched, Merge, Pull, RowProblem, Source, StreamSpec};
+pub use crate::subscription::{Subscribed, Subscriber, Subscription};
 pub use crate::target::{Capability, SendFailure, Target, Verdict, VerifyBy, Write, Written};

@@ -78,6 +78,8 @@ pub struct Manifest {
     pub docs: &'static str,
     /// Its shipped mapping file, by name in `mappings/`.
     pub mapping: &'static str,
+    /// What a person has to enter at the vendor for its webhooks, after the URL; `None` if it is told by API or sends none.
+    pub webhooks_by_hand: Option<&'static str>,
     /// The keys that it reads under `pull:` besides `every`, which is the engine's.
     pub pull_keys: &'static [&'static str],
     /// Its part of the file that `init` writes.

@@ -16,6 +16,7 @@ use crate::limit::Protocol;
 use crate::manifest::Manifest;
 use crate::secret::Secret;
 use crate::source::Source;
+use crate::subscription::Subscriber;
 use crate::target::Target;
 
 /// The code that speaks one vendor's API.
@@ -90,6 +91,8 @@ pub struct Connection {
     pub source: Option<Arc<dyn Source>>,
     /// Takes webhooks.
     pub inbound: Option<Arc<dyn Inbound>>,
+    /// Tells the vendor where to send webhooks; absent where only a person can.
+    pub subscriber: Option<Arc<dyn Subscriber>>,
     /// Lists owners and accounts.
     pub directory: Option<Arc<dyn Directory>>,
     /// Writes.

@@ -1,7 +1,7 @@
 //! The source role: records, one bounded step at a time.
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use usher_model::{ExternalId, Lane, ObjectType, Record};
@@ -24,6 +24,9 @@ pub struct StreamSpec {
     pub object: ObjectType,
     /// The lanes in which it can be pulled.
     pub lanes: &'static [Lane],
+    /// How long the vendor's feed remembers a change; `None` if for ever. A stream that was not read for longer is
+    /// listed whole, in the backfill lane's way, before it goes on.
+    pub horizon: Option<SignedDuration>,
 }
 
 /// What one step is asked to do.
@@ -53,6 +56,15 @@ pub struct RowProblem {
     pub reason: String,
 }
 
+/// Two objects that became one at the vendor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Merge {
+    /// The id that is no more, or only leads to the other.
+    pub loser: ExternalId,
+    /// The id under which both live on.
+    pub winner: ExternalId,
+}
+
 /// What one step brought.
 #[derive(Debug, Clone)]
 pub struct Batch {
@@ -60,6 +72,8 @@ pub struct Batch {
     pub records: Vec<Record>,
     /// Rows that can not become records; the host stores each as a failed record, seen in `usher failed list`.
     pub problems: Vec<RowProblem>,
+    /// Merges that the rows tell of, the one that keeps its person first.
+    pub merged: Vec<Merge>,
     /// Where the next step starts.
     pub next: Cursor,
     /// True if the stream is read up to `now`: wait before asking again.
@@ -71,7 +85,9 @@ pub struct Batch {
 pub enum Fetched {
     /// As it is now.
     Found(Record),
-    /// Deleted, archived or merged away.
+    /// Merged into another object, which is this.
+    Merged(Record),
+    /// Deleted or archived.
     Gone,
 }
 

@@ -14,6 +14,7 @@ use crate::connected::Connected;
 use crate::error::EngineError;
 use crate::node::Node;
 use crate::settings::{REFERRALS, WriteSettings};
+use crate::standing::Memory;
 use crate::step::decide::SLICE;
 use crate::wake::Wake;
 
@@ -55,6 +56,7 @@ pub struct Engine {
     roster: RwLock<Arc<Roster>>,
     pub(crate) node: Node,
     wake: Wake,
+    pub(crate) memory: Memory,
     stopping: AtomicBool,
     /// How many leads the next fold takes: fewer after one that could not be stored.
     pub(crate) slice: AtomicU32,
@@ -81,6 +83,7 @@ impl Engine {
             roster: RwLock::new(Arc::new(roster)),
             node: Node::default(),
             wake: Wake::default(),
+            memory: Memory::default(),
             stopping: AtomicBool::new(false),
             slice: AtomicU32::new(SLICE),
         })

@@ -10,6 +10,7 @@ mod engine;
 mod error;
 mod node;
 pub mod settings;
+mod standing;
 mod step;
 mod wake;
 
@@ -20,5 +21,9 @@ pub use error::EngineError;
 pub use step::deliver::DeliverReport;
 pub use step::pull::PullReport;
 pub use step::receive::Received;
+pub use step::reconcile::ReconcileReport;
 pub use step::refresh::RefreshReport;
 pub use wake::{Step, Wake};
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! The switches for the vendor's bad days, and the seeded dice that decide when one fires.
 
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +50,12 @@ pub struct Faults {
     pub throttle_search: f64,
     /// Rate of 502 or 503 where nothing was done.
     pub server_error: f64,
+    /// Rate of HubSpot's 423 (the resource is locked) where nothing was done.
+    pub locked: f64,
+    /// Rate of HubSpot's 477 (the account moves between data centres), with `Retry-After`, where nothing was done.
+    pub moving: f64,
+    /// Rate of pages (HubSpot's searches, Typeform's responses) whose rows come shuffled, a tenth of them twice.
+    pub shuffled: f64,
     /// Rate of 504 on writes that were committed all the same.
     pub server_error_after_commit: f64,
     /// Rate of 200 with an HTML page; a write was not done.
@@ -126,6 +133,9 @@ impl Default for Faults {
             throttle_daily: 0.0,
             throttle_search: 0.0,
             server_error: 0.0,
+            locked: 0.0,
+            moving: 0.0,
+            shuffled: 0.0,
             server_error_after_commit: 0.0,
             html: 0.0,
             truncated: 0.0,
@@ -170,6 +180,9 @@ impl Faults {
             throttle_burst: 0.01,
             throttle_search: 0.02,
             server_error: 0.01,
+            locked: 0.005,
+            moving: 0.002,
+            shuffled: 0.05,
             server_error_after_commit: 0.01,
             html: 0.005,
             truncated: 0.005,
@@ -254,6 +267,13 @@ impl Dice {
     /// A value of the range, both ends included.
     pub(crate) fn span(&mut self, span: Span) -> u64 {
         if span.1 <= span.0 { span.0 } else { self.rng.random_range(span.0..=span.1) }
+    }
+
+    /// Puts a page's rows out of order and repeats about one in ten.
+    pub(crate) fn untidy<T: Clone>(&mut self, rows: &mut Vec<T>) {
+        let repeats: Vec<T> = rows.iter().filter(|_| self.rng.random_bool(0.1)).cloned().collect();
+        rows.extend(repeats);
+        rows.shuffle(&mut self.rng);
     }
 
     /// An index below `len`, or none of an empty range.

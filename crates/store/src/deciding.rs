@@ -105,8 +105,8 @@ pub struct DecisionView {
     pub persons: Vec<KnownPerson>,
     /// Known objects.
     pub links: Vec<LinkRow>,
-    /// The latest lead of each such person that is not done, or was opened since `open_since` and was not suppressed. A
-    /// failed one counts: a retry may still write it.
+    /// The latest lead of each such person that is not done, or was opened since `open_since` and was neither suppressed
+    /// nor merged. A failed one counts: a retry may still write it.
     pub open_leads: Vec<OpenLead>,
     /// Bound slots of these persons.
     pub slots: Vec<(Slot, ExternalId)>,

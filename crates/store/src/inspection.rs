@@ -215,7 +215,8 @@ pub trait Inspection: Send + Sync {
     /// Milliseconds from a lead's arrival to its task at the CRM, for tasks created since then.
     async fn task_latencies(&self, since: Timestamp) -> Result<Vec<u64>, StoreError>;
 
-    /// The owner that the last live decision gave each person whom the CRM knows, for the invariant checker.
+    /// The owner that the last live decision gave each person whom the CRM knows, for the invariant checker. A lead that
+    /// was merged into another one decides nothing any more.
     async fn decided_owners(&self) -> Result<Vec<DecidedOwner>, StoreError>;
 
     /// The mode of the present or last run.

@@ -1,9 +1,10 @@
 //! Durable storage: one trait set, SQLite and Postgres behind it, one suite of tests for both.
 //!
 //! Each trait belongs to one step of a lead's way ([`Intake`], [`Preparation`], [`Deciding`], [`Delivering`],
-//! [`DirectoryStore`]), to the operator ([`Inspection`], [`Operation`]) or to the processes that share a database
-//! ([`Nodes`]); [`Store`] is all of them. Every call is
-//! set-based and one transaction: it happened or it did not. Times are UTC instants with the grain of a millisecond.
+//! [`DirectoryStore`]), to what happens at the vendors meanwhile ([`Following`], [`Standing`]), to the operator
+//! ([`Inspection`], [`Operation`]) or to the processes that share a database ([`Nodes`]); [`Store`] is all of them. Every
+//! call is set-based and one transaction: it happened or it did not. Times are UTC instants with the grain of a
+//! millisecond.
 
 mod codec;
 mod deciding;
@@ -12,11 +13,12 @@ mod directory;
 mod ended;
 mod error;
 mod fault;
+mod following;
 mod inspection;
 mod intake;
+mod lead_row;
 mod nodes;
 mod operation;
-
 mod postgres;
 mod preparation;
 mod sqlite;
@@ -29,6 +31,7 @@ pub use deciding::{
 pub use delivering::{ClaimedEffect, Delivering, EffectEnd, EffectOutcome, SlotBinding};
 pub use directory::{AccountRow, DirectoryStore};
 pub use error::StoreError;
+pub use following::{Followed, Following, Merged};
 pub use inspection::{
     AttemptRow, Comparison, ConnectionStatus, Counts, DecidedOwner, EffectRow, FailedItem, FailedKind,
     Inspection, LeadFilter, LeadStory, LeadSummary, RecordSummary,
@@ -38,14 +41,15 @@ pub use intake::{
 };
 pub use nodes::{Fence, NodeStatus, Nodes};
 pub use operation::Operation;
-
 pub use postgres::{LeaseClock, PostgresOptions, PostgresStore};
 pub use preparation::{Preparation, Prepared, StoredRecord, Verdict};
 pub use sqlite::{OpenOptions, SqliteStore};
+pub use standing::{HookTally, Recount, Standing, Trouble};
 
 /// The whole storage.
 pub trait Store:
     Intake
+    + Following
     + Preparation
     + Deciding
     + Delivering
@@ -53,12 +57,14 @@ pub trait Store:
     + Inspection
     + Operation
     + Nodes
+    + Standing
     + std::fmt::Debug
 {
 }
 
 impl<T> Store for T where
     T: Intake
+        + Following
         + Preparation
         + Deciding
         + Delivering
@@ -66,6 +72,7 @@ impl<T> Store for T where
         + Inspection
         + Operation
         + Nodes
+        + Standing
         + std::fmt::Debug
 {
 }

@@ -1,85 +1,83 @@
-//! Where leads stand after a commit: what each backend stores in the same way.
+//! Standing: what is right and wrong with each connection's streams and webhooks, for status and alerts.
 
-use std::collections::{HashMap, HashSet};
-
+use async_trait::async_trait;
 use jiff::Timestamp;
-use usher_model::{
-    CloseReason, Decision, EpisodeId, Fields, LeadId, LeadState, Mode, Resolution, WaitReason,
-};
+use usher_model::ConnectionName;
 
-use crate::codec::{json, ms, text};
-use crate::deciding::DecisionCommit;
-use crate::fault::Fault;
+use crate::error::StoreError;
 
-/// Where a lead stands after this commit.
-pub(crate) struct Standing {
-    pub(crate) state: LeadState,
-    pub(crate) reason: Option<CloseReason>,
-    pub(crate) detail: Option<String>,
-    pub(crate) closed_at: Option<i64>,
-    pub(crate) episode: Option<String>,
-    pub(crate) wait: Option<String>,
-    pub(crate) wait_until: Option<i64>,
+/// Something that is wrong with a connection at present.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The connection.
+    pub connection: ConnectionName,
+    /// What suffers: a stream with its lane, `webhooks`, `owners`.
+    pub topic: String,
+    /// Since when, whatever the words were meanwhile.
+    pub since: Timestamp,
+    /// What is wrong and what to do, without personal data.
+    pub problem: String,
 }
 
-/// What the other parts of a commit say about its leads.
-pub(crate) struct Context<'a> {
-    /// The last episode of each decided lead.
-    pub(crate) episodes: HashMap<LeadId, EpisodeId>,
-    waits: HashMap<LeadId, &'a WaitReason>,
-    /// Leads with writes to come.
-    writes: HashSet<LeadId>,
-    now: Timestamp,
+/// The last whole look at a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recount {
+    /// The connection.
+    pub connection: ConnectionName,
+    /// The stream with the kind of look: `contacts/reconcile`.
+    pub stream: String,
+    /// When it ended.
+    pub at: Timestamp,
+    /// Rows that the vendor showed.
+    pub seen: u64,
+    /// Rows among them that nothing had brought before; they are stored now.
+    pub missed: u64,
+    /// Objects behind open leads that are there no more.
+    pub gone: u64,
 }
 
-impl<'a> Context<'a> {
-    /// What the commit says.
-    pub(crate) fn of(commit: &'a DecisionCommit, now: Timestamp) -> Self {
-        let unobserved = commit.effects.iter().filter(|new| !new.observed);
-        Self {
-            episodes: commit.decisions.iter().map(|decision| (decision.lead, decision.episode)).collect(),
-            waits: commit.waits.iter().map(|(lead, wait)| (*lead, wait)).collect(),
-            writes: unobserved.map(|new| new.effect.lead).collect(),
-            now,
-        }
-    }
+/// What came to a connection's webhook address.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HookTally {
+    /// The last genuine call.
+    pub heard_at: Option<Timestamp>,
+    /// Calls that were refused as not genuine.
+    pub refused: u64,
+    /// The last of them, and why it was refused.
+    pub last_refused: Option<(Timestamp, String)>,
+}
 
-    /// A decided live lead with nothing to write is written already.
-    pub(crate) fn standing(
+/// Standing.
+#[async_trait]
+pub trait Standing: Send + Sync {
+    /// Says what is wrong with a topic of a connection, or that it is right again.
+    async fn set_trouble(
         &self,
-        (lead, mode): (LeadId, Option<Mode>),
-        state: LeadState,
-        reason: Option<CloseReason>,
-        detail: Option<String>,
-    ) -> Result<Standing, Fault> {
-        let done = state == LeadState::Decided && mode != Some(Mode::Observe) && !self.writes.contains(&lead);
-        let (state, reason) =
-            if done { (LeadState::Closed, Some(CloseReason::Written)) } else { (state, reason) };
-        let waiting = state == LeadState::Waiting;
-        let wait = self.waits.get(&lead).filter(|_| waiting);
-        Ok(Standing {
-            state,
-            reason,
-            detail,
-            closed_at: (state == LeadState::Closed).then(|| ms(self.now)),
-            episode: self.episodes.get(&lead).map(ToString::to_string),
-            wait: wait.map(json).transpose()?,
-            wait_until: waiting.then(|| ms(wait.map_or(self.now, |wait| wait.until))),
-        })
-    }
-}
+        connection: &ConnectionName,
+        topic: &str,
+        problem: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 
-/// What the person is called; empty if the fields hold no name.
-pub(crate) fn called(fields: &Fields) -> String {
-    let named = ["full_name", "first_name", "last_name"].iter().any(|name| fields.text(name).is_some());
-    if named { text(fields.display_name()) } else { String::new() }
-}
+    /// Everything that is wrong.
+    async fn troubles(&self) -> Result<Vec<Trouble>, StoreError>;
 
-/// The rep and the owner to whom a decision gave its lead.
-pub(crate) fn given_to(decision: &Decision) -> (Option<String>, Option<String>) {
-    match &decision.resolution {
-        Resolution::Assigned { rep, owner } => (Some(text(rep)), Some(text(owner))),
-        Resolution::Kept { owner } => (None, Some(text(owner))),
-        Resolution::Waiting(_) | Resolution::Dropped { .. } => (None, None),
-    }
+    /// Keeps the result of a whole look in place of the one before.
+    async fn put_recount(&self, recount: Recount) -> Result<(), StoreError>;
+
+    /// The last whole looks.
+    async fn recounts(&self) -> Result<Vec<Recount>, StoreError>;
+
+    /// When a stream's cursor was last stored.
+    async fn cursor_moved_at(
+        &self,
+        connection: &ConnectionName,
+        stream: &str,
+    ) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Adds to what came to webhook addresses: counts are added, times and reasons replaced.
+    async fn add_hook_tallies(&self, tallies: Vec<(ConnectionName, HookTally)>) -> Result<(), StoreError>;
+
+    /// What came to webhook addresses.
+    async fn hook_tallies(&self) -> Result<Vec<(ConnectionName, HookTally)>, StoreError>;
 }

@@ -60,7 +60,7 @@ impl Configured for Settings {
                 source: Some(Arc::<Roles>::clone(&roles)),
                 inbound: Some(Arc::<Roles>::clone(&roles)),
                 directory: Some(roles),
-                target: good.target,
+                ..good
             },
             Spoilt::Credulous | Spoilt::Forgetful => Connection { target: Some(roles), ..good },
         }
@@ -103,6 +103,10 @@ impl Source for Roles {
 impl Inbound for Roles {
     fn check(&self, _parts: &Parts, _body: &[u8], _now: Timestamp) -> Check {
         Check::Store
+    }
+
+    fn event(&self, parts: &Parts) -> Option<String> {
+        self.0.inbound.as_ref().unwrap().event(parts)
     }
 
     fn split(&self, body: &[u8], received_at: Timestamp) -> Vec<Result<Item, SplitError>> {

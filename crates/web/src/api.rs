@@ -4,9 +4,8 @@
 //! with `{"record": id}` once the lead is stored durably.
 
 use axum::Json;
-use axum::body::Bytes;
+use axum::body::Body;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -17,18 +16,12 @@ use crate::state::Gate;
 pub(crate) async fn add_lead(
     State(gate): State<Gate>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<(StatusCode, Json<serde_json::Value>), Problem> {
     authorize(&gate, &headers)?;
     let engine = gate.engine().map_err(Problem::unavailable)?;
-    let body = body.map_err(|rejection| {
-        Problem::new(
-            rejection.status(),
-            "usher:body",
-            "the body is too large or was cut short; at most 1 MiB",
-        )
-    })?;
-    let payload: Box<RawValue> = serde_json::from_slice(&body).map_err(|error| {
+    let body = gate.room.read(&headers, body).await?;
+    let payload: Box<RawValue> = serde_json::from_slice(&body.bytes).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         Problem::new(StatusCode::BAD_REQUEST, "usher:json", "the body is not JSON").with(vec![place])
     })?;

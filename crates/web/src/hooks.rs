@@ -1,7 +1,6 @@
 //! Webhooks in: checked on the raw bytes, stored, answered.
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::body::Body;
 use axum::extract::{OriginalUri, Path, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -19,19 +18,14 @@ pub(crate) async fn receive(
     OriginalUri(uri): OriginalUri,
     Query(query): Query<Vec<(String, String)>>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Response, Problem> {
     let engine = gate.engine().map_err(Problem::unavailable)?;
-    let body = body.map_err(|rejection| {
-        Problem::new(
-            rejection.status(),
-            "usher:body",
-            "the body is too large or was cut short; at most 1 MiB",
-        )
-    })?;
+    let body = gate.room.read(&headers, body).await?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let parts = Parts { method, url: format!("{}{path}", gate.settings.public_url), query, headers };
-    match engine.receive(&ConnectionName::new(connection), &parts, body.to_vec()).await {
+    let (body, _room) = body.into_parts();
+    match engine.receive(&ConnectionName::new(connection), &parts, body).await {
         Ok(Received::Stored) => Ok(StatusCode::OK.into_response()),
         Ok(Received::Reply(reply)) => {
             Ok(([(header::CONTENT_TYPE, reply.content_type)], reply.body).into_response())

@@ -7,16 +7,16 @@ mod api;
 mod health;
 mod hooks;
 mod problem;
+mod room;
+mod serve;
 mod state;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, get, post};
 
+pub use room::MAX_BODY;
+pub use serve::serve;
 pub use state::{Gate, WebSettings};
-
-/// The largest body that is taken, in bytes.
-pub const MAX_BODY: usize = 1024 * 1024;
 
 /// Every route.
 pub fn router(gate: Gate) -> Router {
@@ -25,6 +25,5 @@ pub fn router(gate: Gate) -> Router {
         .route("/api/leads", post(api::add_lead))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(gate)
 }

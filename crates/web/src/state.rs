@@ -5,6 +5,8 @@ use std::sync::{Arc, RwLock};
 use usher_connector::Secret;
 use usher_engine::Engine;
 
+use crate::room::Room;
+
 /// What the handlers need from the settings.
 #[derive(Debug, Clone, Default)]
 pub struct WebSettings {
@@ -25,6 +27,7 @@ enum Phase {
 #[derive(Debug, Clone)]
 pub struct Gate {
     phase: Arc<RwLock<Phase>>,
+    pub(crate) room: Room,
     pub(crate) settings: Arc<WebSettings>,
 }
 
@@ -32,7 +35,8 @@ impl Gate {
     /// A closed door.
     #[must_use]
     pub fn new(settings: WebSettings) -> Self {
-        Self { phase: Arc::new(RwLock::new(Phase::Starting)), settings: Arc::new(settings) }
+        let phase = Arc::new(RwLock::new(Phase::Starting));
+        Self { phase, room: Room::default(), settings: Arc::new(settings) }
     }
 
     /// Opens intake.

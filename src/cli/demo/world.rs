@@ -35,7 +35,7 @@ impl World {
         let engine = Arc::new(setup::assemble(&loaded, store).await?);
         engine.begin().await?;
         engine.refresh().await?;
-        let daemon = Daemon::start(&engine);
+        let daemon = Daemon::start(&engine, None);
         Ok(Self { sandbox, engine, folder, daemon })
     }
 

@@ -9,14 +9,15 @@ use jiff::Timestamp;
 use serde_json::Value;
 use usher_model::{
     Account, AccountKey, CloseReason, ConnectionName, CrmOwner, DeliveryId, EffectKey, EffectKind,
-    EffectState, LeadId, LeadState, Mode, RecordId,
+    EffectState, ExternalId, LeadId, LeadState, Mode, ObjectType, RecordId,
 };
 use usher_store::{
     AccountRow, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, DecidedOwner, Deciding,
     DecisionCommit, DecisionView, Delivering, Delivery, DirectoryStore, EffectOutcome, FailedItem, Fence,
-    FetchCommit, Hint, Inspection, Intake, LeadFilter, LeadStory, LeadSummary, NewDelivery, NewRecord,
-    NodeStatus, Nodes, Operation, Preparation, Prepared, PullCommit, Ready, Store, StoreError, Stored,
-    StoredRecord, ViewAsk,
+    FetchCommit, Followed, Following, Hint, HookTally, Inspection, Intake, LeadFilter, LeadStory,
+    LeadSummary, LinkKey, Merged, NewDelivery, NewRecord, NodeStatus, Nodes, Operation, Preparation,
+    Prepared, PullCommit, Ready, Recount, Standing, Store, StoreError, Stored, StoredRecord, Trouble,
+    ViewAsk,
 };
 
 type Answer<T> = Result<T, StoreError>;
@@ -70,6 +71,13 @@ timed! { Intake {
     fn commit_fetch(commit: FetchCommit) -> Stored;
     fn cursor(connection: &ConnectionName, stream: &str) -> Option<Value>;
     fn commit_pull(commit: PullCommit) -> Stored;
+} }
+
+timed! { Following {
+    fn follow_merges(merged: Merged, now: Timestamp) -> Followed;
+    fn survivors(asked: &[LinkKey]) -> Vec<(LinkKey, ExternalId)>;
+    fn vanish(connection: &ConnectionName, object: &ObjectType, ids: &[ExternalId], now: Timestamp) -> u64;
+    fn objects_of_open_leads(connection: &ConnectionName, object: &ObjectType, after: Option<&ExternalId>, limit: u32) -> Vec<ExternalId>;
 } }
 
 timed! { Preparation {
@@ -145,4 +153,14 @@ timed! { Operation {
     fn suppress(lead: LeadId, reason: &str, now: Timestamp) -> ();
     fn install_key(fresh: [u8; 32]) -> [u8; 32];
     fn close() -> ();
+} }
+
+timed! { Standing {
+    fn set_trouble(connection: &ConnectionName, topic: &str, problem: Option<&str>, now: Timestamp) -> ();
+    fn troubles() -> Vec<Trouble>;
+    fn put_recount(recount: Recount) -> ();
+    fn recounts() -> Vec<Recount>;
+    fn cursor_moved_at(connection: &ConnectionName, stream: &str) -> Option<Timestamp>;
+    fn add_hook_tallies(tallies: Vec<(ConnectionName, HookTally)>) -> ();
+    fn hook_tallies() -> Vec<(ConnectionName, HookTally)>;
 } }

@@ -5,6 +5,8 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::*;
+use usher_connector::Request;
+
 use crate::testing::{Script, at, body, ids, vendor};
 
 const MS: SignedDuration = SignedDuration::from_millis(1);
@@ -210,4 +212,134 @@ async fn hook_and_pull_give_the_same_record() {
     let mut fetched = hubspot.fetch(&CONTACTS.into(), &["151".into()]).await.unwrap();
     let Some((_, Fetched::Found(hooked))) = fetched.pop() else { panic!("it is there") };
     assert_eq!(hooked, pulled);
+}
+
+/// A vendor with contacts (id, stamp) that filters, sorts and pages as the search does.
+fn account(contacts: Vec<(u64, Option<i64>)>) -> impl FnMut(&Request) -> (u16, Value) + Send {
+    move |request| {
+        let body = body(request);
+        let filters = body["filterGroups"][0]["filters"].as_array().unwrap().clone();
+        let number = |value: &Value| value.as_str().unwrap().parse::<i64>().unwrap();
+        let holds = |(id, stamp): &(u64, Option<i64>)| {
+            filters.iter().all(|filter| {
+                let value = match filter["propertyName"].as_str().unwrap() {
+                    "hs_object_id" => i64::try_from(*id).ok(),
+                    _ => *stamp,
+                };
+                match (filter["operator"].as_str().unwrap(), value) {
+                    ("NOT_HAS_PROPERTY", value) => value.is_none(),
+                    (_, None) => false,
+                    ("GTE", Some(value)) => value >= number(&filter["value"]),
+                    ("LTE", Some(value)) => value <= number(&filter["value"]),
+                    ("GT", Some(value)) => value > number(&filter["value"]),
+                    (other, _) => panic!("{other}"),
+                }
+            })
+        };
+        let mut found: Vec<_> = contacts.iter().copied().filter(holds).collect();
+        let by_id = body["sorts"][0]["propertyName"] == "hs_object_id";
+        found.sort_by_key(|(id, stamp)| if by_id { (*id, None) } else { (0, Some((*stamp, *id))) });
+        let more = found.len() > 200;
+        let row = |(id, stamp): &(u64, Option<i64>)| {
+            let stamp = stamp.map(|ms| Timestamp::from_millisecond(ms).unwrap().to_string());
+            json!({ "id": id.to_string(), "properties": { "lastmodifieddate": stamp } })
+        };
+        let mut page = json!({ "results": found.iter().take(200).map(row).collect::<Vec<_>>() });
+        if more {
+            page["paging"] = json!({ "next": { "after": "200" } });
+        }
+        (200, page)
+    }
+}
+
+/// Reads a lane to its end; ids with repeats.
+async fn read(hubspot: &HubSpotSource, lane: Lane, mut cursor: Option<Cursor>, now: i64) -> Vec<String> {
+    let mut ids = Vec::new();
+    for _ in 0..50 {
+        let batch = hubspot.pull(&pull(lane, cursor, now)).await.unwrap();
+        ids.extend(batch.records.iter().map(|record| record.external_id.to_string()));
+        if batch.done {
+            return ids;
+        }
+        cursor = Some(serde_json::from_value(serde_json::to_value(batch.next).unwrap()).unwrap());
+    }
+    panic!("it never ends");
+}
+
+#[tokio::test]
+async fn fm_010_contacts_without_a_time_of_change_are_found_by_the_second_pass() {
+    // 1,000 contacts in one pass; every second one has no stamp, so no window ever matches it.
+    let stamp = |id: u64| id.is_multiple_of(2).then(|| at(i64::try_from(id).unwrap()).as_millisecond());
+    let contacts: Vec<_> = (1..=1_000).map(|id| (id, stamp(id))).collect();
+    let hubspot = source(&vendor(account(contacts)));
+    let live: std::collections::BTreeSet<String> =
+        read(&hubspot, Lane::Live, None, 5_000).await.into_iter().collect();
+    assert_eq!(live.len(), 500, "the window sees only what has a time");
+    let sweep = read(&hubspot, Lane::Sweep, None, 3_700_000).await;
+    let sweep: std::collections::BTreeSet<String> = sweep.into_iter().collect();
+    assert_eq!(sweep.len(), 1_000);
+}
+
+#[tokio::test]
+async fn fm_017_whatever_page_fails_nothing_is_lost_and_the_window_stays_open() {
+    let answers: [(u16, Value); 8] = [
+        (500, json!({})),
+        (502, json!("<html>bad gateway</html>")),
+        (429, json!({})),
+        (423, json!({ "status": "error", "category": "LOCKED" })),
+        (477, json!({ "status": "error", "category": "MIGRATION_IN_PROGRESS" })),
+        (200, json!("<html>sign in</html>")),
+        (200, json!("")),
+        (200, json!("{\"results\": [")),
+    ];
+    let contacts: Vec<_> =
+        (1..=700).map(|id| (id, Some(at(i64::try_from(id).unwrap()).as_millisecond()))).collect();
+    for (status, answer) in answers {
+        for page in 0..4 {
+            let (mut call, given, mut account) = (0, answer.clone(), account(contacts.clone()));
+            let hubspot = source(&vendor(move |request| {
+                call += 1;
+                if call == page + 1 { (status, given.clone()) } else { account(request) }
+            }));
+            let (mut seen, mut cursor, mut failed) = (std::collections::BTreeSet::new(), None, 0);
+            loop {
+                match hubspot.pull(&pull(Lane::Live, cursor.clone(), 5_000)).await {
+                    Ok(batch) => {
+                        seen.extend(batch.records.into_iter().map(|record| record.external_id));
+                        cursor = Some(batch.next);
+                        if batch.done {
+                            break;
+                        }
+                    }
+                    Err(_) => failed += 1,
+                }
+            }
+            assert_eq!((seen.len(), failed), (700, 1), "status {status} on page {page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn fm_020_merges_are_told_by_poll_and_by_id() {
+    let row = json!({ "id": "30", "properties": { "hs_merged_object_ids": "10;20", "lastmodifieddate": "2026-11-22T10:00:00Z" } });
+    let page = json!({ "results": [row] });
+    let script = vendor(move |_| (200, page.clone()));
+    let hubspot = source(&script);
+    let batch = hubspot.pull(&pull(Lane::Live, None, 5_000)).await.unwrap();
+    let told: Vec<_> =
+        batch.merged.iter().map(|merge| (merge.loser.as_str(), merge.winner.as_str())).collect();
+    assert_eq!(told, [("10", "30"), ("20", "30")]);
+    let asked: Vec<ExternalId> = ["10", "30", "40"].map(ExternalId::from).to_vec();
+    let found = hubspot.fetch(&CONTACTS.into(), &asked).await.unwrap();
+    assert!(matches!(&found[0].1, Fetched::Merged(record) if record.external_id.as_str() == "30"));
+    assert!(matches!(&found[1].1, Fetched::Found(_)) && matches!(&found[2].1, Fetched::Gone));
+}
+
+#[tokio::test]
+async fn fm_016_archived_contacts_are_left_out_in_so_many_words() {
+    let script = vendor(|_| (200, json!({ "results": [] })));
+    source(&script).pull(&pull(Lane::Backfill, None, 0)).await.unwrap();
+    assert!(script.seen()[0].query.contains(&("archived".to_owned(), "false".to_owned())));
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains("Archived contacts are left out"));
 }

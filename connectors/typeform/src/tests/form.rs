@@ -38,6 +38,10 @@ pub(super) struct Form {
     pub(super) stuck: Mutex<Option<Vec<u8>>>,
     /// The vendor's largest page.
     pub(super) page: usize,
+    /// The form's webhooks by tag.
+    pub(super) webhooks: Mutex<BTreeMap<String, Value>>,
+    /// The secrets that were set, in order.
+    pub(super) secrets: Mutex<Vec<String>>,
 }
 
 impl Form {
@@ -92,9 +96,34 @@ impl Form {
         )
     }
 
+    /// As Typeform's page "Create or update webhook" has it; the secret is not shown again.
+    fn webhook(&self, request: &Request, tag: &str) -> (u16, Vec<u8>) {
+        let mut webhooks = self.webhooks.lock().unwrap();
+        let status = match (request.method.as_str(), &request.body) {
+            ("GET", Body::Empty) => {
+                let items: Vec<Value> = webhooks.values().cloned().collect();
+                return (200, serde_json::to_vec(&json!({ "items": items })).unwrap());
+            }
+            ("PUT", Body::Json(body)) => {
+                let mut webhook: Value = serde_json::from_slice(body).unwrap();
+                let secret = webhook.as_object_mut().unwrap().remove("secret").unwrap();
+                self.secrets.lock().unwrap().push(secret.as_str().unwrap().to_owned());
+                webhook["tag"] = json!(tag);
+                webhooks.insert(tag.to_owned(), webhook);
+                200
+            }
+            ("DELETE", Body::Empty) => webhooks.remove(tag).map_or(404, |_| 204),
+            other => panic!("{other:?}"),
+        };
+        (status, Vec::new())
+    }
+
     fn answer(&self, request: &Request, call: usize) -> (u16, Vec<u8>) {
         if let Some((status, body)) = self.faults.lock().unwrap().remove(&call) {
             return (status, body.as_bytes().to_vec());
+        }
+        if let Some((_, tag)) = request.path.split_once("/webhooks") {
+            return self.webhook(request, tag.trim_start_matches('/'));
         }
         if !request.path.ends_with("/responses") {
             return (200, include_bytes!("../../fixtures/form.json").to_vec());
@@ -118,7 +147,6 @@ struct Door(Arc<Form>);
 #[async_trait]
 impl Http for Door {
     async fn send(&self, request: Request) -> Result<Response, Fault> {
-        assert_eq!(request.body, Body::Empty);
         assert_eq!(request.limits, ["calls"]);
         let call = self.0.requests.lock().unwrap().len();
         let (status, body) = self.0.answer(&request, call);

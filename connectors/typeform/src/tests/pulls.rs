@@ -127,6 +127,19 @@ async fn fm_017_nothing_but_a_proper_page_ends_a_window() {
 }
 
 #[tokio::test]
+async fn fm_017_a_form_without_questions_is_no_form_and_its_titles_do_not_count_as_read() {
+    for body in ["{}", "[]", "null", "{\"id\":\"abc123\"}", "{\"fields\":{}}"] {
+        let form = Arc::new(Form::new(0..3));
+        // Call 0 is the page, call 1 the titles.
+        form.faults.lock().unwrap().insert(1, (200, body));
+        let (class, _) = fails(&form, None).await;
+        assert_eq!(class, FaultClass::Transient, "{body}");
+        let (tokens, _) = pull_all(&form, Lane::Live, None, 100).await;
+        assert_eq!(set(&tokens).len(), 3, "nothing is lost");
+    }
+}
+
+#[tokio::test]
 async fn responses_that_arrive_between_pages_are_not_lost() {
     let form = Arc::new(Form::new(0..2_500));
     let mut cursor = None;
@@ -336,4 +349,21 @@ async fn fm_088_odd_texts_pass_unchanged() {
         assert_eq!(payload["answers"]["again"], json!(text));
     }
     assert_eq!(batch.records.len(), texts.len());
+}
+
+#[tokio::test]
+async fn fm_021_times_need_an_offset_and_become_one_instant() {
+    let form = Arc::new(Form::new([]));
+    let item = |token: &str, at: &str| json!({ "token": token, "submitted_at": at });
+    let page = json!({ "total_items": 4, "items": [
+        item("utc", "2026-11-22T10:00:00Z"), item("berlin", "2026-11-22T11:00:00+01:00"),
+        item("local", "2026-11-22T11:00:00"), item("seconds", "1795341600")] });
+    form.faults.lock().unwrap().insert(0, (200, page.to_string().leak()));
+    let batch = connect(&form, &[]).source.unwrap().pull(&ask(Lane::Live, None, 100)).await.unwrap();
+    let stamps: Vec<_> = batch.records.iter().map(|record| record.modified_at.unwrap().to_string()).collect();
+    assert_eq!(stamps, ["2026-11-22T10:00:00Z", "2026-11-22T10:00:00Z"]);
+    let refused: Vec<_> = batch.problems.iter().map(|problem| problem.external_id.as_str()).collect();
+    assert_eq!(refused, ["local", "seconds"], "a time without a zone is not guessed at");
+    let sent = form.calls("/responses").remove(0).query;
+    assert!(sent.iter().filter(|(name, _)| name == "since").all(|(_, at)| at.ends_with('Z')), "{sent:?}");
 }

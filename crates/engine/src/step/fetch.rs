@@ -27,19 +27,23 @@ impl Engine {
             return Ok(0);
         };
         let ids: Vec<ExternalId> = hints.iter().map(|hint| hint.external_id.clone()).collect();
-        let fetched = source
-            .fetch(&object, &ids)
-            .await
-            .map_err(EngineError::vendor(connection, "fetching hinted objects"))?;
+        let fetched = source.fetch(&object, &ids).await;
+        let fetched = fetched.map_err(EngineError::vendor(connection, "fetching hinted objects"));
+        let fetched = self.watched(connection, &format!("{object}/fetch"), fetched).await?;
         let now = self.now();
         let mut records = Vec::with_capacity(fetched.len());
         let mut answered = Vec::with_capacity(fetched.len());
+        let mut merged = Vec::new();
         for (id, found) in fetched {
             let Some(hint) = hints.iter().find(|hint| hint.external_id == id) else {
                 continue;
             };
             let record = match found {
                 Fetched::Found(record) => record,
+                Fetched::Merged(record) => {
+                    merged.push((id, record.external_id.clone()));
+                    record
+                }
                 Fetched::Gone => gone(connection, &object, &id),
             };
             let received_at = hint.first_at;
@@ -53,6 +57,8 @@ impl Engine {
             answered.push(hint.clone());
         }
         let count = answered.len();
+        // First, so that the survivor is known for what it is when its record is decided.
+        self.follow(connection, &object, merged).await?;
         self.commit_fetched(connection, answered, records).await?;
         Ok(count)
     }
@@ -74,7 +80,7 @@ impl Engine {
 }
 
 /// The record of an object that is not there any more.
-fn gone(connection: &ConnectionName, object: &ObjectType, id: &ExternalId) -> Record {
+pub(super) fn gone(connection: &ConnectionName, object: &ObjectType, id: &ExternalId) -> Record {
     Record {
         connection: connection.clone(),
         object: object.clone(),

@@ -6,5 +6,7 @@ pub(crate) mod fetch;
 pub(crate) mod prepare;
 pub(crate) mod pull;
 pub(crate) mod receive;
+pub(crate) mod reconcile;
 pub(crate) mod refresh;
 pub(crate) mod split;
+pub(crate) mod subscribe;

@@ -11,9 +11,10 @@ use jiff::Timestamp;
 use usher_connector::{CrmPerson, Fault, FaultClass};
 use usher_mapping::Mapped;
 use usher_model::{
-    Account, AccountKey, Draft, Enrollment, IdentityKey, IdentityKind, IgnoreReason, Lane, RecordId, crash,
+    Account, AccountKey, ConnectionName, Draft, Enrollment, ExternalId, IdentityKey, IdentityKind,
+    IgnoreReason, Lane, ObjectType, RecordId, crash,
 };
-use usher_store::{Prepared, StoredRecord, Verdict};
+use usher_store::{LinkKey, Prepared, StoredRecord, Verdict};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -28,6 +29,8 @@ const LEASE: Duration = Duration::from_secs(120);
 const MAX_ATTEMPTS: u32 = 25;
 /// Accounts looked at for one key; a name shared by more companies than this names none of them.
 const PER_KEY: u32 = 20;
+/// The topic under which status says that the CRM does not tell who a person is.
+const PEOPLE: &str = "people";
 /// How long a record waits when the CRM could not be asked who the person is.
 const RETRY: Duration = Duration::from_secs(15);
 
@@ -51,6 +54,8 @@ impl Engine {
         }
         crash::point("prepare.after_claim");
         let count = records.len();
+        self.end_vanished(&records).await?;
+        let moved = self.moved(&records).await?;
         let (mut candidates, mut prepared) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for record in records {
             let id = record.id;
@@ -59,14 +64,43 @@ impl Engine {
                 Err(verdict) => prepared.push(Prepared { record: id, verdict }),
             }
         }
+        for candidate in &mut candidates {
+            candidate.live_on(&moved);
+        }
         self.match_accounts(&mut candidates).await?;
-        let unanswered = self.look_people_up(&mut candidates).await;
+        let unanswered = self.look_people_up(&mut candidates).await?;
         prepared.extend(candidates.into_iter().map(|candidate| conclude(candidate, &unanswered, now)));
         crash::point("prepare.before_commit");
         self.store.commit_prepared(prepared, self.now()).await?;
         crash::point("prepare.after_commit");
         self.wake().ring(Step::Decide);
         Ok(count)
+    }
+
+    /// Ends the open leads of objects that are gone.
+    async fn end_vanished(&self, records: &[StoredRecord]) -> Result<(), EngineError> {
+        let mut gone: BTreeMap<(&ConnectionName, &ObjectType), Vec<ExternalId>> = BTreeMap::new();
+        for record in records.iter().filter(|record| record.gone) {
+            gone.entry((&record.connection, &record.object)).or_default().push(record.external_id.clone());
+        }
+        for ((connection, object), ids) in gone {
+            let leads = self.store.vanish(connection, object, &ids, self.now()).await?;
+            if leads > 0 {
+                tracing::info!(%connection, leads, "leads whose object was deleted are closed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Where those of the records' objects that were merged away live on.
+    async fn moved(&self, records: &[StoredRecord]) -> Result<BTreeMap<LinkKey, ExternalId>, EngineError> {
+        let key = |record: &StoredRecord| LinkKey {
+            connection: record.connection.clone(),
+            object: record.object.clone(),
+            external_id: record.external_id.clone(),
+        };
+        let keys: Vec<LinkKey> = records.iter().map(key).collect();
+        Ok(self.store.survivors(&keys).await?.into_iter().collect())
     }
 
     /// As [`Engine::understand`]; a panic in a cleaner or mapping costs only this record (FM-069).
@@ -179,12 +213,15 @@ impl Engine {
 
     /// Asks the CRM which of the drafts' persons it knows. Returns the records whose question was not answered: they
     /// wait, because a decision that does not know the present owner would be a guess.
-    async fn look_people_up(&self, candidates: &mut [Candidate]) -> BTreeMap<RecordId, Verdict> {
+    async fn look_people_up(
+        &self,
+        candidates: &mut [Candidate],
+    ) -> Result<BTreeMap<RecordId, Verdict>, EngineError> {
         let mut unanswered = BTreeMap::new();
         let directory =
             self.connections.get(&self.crm).and_then(|connected| connected.roles.directory.clone());
         let Some(directory) = directory else {
-            return unanswered;
+            return Ok(unanswered);
         };
         let mut asked: Vec<(usize, IdentityKey)> = Vec::new();
         for (index, candidate) in candidates.iter().enumerate() {
@@ -199,6 +236,7 @@ impl Engine {
             let keys: Vec<IdentityKey> = chunk.iter().map(|(_, key)| key.clone()).collect();
             match directory.people(&keys).await {
                 Ok(people) => {
+                    self.trouble(&self.crm, PEOPLE, None).await?;
                     for ((index, _), person) in chunk.iter().zip(people) {
                         if let (Some(candidate), Some(person)) = (candidates.get_mut(*index), person) {
                             candidate.recognise(person);
@@ -212,6 +250,7 @@ impl Engine {
                 }
                 Err(fault) => {
                     tracing::warn!(connection = %self.crm, %fault, "the CRM could not be asked who these persons are");
+                    self.trouble(&self.crm, PEOPLE, Some(fault.to_string())).await?;
                     let verdict = unanswered_verdict(&fault, self.now());
                     for (index, _) in chunk {
                         if let Some(candidate) = candidates.get(*index) {
@@ -221,7 +260,7 @@ impl Engine {
                 }
             }
         }
-        unanswered
+        Ok(unanswered)
     }
 }
 
@@ -236,6 +275,20 @@ fn unanswered_verdict(fault: &Fault, now: Timestamp) -> Verdict {
 }
 
 impl Candidate {
+    /// An object that was merged away is treated as the one that it became: none of the halves is routed twice.
+    fn live_on(&mut self, moved: &BTreeMap<LinkKey, ExternalId>) {
+        let draft = &mut self.draft;
+        let key = LinkKey {
+            connection: draft.connection.clone(),
+            object: draft.object.clone(),
+            external_id: draft.external_id.clone(),
+        };
+        if let Some(survivor) = moved.get(&key) {
+            draft.external_id = survivor.clone();
+            draft.crm_person = draft.in_crm.then(|| survivor.clone());
+        }
+    }
+
     fn recognise(&mut self, person: CrmPerson) {
         self.draft.crm_person = Some(person.external_id);
         self.draft.crm_owner = person.owner;

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use serde_json::value::RawValue;
-use usher_connector::{Batch, Cursor, Pull, RowProblem, Source};
-use usher_model::{ConnectionName, Lane, ObjectType, Record, RecordId, crash};
-use usher_store::{NewRecord, PullCommit, StoreError, Stored};
+use usher_connector::{Batch, Cursor, Merge, Pull, RowProblem, Source};
+use usher_model::{ConnectionName, ExternalId, Lane, ObjectType, Record, RecordId, crash};
+use usher_store::{Merged, NewRecord, PullCommit, StoreError, Stored};
 
 use crate::connected::Connected;
 use crate::engine::Engine;
@@ -35,16 +35,16 @@ const DEPTH: usize = 8;
 type Storing<'a> = Pin<Box<dyn Future<Output = Result<Stored, StoreError>> + Send + 'a>>;
 
 /// One stream in one lane.
-struct Stream<'a> {
-    connected: &'a Connected,
-    source: &'a dyn Source,
-    object: &'a ObjectType,
-    lane: Lane,
+pub(super) struct Stream<'a> {
+    pub(super) connected: &'a Connected,
+    pub(super) source: &'a dyn Source,
+    pub(super) object: &'a ObjectType,
+    pub(super) lane: Lane,
 }
 
 impl Stream<'_> {
     /// The name under which the cursor is stored.
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         let lane = match self.lane {
             Lane::Live => "live",
             Lane::Sweep => "sweep",
@@ -74,6 +74,9 @@ impl Engine {
             problem: "this connection can not be pulled; it only takes webhooks".to_owned(),
         })?;
         let stream = Stream { connected, source: &*source, object, lane };
+        if lane == Lane::Live {
+            self.list_again(&stream).await?;
+        }
         let mut report = PullReport::default();
         let mut storing = FuturesOrdered::new();
         let result = self.read_steps(&stream, max_steps, &mut report, &mut storing).await;
@@ -84,7 +87,11 @@ impl Engine {
         if report.new > 0 {
             self.wake().ring(Step::Prepare);
         }
-        result.map(|()| report)
+        if report.new > 0 && lane == Lane::Live {
+            self.found_by_poll(connection, self.now());
+        }
+        self.watched(connection, &stream.name(), result).await?;
+        Ok(report)
     }
 
     async fn read_steps<'a>(
@@ -108,6 +115,7 @@ impl Engine {
             report.steps += 1;
             report.done = batch.done;
             let next = batch.next.clone();
+            self.follow(&stream.connected.name, stream.object, pairs(&batch.merged)).await?;
             storing.push_back(self.store.commit_pull(self.pull_commit(stream, cursor.as_ref(), batch)?));
             if storing.len() >= DEPTH
                 && let Some(stored) = storing.next().await
@@ -145,17 +153,54 @@ impl Engine {
         stream.source.pull(&ask).await.map_err(EngineError::vendor(&stream.connected.name, "pulling"))
     }
 
+    /// Follows merges, before the records that tell of them are stored.
+    pub(super) async fn follow(
+        &self,
+        connection: &ConnectionName,
+        object: &ObjectType,
+        pairs: Vec<(ExternalId, ExternalId)>,
+    ) -> Result<(), EngineError> {
+        if pairs.is_empty() {
+            return Ok(());
+        }
+        let merged = Merged { connection: connection.clone(), object: object.clone(), pairs };
+        let followed = self.store.follow_merges(merged, self.now()).await?;
+        if followed.merges > 0 {
+            tracing::info!(%connection, merges = followed.merges, leads = followed.leads, "merges were followed");
+        }
+        Ok(())
+    }
+
     fn pull_commit(
         &self,
         stream: &Stream<'_>,
         previous: Option<&Cursor>,
         batch: Batch,
     ) -> Result<PullCommit, EngineError> {
-        let (now, lane, connection) = (self.now(), stream.lane, &stream.connected.name);
+        let connection = &stream.connected.name;
         let opaque = |cursor: &Cursor| {
             serde_json::to_value(cursor)
                 .map_err(|source| EngineError::Defect { place: "a cursor", source: Box::new(source) })
         };
+        Ok(PullCommit {
+            connection: connection.clone(),
+            stream: stream.name(),
+            previous: previous.map(opaque).transpose()?,
+            cursor: opaque(&batch.next)?,
+            records: self.new_records(connection, stream.object, stream.lane, batch),
+            now: self.now(),
+        })
+    }
+
+    /// What a batch holds, to be stored: its records, and its unreadable rows as failed ones.
+    pub(super) fn new_records(
+        &self,
+        connection: &ConnectionName,
+        object: &ObjectType,
+        lane: Lane,
+        batch: Batch,
+    ) -> Vec<NewRecord> {
+        let now = self.now();
         let new = |record: Record, problem| NewRecord {
             id: RecordId::new(now),
             record,
@@ -165,17 +210,14 @@ impl Engine {
         };
         let bad = batch.problems.into_iter().map(|row| {
             let reason = row.reason.clone();
-            new(unreadable(connection, stream.object, row), Some(reason))
+            new(unreadable(connection, object, row), Some(reason))
         });
-        Ok(PullCommit {
-            connection: connection.clone(),
-            stream: stream.name(),
-            previous: previous.map(opaque).transpose()?,
-            cursor: opaque(&batch.next)?,
-            records: batch.records.into_iter().map(|record| new(record, None)).chain(bad).collect(),
-            now,
-        })
+        batch.records.into_iter().map(|record| new(record, None)).chain(bad).collect()
     }
+}
+
+pub(super) fn pairs(merged: &[Merge]) -> Vec<(ExternalId, ExternalId)> {
+    merged.iter().map(|merge| (merge.loser.clone(), merge.winner.clone())).collect()
 }
 
 /// A row that its source could not read, as the record that is stored as failed in its place.

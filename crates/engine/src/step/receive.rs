@@ -1,6 +1,6 @@
 //! Receive: a webhook request is checked on its raw bytes, stored, and only then answered.
 
-use usher_connector::{Check, Parts, Refusal, Reply};
+use usher_connector::{Check, Parts, Refusal, Reply, signature};
 use usher_model::{ConnectionName, DeliveryId, crash};
 use usher_store::NewDelivery;
 
@@ -41,11 +41,13 @@ impl Engine {
             Check::Reply(reply) => Ok(Received::Reply(reply)),
             Check::Refuse(refusal) => {
                 tracing::warn!(%connection, status = refusal.status, reason = refusal.reason, "webhook refused");
+                self.refused(connection, now, &refusal.reason);
                 Ok(Received::Refused(refusal))
             }
             Check::Store => {
+                let event = inbound.event(parts);
                 let delivery = NewDelivery {
-                    id: DeliveryId::new(now),
+                    id: event.map_or_else(|| DeliveryId::new(now), |event| named(connection, &event, &body)),
                     connection: connection.clone(),
                     received_at: now,
                     body,
@@ -53,9 +55,17 @@ impl Engine {
                 crash::point("receive.before_commit");
                 self.store.store_delivery(delivery).await?;
                 crash::point("receive.after_commit");
+                self.heard(connection, now);
                 self.wake().ring(Step::Split);
                 Ok(Received::Stored)
             }
         }
     }
+}
+
+/// The id of a call that its sender made unique: a copy finds the row of the first, for as long as the body is kept,
+/// which is far longer than any signature holds. With another body it is another call, whatever the sender says.
+fn named(connection: &ConnectionName, event: &str, body: &[u8]) -> DeliveryId {
+    let print = signature::fingerprint(&[connection.as_str().as_bytes(), event.as_bytes(), body]);
+    print.parse().unwrap_or_else(|_| unreachable!("a fingerprint has the 32 hexadecimal digits of an id"))
 }

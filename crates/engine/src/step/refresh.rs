@@ -39,7 +39,8 @@ impl Engine {
         let Some(directory) = self.crm_directory()? else {
             return Ok(0);
         };
-        let owners = directory.owners().await.map_err(EngineError::vendor(&self.crm, "reading owners"))?;
+        let owners = directory.owners().await.map_err(EngineError::vendor(&self.crm, "reading owners"));
+        let owners = self.watched(&self.crm, "owners", owners).await?;
         self.store.put_owners(&self.crm, &owners, self.now()).await?;
         self.replace_owners(&owners);
         Ok(owners.len())
@@ -59,11 +60,9 @@ impl Engine {
         let mut count = 0;
         loop {
             let now = self.now();
-            let batch = directory
-                .accounts(cursor.as_ref(), now)
-                .await
-                .map_err(EngineError::vendor(&self.crm, "reading companies"))?;
-            let AccountBatch { accounts, next, done } = batch;
+            let batch = directory.accounts(cursor.as_ref(), now).await;
+            let batch = batch.map_err(EngineError::vendor(&self.crm, "reading companies"));
+            let AccountBatch { accounts, next, done } = self.watched(&self.crm, "companies", batch).await?;
             count += accounts.len();
             complete |= done;
             let position = serde_json::to_value(Position { cursor: next.clone(), complete })

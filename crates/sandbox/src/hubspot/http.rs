@@ -100,6 +100,13 @@ fn begin(hub: &mut Hub, wire: &Wire, now: Millis, correlation: u64) -> Result<(G
         let status = if hub.dice.roll(0.5) { 502 } else { 503 };
         return Err(Reply::html(status, "Bad gateway"));
     }
+    if hub.fires(faults.locked, "locked", now, correlation) {
+        return Err(refusal(&ApiError::new(423, "LOCKED", "The resource is currently locked")));
+    }
+    if hub.fires(faults.moving, "moving", now, correlation) {
+        let error = ApiError::new(477, "MIGRATION_IN_PROGRESS", "The account is being migrated");
+        return Err(refusal(&error).header("Retry-After", "1"));
+    }
     if hub.fires(faults.html, "html", now, correlation) {
         return Err(Reply::html(200, "Sign in"));
     }

@@ -67,8 +67,14 @@ pub(crate) fn search(hub: &mut Hub, call: &Call<'_>, kind: usize) -> Result<Repl
             "Paging beyond {cap} results is not supported for search."
         )));
     }
+    let rate = hub.faults.shuffled;
+    let untidy = hub.fires(rate, "shuffled", call.stamp.at, call.stamp.correlation);
+    let (total, mut ids) = run(&hub.tables[kind], &hub.links, &search);
+    let next = search.offset + ids.len();
+    if untidy {
+        hub.dice.untidy(&mut ids);
+    }
     let table = &hub.tables[kind];
-    let (total, ids) = run(table, &hub.links, &search);
     let want = Want::named(table, &body.properties);
     let mut out = String::with_capacity(256 + ids.len() * 1_024);
     out.push_str(&format!("{{\"total\":{total},\"results\":["));
@@ -79,7 +85,6 @@ pub(crate) fn search(hub: &mut Hub, call: &Call<'_>, kind: usize) -> Result<Repl
         push_view(&mut out, &table.registry, view, &want);
     }
     out.push(']');
-    let next = search.offset + ids.len();
     if next < total && !ids.is_empty() {
         out.push_str(&format!(
             ",\"paging\":{{\"next\":{{\"after\":\"{next}\",\"link\":\"?after={next}\"}}}}"

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::responses::{list, problem};
 use super::state::{Forms, Hook};
 use crate::clock::{Millis, answer_after};
+use crate::faults::Dice;
 use crate::hubspot::call::Reply;
 use crate::serve::{Kill, Wire};
 use crate::world::World;
@@ -18,12 +19,13 @@ pub(crate) async fn answer(world: &Arc<World>, wire: Wire, kill: &Kill) -> Reply
     let begun = Instant::now();
     let now = world.clock.now();
     let (strike, lose, wait) = strikes(world, &wire, now);
+    let mut shuffle = shuffler(world, now);
     let reply = match strike {
         Some(reply) => reply,
         None => {
             let mut forms = world.forms();
             let refused = admit(&mut forms, &wire, now);
-            refused.unwrap_or_else(|| route(&mut forms, &wire, now))
+            refused.unwrap_or_else(|| route(&mut forms, &wire, now, &mut shuffle))
         }
     };
     answer_after(begun, wait).await;
@@ -100,7 +102,19 @@ struct HookInput {
     verify_ssl: bool,
 }
 
-fn route(forms: &mut Forms, wire: &Wire, now: Millis) -> Reply {
+/// Puts a page's rows out of order, when the switch fires. Dice of its own, since the forms are locked meanwhile.
+fn shuffler(world: &World, now: Millis) -> impl FnMut(&mut Vec<Value>) + use<> {
+    let mut hub = world.hub();
+    let rate = hub.faults.shuffled;
+    let mut dice = hub.fires(rate, "shuffled", now, 0).then(|| Dice::new(hub.dice.bits()));
+    move |rows| {
+        if let Some(dice) = &mut dice {
+            dice.untidy(rows);
+        }
+    }
+}
+
+fn route(forms: &mut Forms, wire: &Wire, now: Millis, shuffle: &mut impl FnMut(&mut Vec<Value>)) -> Reply {
     let segments = wire.segments();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let ["forms", id, rest @ ..] = segments.as_slice() else {
@@ -111,7 +125,7 @@ fn route(forms: &mut Forms, wire: &Wire, now: Millis) -> Reply {
     };
     match (wire.method.as_str(), rest) {
         ("GET", []) => Reply::json(200, &json!(form.spec)),
-        ("GET", ["responses"]) => list(form, &wire.query, now),
+        ("GET", ["responses"]) => list(form, &wire.query, now, shuffle),
         ("GET", ["webhooks"]) => {
             let items: Vec<Value> = form.hooks.iter().map(|(tag, hook)| hook.json(id, tag)).collect();
             Reply::json(200, &json!({"items": items}))

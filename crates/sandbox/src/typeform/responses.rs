@@ -31,13 +31,24 @@ fn seconds(text: &str) -> Result<i64, Reply> {
 }
 
 /// Answers the list.
-pub(crate) fn list(form: &Form, query: &[(String, String)], now: Millis) -> Reply {
-    match page(form, query, now) {
+/// `untidy` puts the rows of the page out of order.
+pub(crate) fn list(
+    form: &Form,
+    query: &[(String, String)],
+    now: Millis,
+    untidy: impl FnOnce(&mut Vec<Value>),
+) -> Reply {
+    match page(form, query, now, untidy) {
         Ok(reply) | Err(reply) => reply,
     }
 }
 
-fn page(form: &Form, query: &[(String, String)], now: Millis) -> Result<Reply, Reply> {
+fn page(
+    form: &Form,
+    query: &[(String, String)],
+    now: Millis,
+    untidy: impl FnOnce(&mut Vec<Value>),
+) -> Result<Reply, Reply> {
     let get = |key: &str| query.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
     let (after, before) = (get("after"), get("before"));
     if after.is_some() && before.is_some() {
@@ -77,7 +88,8 @@ fn page(form: &Form, query: &[(String, String)], now: Millis) -> Result<Reply, R
             rows
         }
     };
-    let items: Vec<Value> = rows.iter().take(size).map(|response| response.item()).collect();
+    let mut items: Vec<Value> = rows.iter().take(size).map(|response| response.item()).collect();
+    untidy(&mut items);
     Ok(Reply::json(
         200,
         &json!({"total_items": rows.len(), "page_count": rows.len().div_ceil(size), "items": items}),

@@ -222,3 +222,43 @@ async fn switches_can_be_aimed_at_paths() {
     let id = api.contact(json!({"email": "aim@x.example"})).await;
     assert!(api.task(&id, "usher").await.status >= 502);
 }
+
+#[tokio::test]
+async fn locks_and_moves_have_their_own_statuses_and_do_nothing() {
+    let api = Api::start().await;
+    let body = json!({"properties": {"email": "locked@x.example"}});
+    for (faults, status) in [
+        (Faults { locked: 1.0, ..Faults::default() }, 423),
+        (Faults { moving: 1.0, ..Faults::default() }, 477),
+    ] {
+        api.sandbox.set_faults(switch(faults));
+        let answer = api.call("POST", "/crm/v3/objects/contacts", Some(&body)).await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.headers.contains_key("retry-after"), status == 477);
+        assert_eq!(api.sandbox.hubspot().count("contacts"), 0);
+    }
+}
+
+#[tokio::test]
+async fn fm_015_a_shuffled_page_holds_the_same_rows_and_some_twice() {
+    let api = Api::start().await;
+    for n in 0..120 {
+        let contact = map(&json!({"email": format!("c{n}@x.example")}));
+        api.sandbox.hubspot().create("contacts", &contact, "CRM_UI").unwrap();
+    }
+    let search = json!({"limit": 100, "sorts": [{"propertyName": "hs_object_id", "direction": "ASCENDING"}]});
+    let ids = async || {
+        let answer = api.call("POST", "/crm/v3/objects/contacts/search", Some(&search)).await;
+        assert_eq!(answer.body["paging"]["next"]["after"], "100");
+        let rows = answer.body["results"].as_array().unwrap().clone();
+        rows.iter().map(|row| row["id"].as_str().unwrap().parse::<u64>().unwrap()).collect::<Vec<_>>()
+    };
+    let tidy = ids().await;
+    assert!(tidy.is_sorted());
+    api.sandbox.set_faults(Faults { shuffled: 1.0, ..Faults::default() });
+    let mut untidy = ids().await;
+    assert!(!untidy.is_sorted() && untidy.len() > 100);
+    untidy.sort_unstable();
+    untidy.dedup();
+    assert_eq!(untidy, tidy);
+}

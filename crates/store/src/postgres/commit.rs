@@ -11,7 +11,7 @@ use crate::codec::{json, ms, text};
 use crate::deciding::{DecisionCommit, IdentityBinding, LinkBinding, NewLead, RecordEnd};
 use crate::ended::Binding;
 use crate::fault::Fault;
-use crate::standing::{Context, Standing, called, given_to};
+use crate::lead_row::{Context, Standing, called, given_to};
 
 /// Stores the fold, or nothing and [`Fault::Stale`] or [`Fault::Fenced`].
 pub(super) async fn store(

@@ -12,7 +12,7 @@ use super::fault::Fault;
 use super::{plan, settle, slots};
 use crate::deciding::{BalanceDelta, DecisionCommit, IdentityBinding, LinkBinding, NewLead, RecordEnd};
 use crate::ended::Binding;
-use crate::standing::{Context, Standing, called, given_to};
+use crate::lead_row::{Context, Standing, called, given_to};
 
 static RECORD: Bulk = Bulk::over(
     "WITH v (id, state, reason, lead, detail, ended_at)",

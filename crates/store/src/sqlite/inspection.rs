@@ -264,7 +264,8 @@ async fn decided_owners(conn: &mut SqliteConnection) -> Result<Vec<DecidedOwner>
         "SELECT l.id, s.external_id, d.owner FROM decision d CROSS JOIN lead l ON l.id = d.lead \
          CROSS JOIN slot s ON s.name > 'person/' || l.person || '/' AND s.name < 'person/' || l.person || '0' \
          WHERE l.mode = 'live' AND d.owner IS NOT NULL AND d.seq = \
-           (SELECT max(d2.seq) FROM lead l2 CROSS JOIN decision d2 ON d2.lead = l2.id WHERE l2.person = l.person)",
+           (SELECT max(d2.seq) FROM lead l2 CROSS JOIN decision d2 ON d2.lead = l2.id WHERE l2.person = l.person \
+            AND coalesce(l2.close_reason, '') != 'merged')",
     )
     .fetch_all(conn)
     .await?;

@@ -144,7 +144,7 @@ async fn open_leads(
         lead_columns!(),
         ", (SELECT d.owner FROM decision d WHERE d.lead = l.id ORDER BY d.seq DESC LIMIT 1) \
          FROM json_each(?1) j CROSS JOIN lead l ON l.seq = (SELECT seq FROM lead WHERE person = j.value \
-         AND ((opened_at >= ?2 AND close_reason != 'suppressed') OR state != 'closed') \
+         AND ((opened_at >= ?2 AND close_reason NOT IN ('suppressed', 'merged')) OR state != 'closed') \
          ORDER BY opened_at DESC, seq DESC LIMIT 1)"
     ))
     .bind(persons_json.to_owned())

@@ -5,6 +5,7 @@ mod deciding;
 mod delivering;
 mod durability;
 mod fixture;
+mod following;
 mod intake;
 mod measure;
 mod nodes;
@@ -15,6 +16,7 @@ mod sqlite;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../testkit/src/postgres.rs"]
 mod cluster;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,6 +69,10 @@ macro_rules! suite {
             operating: going_live_closes_observed_leads, operating: a_suppressed_lead_sends_nothing,
             operating: fm_107_counts_add_up, operating: the_story_tells_everything, operating: leads_are_found,
             operating: the_installation_key_is_made_once,
+            following: fm_020_a_chain_of_merges_leaves_one_lead_of_one_person, following: fm_020_a_merged_object_opens_no_second_lead,
+            following: fm_020_what_was_begun_stays, following: fm_019_a_deleted_contact_ends_its_open_lead,
+            following: fm_019_after_a_deletion_the_person_is_written_anew, following: objects_behind_open_leads_are_listed,
+            standing: troubles_come_and_go, standing: hook_tallies_add_up, standing: the_last_recount_is_kept,
             durability: fm_072_fifty_writers_see_no_busy, durability: fm_074_what_was_answered_is_there_after_a_crash,
             durability: fm_075_a_full_disk_loses_nothing_and_heals, durability: a_failing_command_fails_alone,
             durability: a_closed_store_says_so,

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail, ensure};
 use jiff::SignedDuration;
-use usher_connector::{Fault, FaultClass, Pull, Role, SendFailure};
+use usher_connector::{Fault, FaultClass, Pull, Role, SendFailure, Subscription};
 use usher_model::{IdentityKey, IdentityKind};
 
 use super::bench::Bench;
@@ -29,6 +29,12 @@ async fn probe(bench: &Bench) -> anyhow::Result<Vec<(String, Option<Fault>)>> {
         probes.push(("owners".to_owned(), own()?.owners().await.err()));
         probes.push(("accounts".to_owned(), own()?.accounts(None, band.now).await.err()));
         probes.push(("people".to_owned(), own()?.people(&[key]).await.err()));
+    }
+    if bench.connection.subscriber.is_some() {
+        let own = bench.connect()?.subscriber.context("no subscriber")?;
+        let url = "https://usher.example/hooks/probe".to_owned();
+        let wanted = Subscription { wanted: vec![url.clone()], url, marker: "usher-probe".to_owned() };
+        probes.push(("subscribe".to_owned(), own.ensure(&wanted).await.err()));
     }
     if let Some(target) = bench.connection.target.as_deref() {
         for capability in target_samples::verifiable(target) {

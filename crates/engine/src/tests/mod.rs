@@ -1,0 +1,5 @@
+//! The steps against a vendor in memory and a store in memory, on a clock that the test owns.
+#![allow(clippy::unwrap_used)]
+
+mod intake;
+mod vendor;
