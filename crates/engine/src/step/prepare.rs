@@ -61,9 +61,18 @@ impl Engine {
         self.match_accounts(&mut candidates).await?;
         let unanswered = self.look_people_up(&mut candidates).await;
         prepared.extend(candidates.into_iter().map(|candidate| conclude(candidate, &unanswered, now)));
-        self.store.commit_prepared(prepared, self.now()).await?;
+        self.conclude_all(&prepared).await?;
         self.wake().ring(Step::Decide);
         Ok(count)
+    }
+
+    async fn conclude_all(&self, prepared: &[Prepared]) -> Result<(), EngineError> {
+        loop {
+            let stored = self.store.commit_prepared(prepared.to_vec(), self.now()).await;
+            if !self.again(&stored).await {
+                return Ok(stored?);
+            }
+        }
     }
 
     /// As [`Engine::understand`]; a panic in a cleaner or mapping costs only this record (FM-069).
