@@ -10,7 +10,7 @@ use usher_engine::{Engine, EngineError};
 use crate::failure::chain;
 
 /// A beat that takes longer is given up: the next one may find a better connection.
-const LONGEST_BEAT: Duration = Duration::from_secs(3);
+const LONGEST_BEAT: Duration = Duration::from_secs(5);
 
 /// The heart of this process; without one where the storage is its own.
 pub(crate) struct Heart {

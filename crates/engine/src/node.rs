@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use usher_host::{Lease, Life, Moment};
-use usher_store::Fence;
+use usher_store::{Fence, StoreError};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -18,6 +18,9 @@ use crate::error::EngineError;
 const TTL: Duration = Duration::from_secs(8);
 /// Clocks that are further apart than this are worth a warning: times of different nodes stand side by side in stories.
 const SKEW: SignedDuration = SignedDuration::from_secs(2);
+
+/// A pause before a database that went away is asked again.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// What the last heartbeats said.
 #[derive(Debug, Default)]
@@ -74,6 +77,16 @@ impl Engine {
         }
         self.node.set_lead(Some((fence, lease)));
         Ok(())
+    }
+
+    /// Whether to store the same again, after a pause: the database went away, and what a claim brought would be forgotten
+    /// until the claim has lapsed.
+    pub(crate) async fn again(&self, stored: &Result<(), StoreError>) -> bool {
+        let again = matches!(stored, Err(StoreError::Away { .. })) && !self.is_stopping();
+        if again {
+            tokio::time::sleep(AGAIN).await;
+        }
+        again
     }
 
     fn compare_clocks(&self, ahead: SignedDuration) {

@@ -18,9 +18,9 @@ const FULL: u32 = 13;
 
 /// What Postgres says when nothing can be written: disk full, input or output failed, read-only (a standby).
 const PG_NO_SPACE: [&str; 3] = ["53100", "58030", "25006"];
-/// What Postgres says when it goes away or has no connection left: it will be back, and a session that ends takes its
-/// transaction with it. 57P05 and 25P03 are sessions that it ended because they were idle.
-const PG_AWAY: [&str; 6] = ["57P01", "57P02", "57P03", "57P05", "25P03", "53300"];
+/// What Postgres says, by the first characters, when it goes away, has no room left for a session, or lets one
+/// transaction give way to another: nothing is wrong with what was asked. 25P03 ends a session that was idle for too long.
+const PG_AWAY: [&str; 6] = ["08", "53", "57", "40", "55P03", "25P03"];
 
 /// A failed command.
 #[derive(Debug)]
@@ -69,8 +69,7 @@ impl From<sqlx::Error> for Fault {
             Io(_) | PoolTimedOut | WorkerCrashed => Self::Away(error),
             _ => match pg_code(&error).as_deref() {
                 Some(code) if PG_NO_SPACE.contains(&code) => Self::NoSpace(error),
-                // Class 08 is a broken connection.
-                Some(code) if PG_AWAY.contains(&code) || code.starts_with("08") => Self::Away(error),
+                Some(code) if PG_AWAY.iter().any(|away| code.starts_with(away)) => Self::Away(error),
                 Some(_) => Self::Sql(error),
                 None if is_no_space(&error) => Self::NoSpace(error),
                 None => Self::Sql(error),

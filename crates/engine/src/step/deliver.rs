@@ -103,9 +103,18 @@ impl Engine {
             outcomes.push(outcome(effect, self.judge(effect, result, target, capability)));
         }
         let done = outcomes.iter().filter(|outcome| matches!(outcome.end, EffectEnd::Done { .. })).count();
-        self.store.finish_effects(outcomes, self.now()).await?;
+        self.finish(&outcomes).await?;
         crash::point("deliver.after_finish");
         Ok((sent.len(), done))
+    }
+
+    async fn finish(&self, outcomes: &[EffectOutcome]) -> Result<(), EngineError> {
+        loop {
+            let stored = self.store.finish_effects(outcomes.to_vec(), self.now()).await;
+            if !self.again(&stored).await {
+                return Ok(stored?);
+            }
+        }
     }
 
     /// Which edge an answer takes.
@@ -199,7 +208,7 @@ impl Engine {
         let count = outcomes.len();
         if count > 0 {
             crash::point("verify.before_finish");
-            self.store.finish_effects(outcomes, self.now()).await?;
+            self.finish(&outcomes).await?;
             crash::point("verify.after_finish");
         }
         Ok(count)

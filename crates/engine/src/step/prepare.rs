@@ -71,7 +71,7 @@ impl Engine {
         let unanswered = self.look_people_up(&mut candidates).await?;
         prepared.extend(candidates.into_iter().map(|candidate| conclude(candidate, &unanswered, now)));
         crash::point("prepare.before_commit");
-        self.store.commit_prepared(prepared, self.now()).await?;
+        self.conclude_all(&prepared).await?;
         crash::point("prepare.after_commit");
         self.wake().ring(Step::Decide);
         Ok(count)
@@ -101,6 +101,15 @@ impl Engine {
         };
         let keys: Vec<LinkKey> = records.iter().map(key).collect();
         Ok(self.store.survivors(&keys).await?.into_iter().collect())
+    }
+
+    async fn conclude_all(&self, prepared: &[Prepared]) -> Result<(), EngineError> {
+        loop {
+            let stored = self.store.commit_prepared(prepared.to_vec(), self.now()).await;
+            if !self.again(&stored).await {
+                return Ok(stored?);
+            }
+        }
     }
 
     /// As [`Engine::understand`]; a panic in a cleaner or mapping costs only this record (FM-069).

@@ -360,3 +360,23 @@ async fn fm_091_no_secret_and_no_person_gets_into_logs_or_faults() {
         assert_eq!(leak, None);
     }
 }
+
+#[tokio::test]
+async fn fm_078_no_write_starts_after_the_lease_and_reads_go_on() {
+    use crate::lease::{Lease, Life, Moment, under};
+    let ok = || Act::answer("200 OK", &[], "{}");
+    let vendor = Vendor::start([ok(), ok()]).await;
+    let http = http(&vendor);
+    // Shorter than a request may take: its end could come after the lease's.
+    let short = Lease::new(Moment::now(), settings().request_timeout / 2);
+    let fault = under(short, Life::default(), http.send(write())).await.unwrap_err();
+    assert_eq!(fault.class(), FaultClass::Transient, "proven unsent, so it may be planned again");
+    assert!(vendor.requests().is_empty());
+    under(short, Life::default(), http.send(read())).await.unwrap();
+    let (long, dead) = (Lease::new(Moment::now(), Duration::from_secs(60)), Life::default());
+    dead.end();
+    assert!(under(long, dead, http.send(write())).await.is_err());
+    assert_eq!(vendor.requests().len(), 1);
+    under(long, Life::default(), http.send(write())).await.unwrap();
+    assert_eq!(vendor.requests().len(), 2);
+}

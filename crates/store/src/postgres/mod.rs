@@ -31,8 +31,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnection, PgPool};
-use sqlx::{Connection, SqlStr};
+use sqlx::{Connection, Postgres, SqlStr};
 
 use crate::codec::ms;
 use crate::error::StoreError;
@@ -40,13 +41,14 @@ use crate::fault::Fault;
 
 pub use self::open::{LeaseClock, PostgresOptions};
 
-/// A transaction that takes longer is given up with its connection: the network swallowed it, or the server hangs.
-const LONGEST: Duration = Duration::from_secs(30);
-
 /// A store in one Postgres database, and a node of those that share it.
 pub struct PostgresStore {
     place: String,
     pool: PgPool,
+    /// Heartbeats never wait behind work.
+    beats: PgPool,
+    /// A transaction that takes longer is given up with its connection: the network swallowed it, or the server hangs.
+    longest: Duration,
     /// The name under which claims are made.
     node: String,
     clock: LeaseClock,
@@ -67,9 +69,10 @@ impl PostgresStore {
     /// [`StoreError::Open`] if the database refuses us, or was written by another version; [`StoreError::Away`] if it
     /// does not answer for as long as the options allow.
     pub async fn open(options: PostgresOptions) -> Result<Self, StoreError> {
-        let (place, node, clock) = (options.place(), options.node.clone(), options.clock);
-        let pool = open::open(options, &place).await?;
-        Ok(Self { place, pool, node, clock, pulls: tokio::sync::Mutex::new(()) })
+        let (place, node, clock, longest) =
+            (options.place(), options.node.clone(), options.clock, options.longest);
+        let (pool, beats) = open::open(options, &place).await?;
+        Ok(Self { place, pool, beats, longest, node, clock, pulls: tokio::sync::Mutex::new(()) })
     }
 
     /// Runs `work` in a transaction.
@@ -78,7 +81,16 @@ impl PostgresStore {
         T: Send,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Fault>> + Send,
     {
-        self.transaction(doing, "BEGIN", work).await
+        self.transaction(doing, (&self.pool, "BEGIN"), work).await
+    }
+
+    /// Runs `work` in a transaction that nothing else keeps waiting.
+    async fn beat_with<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Fault>> + Send,
+    {
+        self.transaction(doing, (&self.beats, "BEGIN"), work).await
     }
 
     /// Runs `work` on one snapshot of what is committed.
@@ -87,13 +99,13 @@ impl PostgresStore {
         T: Send,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Fault>> + Send,
     {
-        self.transaction(doing, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", work).await
+        self.transaction(doing, (&self.pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"), work).await
     }
 
     async fn transaction<T, F>(
         &self,
         doing: &'static str,
-        begin: &'static str,
+        (pool, begin): (&PgPool, &'static str),
         work: F,
     ) -> Result<T, StoreError>
     where
@@ -101,21 +113,16 @@ impl PostgresStore {
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, Fault>> + Send,
     {
         let result = async {
-            let mut held = self.pool.acquire().await?;
+            let mut held = Held { conn: pool.acquire().await?, answered: false };
             let whole = async {
-                let mut transaction = held.begin_with(SqlStr::from_static(begin)).await?;
+                let mut transaction = held.conn.begin_with(SqlStr::from_static(begin)).await?;
                 let value = work(&mut transaction).await?;
                 transaction.commit().await?;
                 Ok(value)
             };
-            match tokio::time::timeout(LONGEST, whole).await {
-                Ok(result) => result,
-                Err(late) => {
-                    // Not back to the pool, which would ask it whether it lives and wait for an answer.
-                    drop(held.detach());
-                    Err(Fault::Away(sqlx::Error::Io(late.into())))
-                }
-            }
+            let ended = tokio::time::timeout(self.longest, whole).await;
+            held.answered = ended.is_ok();
+            ended.unwrap_or_else(|late| Err(Fault::Away(sqlx::Error::Io(late.into()))))
         };
         result.await.map_err(|fault: Fault| fault.during(&self.place, doing))
     }
@@ -123,6 +130,21 @@ impl PostgresStore {
     /// The instant by which leases are measured: none stands for the database's clock.
     fn asked(&self, now: Timestamp) -> Option<i64> {
         (self.clock == LeaseClock::Caller).then(|| ms(now))
+    }
+}
+
+/// A connection at work. One whose transaction was given up does not go back to its pool, which would ask it whether it
+/// lives and wait for the answer.
+struct Held {
+    conn: PoolConnection<Postgres>,
+    answered: bool,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.conn.close_on_drop();
+        }
     }
 }
 

@@ -25,7 +25,7 @@ impl Nodes for PostgresStore {
 
     async fn beat(&self, ttl: Duration) -> Result<Timestamp, StoreError> {
         let node = self.node.clone();
-        self.write("says that this node lives", move |conn| {
+        self.beat_with("says that this node lives", move |conn| {
             Box::pin(async move {
                 let (clock,): (i64,) = sqlx::query_as(
                     "INSERT INTO node (name, since, until) VALUES ($1, usher_now(), usher_now() + $2) \
@@ -44,7 +44,7 @@ impl Nodes for PostgresStore {
 
     async fn lead(&self, ttl: Duration) -> Result<Option<Fence>, StoreError> {
         let node = self.node.clone();
-        self.write("asks who leads", move |conn| {
+        self.beat_with("asks who leads", move |conn| {
             Box::pin(async move {
                 // One row at a time: whoever waits for it sees what the other made of it.
                 let fence: Option<(i64,)> = sqlx::query_as(
@@ -66,7 +66,7 @@ impl Nodes for PostgresStore {
 
     async fn leave(&self) -> Result<(), StoreError> {
         let node = self.node.clone();
-        self.write("leaves in good order", move |conn| {
+        self.beat_with("leaves in good order", move |conn| {
             Box::pin(async move {
                 sqlx::query("UPDATE lease SET until = usher_now() WHERE holder = $1")
                     .bind(&node)

@@ -16,6 +16,10 @@ const OLDEST: i32 = 140_000;
 const CONNECTIONS: u32 = 10;
 /// How long a call waits for a connection, the database's restart included. A sender is told to come again after it.
 const ACQUIRE: Duration = Duration::from_secs(5);
+/// How long a transaction may take unless told otherwise.
+const LONGEST: Duration = Duration::from_secs(30);
+/// How long a heartbeat waits for its connection: the next beat may find a better one.
+const ACQUIRE_BEAT: Duration = Duration::from_secs(2);
 /// A pause between attempts to connect at start.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -40,6 +44,7 @@ pub struct PostgresOptions {
     pub(super) node: String,
     pub(super) clock: LeaseClock,
     patience: Duration,
+    pub(super) longest: Duration,
 }
 
 impl fmt::Debug for PostgresOptions {
@@ -62,7 +67,13 @@ impl PostgresOptions {
         })?;
         let connect =
             connect.application_name("usher").statement_cache_capacity(256).disable_statement_logging();
-        Ok(Self { connect, node: node.into(), clock: LeaseClock::Database, patience: Duration::ZERO })
+        Ok(Self {
+            connect,
+            node: node.into(),
+            clock: LeaseClock::Database,
+            patience: Duration::ZERO,
+            longest: LONGEST,
+        })
     }
 
     /// With this password.
@@ -84,6 +95,12 @@ impl PostgresOptions {
         Self { patience, ..self }
     }
 
+    /// Giving up whatever takes longer than this, with its connection.
+    #[must_use]
+    pub fn longest(self, longest: Duration) -> Self {
+        Self { longest, ..self }
+    }
+
     /// The database's URL without user and password.
     pub(super) fn place(&self) -> String {
         let host = match self.connect.get_socket() {
@@ -94,15 +111,18 @@ impl PostgresOptions {
     }
 }
 
-pub(super) async fn open(options: PostgresOptions, place: &str) -> Result<PgPool, StoreError> {
+pub(super) async fn open(options: PostgresOptions, place: &str) -> Result<(PgPool, PgPool), StoreError> {
     let mut first = connect_patiently(&options, place).await?;
     prepare(&mut first, place).await?;
     drop(first);
-    Ok(PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(ACQUIRE)
-        .after_connect(|conn, _| Box::pin(async move { set_up(conn).await }))
-        .connect_lazy_with(options.connect))
+    let pool = |connections, acquire: Duration| {
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(acquire.min(options.longest))
+            .after_connect(|conn, _| Box::pin(async move { set_up(conn).await }))
+            .connect_lazy_with(options.connect.clone())
+    };
+    Ok((pool(CONNECTIONS, ACQUIRE), pool(1, ACQUIRE_BEAT)))
 }
 
 async fn set_up(conn: &mut PgConnection) -> Result<(), sqlx::Error> {

@@ -142,6 +142,7 @@ impl Operation for PostgresStore {
     }
 
     async fn close(&self) -> Result<(), StoreError> {
+        self.beats.close().await;
         self.pool.close().await;
         Ok(())
     }

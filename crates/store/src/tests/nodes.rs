@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use usher_model::{EffectBody, EffectKind, EffectState, Mode, PersonId, Slot, SlotKind};
 
 use super::Backend;
@@ -13,7 +15,7 @@ use super::fixture::{
     at, claim, create_task, crm, decided, done, form, mapped, new_record, opening, planned, standing, states,
 };
 use super::postgres::{PostgresDatabase, node};
-use crate::postgres::{LeaseClock, PostgresOptions, PostgresStore};
+use crate::postgres::{PostgresOptions, PostgresStore};
 use crate::{Fence, Nodes, PullCommit, Store, StoreError};
 
 use EffectState::{Blocked, Planned, Sending, Unknown};
@@ -242,4 +244,40 @@ async fn fm_080_a_store_outlives_the_crash_of_its_database() {
     assert_eq!(counts, before);
     assert_eq!(claim(&store, EffectKind::EnsurePerson, 5).await.len(), 1);
     assert_eq!(states(&store, ana.lead).await[0], Sending);
+}
+
+/// Sessions that were open when the network lost its middle never answer again; new ones do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fm_080_sessions_that_fell_silent_are_given_up() {
+    let Some(database) = PostgresDatabase::start().await else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = listener.local_addr().unwrap().port();
+    let far = database.port();
+    let silence = Arc::new(watch::Sender::new(0));
+    tokio::spawn(carry_all(listener, far, Arc::clone(&silence)));
+    let url = database.url().replace(&format!(":{far}/"), &format!(":{near}/"));
+    let options = PostgresOptions::new(&url, "one").unwrap().longest(Duration::from_millis(400));
+    let store: Arc<dyn Store> = Arc::new(PostgresStore::open(options).await.unwrap());
+    store.lead(LONG).await.unwrap().unwrap();
+    futures::future::join_all((0..10).map(|_| store.counts())).await;
+
+    silence.send_modify(|times| *times += 1);
+    assert!(matches!(store.lead(LONG).await, Err(StoreError::Away { .. })));
+    let unanswered = futures::future::join_all((0..10).map(|_| store.counts())).await;
+    assert!(unanswered.iter().any(|answer| matches!(answer, Err(StoreError::Away { .. }))));
+    while store.lead(LONG).await.is_err() {}
+    while store.counts().await.is_err() {}
+}
+
+async fn carry_all(listener: TcpListener, far: u16, silence: Arc<watch::Sender<u32>>) {
+    while let Ok((mut near, _)) = listener.accept().await {
+        let mut far = TcpStream::connect(("127.0.0.1", far)).await.unwrap();
+        let mut silence = silence.subscribe();
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                _ = silence.changed() => std::future::pending().await,
+            }
+        });
+    }
 }

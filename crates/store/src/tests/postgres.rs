@@ -27,6 +27,10 @@ impl PostgresDatabase {
         &self.url
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.cluster.port()
+    }
+
     /// Keeps everybody from changing the table.
     pub(crate) async fn hold(&self, table: &'static str) -> Gate {
         let mut conn = PgConnection::connect(&self.url).await.unwrap();
