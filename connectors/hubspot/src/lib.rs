@@ -8,6 +8,7 @@ mod config;
 mod directory;
 mod fields;
 mod inbound;
+mod oauth;
 mod protocol;
 mod source;
 mod target;
@@ -40,6 +41,7 @@ static MANIFEST: Manifest = Manifest {
     title: "HubSpot",
     roles: &[Role::Source, Role::Inbound, Role::Directory, Role::Target],
     auth: Auth::Bearer,
+    oauth: Some(oauth::OAUTH),
     base_url: Some("https://api.hubapi.com"),
     scopes: &[
         scope(

@@ -19,6 +19,7 @@ mod records;
 mod settle;
 mod slots;
 mod story;
+mod tokens;
 mod view;
 mod writer;
 

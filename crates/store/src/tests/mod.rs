@@ -9,6 +9,7 @@ mod intake;
 mod measure;
 mod operating;
 mod sqlite;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,6 +61,9 @@ macro_rules! suite {
             operating: going_live_closes_observed_leads, operating: a_suppressed_lead_sends_nothing,
             operating: fm_107_counts_add_up, operating: the_story_tells_everything, operating: leads_are_found,
             operating: the_installation_key_is_made_once,
+            tokens: a_grant_is_kept_whole, tokens: fm_058_only_the_version_that_was_read_is_replaced,
+            tokens: fm_058_one_holder_at_a_time_renews, tokens: fm_061_trouble_is_noted_and_ends_with_a_new_grant,
+            tokens: tokens_can_be_forgotten,
             durability: fm_072_fifty_writers_see_no_busy, durability: fm_074_what_was_answered_is_there_after_a_crash,
             durability: fm_075_a_full_disk_loses_nothing_and_heals, durability: a_failing_command_fails_alone,
             durability: a_closed_store_says_so,
