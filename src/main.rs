@@ -8,6 +8,7 @@ mod failure;
 mod output;
 mod registry;
 mod setup;
+mod tokens;
 
 use std::process::ExitCode;
 

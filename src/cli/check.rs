@@ -1,13 +1,18 @@
 //! `usher check`: every file is read, every mapping's test cases run; with `--online` the connections are asked too.
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde_json::json;
 use usher_document::{Diagnostic, SourceFile};
+use usher_engine::settings::AuthSettings;
+use usher_store::Store;
 
 use crate::cli::{Common, Outcome};
 use crate::failure::{Failure, chain};
 use crate::output;
-use crate::setup::{self, Loaded};
+use crate::setup::{self, Access, Loaded};
+use crate::tokens;
 
 /// Check every file, and with --online the connections too
 #[derive(Debug, Args)]
@@ -27,7 +32,12 @@ pub(crate) async fn run(common: &Common, args: &Check) -> Outcome {
     for problem in &failed {
         output::note(problem);
     }
-    let online = if args.online { ask(&loaded).await? } else { Vec::new() };
+    let tokens = token_store(&loaded).await?;
+    say_tokens(&loaded, tokens.as_ref()).await?;
+    let online = if args.online { ask(&loaded, tokens.as_ref()).await? } else { Vec::new() };
+    if let Some(store) = tokens {
+        store.close().await?;
+    }
     for problem in &online {
         output::note(&format!("problem: {problem}"));
     }
@@ -67,15 +77,45 @@ fn run_tests(loaded: &Loaded) -> Vec<String> {
     failed
 }
 
-async fn ask(loaded: &Loaded) -> Result<Vec<String>, Failure> {
+/// The installation's database, if a connection's tokens are in it and it exists yet.
+async fn token_store(loaded: &Loaded) -> Result<Option<Arc<dyn Store>>, Failure> {
+    let oauth = loaded
+        .settings
+        .connections
+        .iter()
+        .any(|connection| matches!(connection.auth, AuthSettings::OAuth(_)));
+    if !oauth {
+        return Ok(None);
+    }
+    match setup::open_store(&loaded.settings, Access::Command).await {
+        Ok(store) => Ok(Some(store)),
+        // Before the first run there is none, and nothing is connected.
+        Err(_) => Ok(None),
+    }
+}
+
+async fn say_tokens(loaded: &Loaded, store: Option<&Arc<dyn Store>>) -> Outcome {
+    let rows = match store {
+        Some(store) => store.tokens().await?,
+        None => Vec::new(),
+    };
+    for connection in &loaded.settings.connections {
+        if let Some(token) = tokens::describe(connection, &rows, crate::daemon::now()) {
+            output::note(&format!("{}: {token}", connection.name));
+        }
+    }
+    Ok(())
+}
+
+async fn ask(loaded: &Loaded, tokens: Option<&Arc<dyn Store>>) -> Result<Vec<String>, Failure> {
     let store = setup::scratch_store().await?;
-    let engine = setup::assemble(loaded, store).await?;
+    let engine = setup::assemble_with(loaded, Arc::clone(&store), tokens.unwrap_or(&store)).await?;
     let mut problems = Vec::new();
     if let Err(error) = engine.refresh_owners().await {
         problems.push(chain(&error));
     } else {
         problems.extend(engine.roster_problems());
     }
-    engine.store().close().await?;
+    store.close().await?;
     Ok(problems)
 }

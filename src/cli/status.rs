@@ -14,11 +14,13 @@ pub(crate) async fn run(common: &Common) -> Outcome {
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Command).await?;
     let (counts, connections) = (store.counts().await?, store.connections().await?);
-    let (paused, mode) = (store.paused().await?, store.mode().await?);
+    let (paused, mode, tokens) = (store.paused().await?, store.mode().await?, store.tokens().await?);
     store.close().await?;
     let mode = mode.unwrap_or(loaded.settings.mode).as_str();
     if common.json {
-        output::json(&as_json(&counts, &connections, mode, paused.as_ref()));
+        let mut status = as_json(&counts, &connections, mode, paused.as_ref());
+        status["tokens"] = tokens.iter().map(crate::tokens::as_json).collect();
+        output::json(&status);
         return Ok(());
     }
     output::data(&format!("mode: {mode}"));
@@ -34,11 +36,16 @@ pub(crate) async fn run(common: &Common) -> Outcome {
             held.unwrap_or_default()
         ));
     }
+    let now = crate::daemon::now();
+    for connection in &loaded.settings.connections {
+        if let Some(token) = crate::tokens::describe(connection, &tokens, now) {
+            output::data(&format!("{}: {token}", connection.name));
+        }
+    }
     output::data(&group("records", &counts.records));
     output::data(&group("ignored", &counts.ignored));
     output::data(&group("leads", &counts.leads));
     output::data(&group("writes", &counts.effects));
-    let now = crate::daemon::now();
     output::data(&format!("oldest undecided: {}", age(counts.oldest_undecided, now)));
     output::data(&format!("oldest unwritten: {}", age(counts.oldest_unwritten, now)));
     Ok(())

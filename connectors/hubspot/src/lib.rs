@@ -72,6 +72,7 @@ const fn scope(name: &'static str, role: Role, why: &'static str) -> Scope {
 const EXAMPLE: &str = "\
 connector: hubspot
 auth: { token: { env: HUBSPOT_TOKEN } }   # a service key, or the token of an app with static authentication
+# auth: { oauth: { client_id: 00000000-0000, client_secret: { env: HUBSPOT_CLIENT_SECRET } } }   # or an OAuth app, then `usher connect`
 pull: { objects: [contacts], every: 30s, start: now }
 # availability: false                     # owners without working hours and absences: one scope less
 # inbound: { secret: { env: HUBSPOT_CLIENT_SECRET } }   # the app's client secret; a service key has no webhooks

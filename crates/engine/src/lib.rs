@@ -10,6 +10,7 @@ mod engine;
 mod error;
 pub mod settings;
 mod step;
+mod tokens;
 mod wake;
 
 pub use command::{Added, BackfillPlan, BackfillReport, Refused, TrialReport, TrialStep};
@@ -20,4 +21,5 @@ pub use step::deliver::DeliverReport;
 pub use step::pull::PullReport;
 pub use step::receive::Received;
 pub use step::refresh::RefreshReport;
+pub use tokens::StoredTokens;
 pub use wake::{Step, Wake};

@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 use usher_model::{
     Account, AccountKey, CloseReason, ConnectionName, CrmOwner, DeliveryId, EffectKey, EffectKind,
-    EffectState, LeadId, LeadState, Mode, RecordId,
+    EffectState, LeadId, LeadState, Mode, RecordId, TokenRow, TokenTrouble,
 };
 use usher_store::{
     AccountRow, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, DecidedOwner, Deciding,
     DecisionCommit, DecisionView, Delivering, Delivery, DirectoryStore, EffectOutcome, FailedItem,
     FetchCommit, Hint, Inspection, Intake, LeadFilter, LeadStory, LeadSummary, NewDelivery, NewRecord,
-    Operation, Preparation, Prepared, PullCommit, Ready, Store, StoreError, Stored, StoredRecord, ViewAsk,
+    Operation, Preparation, Prepared, PullCommit, Ready, Store, StoreError, Stored, StoredRecord, Tokens,
+    ViewAsk,
 };
 
 type Answer<T> = Result<T, StoreError>;
@@ -121,4 +122,13 @@ timed! { Operation {
     fn suppress(lead: LeadId, reason: &str, now: Timestamp) -> ();
     fn install_key(fresh: [u8; 32]) -> [u8; 32];
     fn close() -> ();
+} }
+
+timed! { Tokens {
+    fn token(connection: &ConnectionName) -> Option<TokenRow>;
+    fn tokens() -> Vec<TokenRow>;
+    fn put_token(row: &TokenRow) -> bool;
+    fn lease_token(connection: &ConnectionName, version: u64, holder: &str, now: Timestamp, until: Timestamp) -> bool;
+    fn release_token(connection: &ConnectionName, holder: &str, trouble: Option<&TokenTrouble>) -> ();
+    fn forget_tokens() -> u64;
 } }

@@ -22,7 +22,9 @@ const NONCE: usize = 24;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file or variable can not be read.
-    #[error("the key that encrypts tokens can not be read")]
+    #[error(
+        "the key that encrypts tokens can not be read: if tokens are stored already, put it back from a backup; for a first one run `usher key new`"
+    )]
     Unreadable(#[from] SecretError),
     /// It holds something else.
     #[error(
