@@ -6,4 +6,6 @@ mod architecture;
 mod bad_input;
 mod daemon;
 mod installation;
+mod keys;
+mod tokens;
 mod verbs;

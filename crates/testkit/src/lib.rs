@@ -10,8 +10,10 @@ mod invariants;
 mod log;
 mod relay;
 pub mod rigs;
+mod storm;
 mod until;
 
 pub use crate::clock::ManualClock;
 pub use crate::invariants::{Invariants, Violation};
+pub use crate::storm::{Storm, Wreckage, storm};
 pub use crate::until::{TookTooLong, until};
