@@ -1,7 +1,7 @@
 //! From files to a running engine: settings, mappings and policy are read whole, then store and connections are opened.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -132,8 +132,7 @@ impl Reader {
 
 /// Opens the database that the settings name.
 pub(crate) async fn open_store(settings: &Settings, access: Access) -> Result<Arc<dyn Store>, Failure> {
-    let path = settings.store.trim_start_matches("sqlite://");
-    let path = settings.resolve(Path::new(path));
+    let path = store_path(settings);
     let options = match access {
         Access::Daemon => OpenOptions::daemon(),
         Access::Command => OpenOptions::command(),
@@ -141,6 +140,15 @@ pub(crate) async fn open_store(settings: &Settings, access: Access) -> Result<Ar
     };
     let store = SqliteStore::open(&path.display().to_string(), options).await?;
     Ok(Arc::new(store))
+}
+
+/// Whether there is a database yet.
+pub(crate) fn has_store(settings: &Settings) -> bool {
+    store_path(settings).exists()
+}
+
+fn store_path(settings: &Settings) -> PathBuf {
+    settings.resolve(Path::new(settings.store.trim_start_matches("sqlite://")))
 }
 
 /// A database that is gone with the process, for looking at connections before anything ever ran.

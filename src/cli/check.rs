@@ -84,14 +84,11 @@ async fn token_store(loaded: &Loaded) -> Result<Option<Arc<dyn Store>>, Failure>
         .connections
         .iter()
         .any(|connection| matches!(connection.auth, AuthSettings::OAuth(_)));
-    if !oauth {
+    // Before the first run there is no database, and nothing is connected.
+    if !oauth || !setup::has_store(&loaded.settings) {
         return Ok(None);
     }
-    match setup::open_store(&loaded.settings, Access::Command).await {
-        Ok(store) => Ok(Some(store)),
-        // Before the first run there is none, and nothing is connected.
-        Err(_) => Ok(None),
-    }
+    setup::open_store(&loaded.settings, Access::Command).await.map(Some)
 }
 
 async fn say_tokens(loaded: &Loaded, store: Option<&Arc<dyn Store>>) -> Outcome {

@@ -52,14 +52,13 @@ impl Connecting {
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let connecting = tokio::task::spawn_blocking(move || {
             let (mut stderr, mut said) = (stderr, String::new());
-            loop {
-                let start = said.len();
+            let mut start = 0;
+            while !said[start..].contains("/oauth/authorize?") {
+                start = said.len();
                 assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "it ended: {said}");
-                if said[start..].contains("/oauth/authorize?") {
-                    let page = Url::parse(said[start..].trim()).unwrap();
-                    return Self { child, stderr, said, page };
-                }
             }
+            let page = Url::parse(said[start..].trim()).unwrap();
+            Self { child, stderr, said, page }
         });
         let connecting = connecting.await.unwrap();
         let crm = installation.sandbox.hubspot();

@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use usher_connector::{Auth, Fault, FaultClass};
 use usher_model::{Clock, ConnectionName, TokenGrant, TokenRow, TokenTrouble, TroubleKind, crash};
 
-use super::answer::{GrantError, TokenAnswer};
+use super::answer::GrantError;
 use super::app::OAuthApp;
 use super::cooldown;
-use super::keyring::{KeyError, KeySource, OpenError, Tokens};
-use super::store::{TokenStore, TokenStoreError};
+use super::keyring::{KeySource, Keyring, OpenError, Tokens};
+use super::lack::Lack;
+use super::store::TokenStore;
 use crate::address::BaseUrl;
 use crate::credential::Header;
 
@@ -82,23 +83,6 @@ enum Want {
     After(u64),
 }
 
-/// Why there is no token.
-#[derive(Debug, thiserror::Error)]
-enum Lack {
-    #[error("not connected yet")]
-    NeverConnected,
-    #[error("{}", .0.problem)]
-    Trouble(TokenTrouble),
-    #[error("a token that was renewed just now is refused")]
-    RefusedAtOnce,
-    #[error(transparent)]
-    Store(#[from] TokenStoreError),
-    #[error(transparent)]
-    Keys(#[from] KeyError),
-    #[error(transparent)]
-    Open(#[from] OpenError),
-}
-
 impl fmt::Debug for TokenKeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TokenKeeper").field("connection", &self.spec.connection).finish_non_exhaustive()
@@ -133,7 +117,7 @@ impl TokenKeeper {
                 None => Ok(()),
             }
         };
-        opened.await.map_err(|lack| self.fault(lack))
+        opened.await.map_err(|lack| lack.fault(&self.spec.connection))
     }
 
     /// A token that is good for some time yet.
@@ -168,7 +152,7 @@ impl TokenKeeper {
         let task = tokio::spawn(async move { keeper.get(want, until).await });
         match tokio::time::timeout_at(until, task).await {
             Ok(Ok(Ok(token))) => Ok(token),
-            Ok(Ok(Err(Some(lack)))) => Err(self.fault(lack)),
+            Ok(Ok(Err(Some(lack)))) => Err(lack.fault(&self.spec.connection)),
             Ok(Err(panicked)) => {
                 Err(Fault::new(FaultClass::Defect, "renewing a token panicked").because(panicked))
             }
@@ -218,11 +202,18 @@ impl TokenKeeper {
     }
 
     /// Asks the vendor for new tokens and stores them, or notes why there are none. We hold the lease.
+    ///
+    /// The keys are read after the lease was taken and before a token is spent: a rotation waits for leases, so that
+    /// nothing is sealed with a key that it has just replaced, and without a key nothing is spent.
     async fn renew(&self, turn: &mut Turn, row: TokenRow) -> Result<(), Lack> {
         let asked_at = self.clock.now();
-        let renewed = match self.ask(&row).await {
-            Ok(answer) => self.renewed(&row, answer, asked_at),
-            Err(error) => Err(error),
+        let opened = self.open(&row);
+        let renewed = match opened {
+            Ok((keys, tokens)) => self.ask(&row, &keys, tokens, asked_at).await,
+            Err(lack) => {
+                self.spec.store.release(&row.connection, &self.holder, None).await?;
+                return Err(lack);
+            }
         };
         match renewed {
             Ok(grant) => {
@@ -242,36 +233,28 @@ impl TokenKeeper {
         Ok(())
     }
 
-    async fn ask(&self, row: &TokenRow) -> Result<TokenAnswer, GrantError> {
-        let refresh = self.open(row).ok().and_then(|tokens| tokens.refresh);
-        let Some(refresh) = refresh else {
-            return Err(GrantError::new(
-                TroubleKind::Revoked,
-                "the token is over and the vendor gave none to renew it with",
-            ));
-        };
-        self.spec.app.refresh(&refresh).await
-    }
-
-    /// The row's grant with what the answer brought. The key is read again here, after the lease was taken: a rotation
-    /// waits for leases, so that nothing is sealed with a key that it has just replaced.
-    fn renewed(
+    /// Spends the refresh token. Returns the row's grant with what the answer brought.
+    async fn ask(
         &self,
         row: &TokenRow,
-        answer: TokenAnswer,
+        keys: &Keyring,
+        tokens: Tokens,
         asked_at: Timestamp,
     ) -> Result<TokenGrant, GrantError> {
-        let refused = |message: String| GrantError::new(TroubleKind::Refused, message);
+        let spent = tokens.refresh.ok_or_else(|| {
+            let message = "the token is over and the vendor gave none to renew it with";
+            GrantError::new(TroubleKind::Revoked, message)
+        })?;
+        let answer = self.spec.app.refresh(&spent).await?;
+        let refused = |message| GrantError::new(TroubleKind::Refused, message);
         if Header::new(self.spec.auth, &answer.access).is_err() {
-            return Err(refused("the vendor gave something that can be no token".to_owned()));
+            return Err(refused("the vendor gave something that can be no token"));
         }
-        if answer.granted.account.as_ref().is_some_and(|account| *account != row.grant.account) {
-            return Err(refused("the vendor gave a token of another account".to_owned()));
-        }
-        let keys = self.spec.keys.read().map_err(|error| refused(error.to_string()))?;
-        let before = self.open(row).ok().and_then(|tokens| tokens.refresh);
-        let tokens = Tokens { access: answer.access, refresh: answer.refresh.or(before) };
         let granted = answer.granted;
+        if granted.account.is_some_and(|account| account != row.grant.account) {
+            return Err(refused("the vendor gave a token of another account"));
+        }
+        let tokens = Tokens { access: answer.access, refresh: answer.refresh.or(Some(spent)) };
         Ok(TokenGrant {
             account: row.grant.account.clone(),
             scopes: if granted.scopes.is_empty() { row.grant.scopes.clone() } else { granted.scopes },
@@ -309,7 +292,7 @@ impl TokenKeeper {
         if let Some(token) = self.known().filter(|token| token.version == row.version) {
             return Ok(token);
         }
-        let tokens = self.open(row)?;
+        let (_, tokens) = self.open(row)?;
         let header = Header::new(self.spec.auth, &tokens.access)
             .map_err(|_| OpenError::Damaged { connection: row.connection.clone() })?;
         let base = row.grant.base_url.as_deref().filter(|_| self.spec.follow_base_url);
@@ -324,8 +307,10 @@ impl TokenKeeper {
         Ok(token)
     }
 
-    fn open(&self, row: &TokenRow) -> Result<Tokens, Lack> {
-        Ok(self.spec.keys.read()?.open(&row.connection, &row.grant.sealed)?)
+    fn open(&self, row: &TokenRow) -> Result<(Keyring, Tokens), Lack> {
+        let keys = self.spec.keys.read()?;
+        let tokens = keys.open(&row.connection, &row.grant.sealed)?;
+        Ok((keys, tokens))
     }
 
     fn known(&self) -> Option<Arc<Token>> {
@@ -361,38 +346,6 @@ impl TokenKeeper {
     /// Longer than the call that it protects.
     fn lease(&self) -> Duration {
         self.spec.app.timeout() * 2
-    }
-
-    fn fault(&self, lack: Lack) -> Fault {
-        let connect = format!("run `usher connect {}`", self.spec.connection);
-        let class = match &lack {
-            Lack::NeverConnected | Lack::RefusedAtOnce => FaultClass::Unauthorized,
-            Lack::Trouble(trouble) => match trouble.kind {
-                TroubleKind::Outage => FaultClass::Transient,
-                TroubleKind::Refused => FaultClass::Misconfigured,
-                TroubleKind::Revoked => FaultClass::Unauthorized,
-            },
-            Lack::Store(_) => FaultClass::Transient,
-            Lack::Keys(_) | Lack::Open(_) => FaultClass::Misconfigured,
-        };
-        let fault = match &lack {
-            Lack::NeverConnected => Fault::new(class, lack.to_string()).advise(connect),
-            Lack::RefusedAtOnce => {
-                Fault::new(class, "the vendor refuses tokens that it gave us a moment ago")
-                    .advise(format!("check that the app is still installed in the account, then {connect}"))
-            }
-            Lack::Trouble(trouble) if trouble.kind == TroubleKind::Revoked => {
-                Fault::new(class, format!("reconnect needed: {lack}")).advise(connect)
-            }
-            Lack::Trouble(_) => Fault::new(class, lack.to_string()),
-            Lack::Store(_) | Lack::Keys(_) | Lack::Open(_) => Fault::new(class, "there is no usable token"),
-        };
-        match lack {
-            Lack::Store(error) => fault.because(error),
-            Lack::Keys(error) => fault.because(error),
-            Lack::Open(error) => fault.because(error),
-            _ => fault,
-        }
     }
 }
 

@@ -11,6 +11,7 @@ mod connect;
 mod cooldown;
 mod keeper;
 mod keyring;
+mod lack;
 mod reseal;
 mod store;
 #[cfg(test)]

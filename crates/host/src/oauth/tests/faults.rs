@@ -221,6 +221,22 @@ async fn fm_098_a_wrong_or_missing_key_is_told_and_nothing_is_made_anew() {
 }
 
 #[tokio::test]
+async fn fm_098_a_key_that_goes_away_mid_run_spends_nothing() {
+    let rig = Rig::start([granted("2", "")]).await;
+    let keeper = rig.keeper();
+    keeper.check().await.unwrap();
+    let key = std::fs::read(&rig.key).unwrap();
+    std::fs::remove_file(&rig.key).unwrap();
+    for _ in 0..9 {
+        assert_eq!(keeper.current(PATIENT).await.unwrap_err().class(), FaultClass::Misconfigured);
+    }
+    assert_eq!((rig.vendor.requests().len(), rig.store.row().trouble), (0, None));
+    write_key(&rig.key, &[&Secret::new(key)]);
+    keeper.current(PATIENT).await.unwrap();
+    assert_eq!(rig.stored().1, "canary-r2");
+}
+
+#[tokio::test]
 async fn fm_091_no_token_gets_into_logs_or_faults() {
     let log = Log::capture();
     let mut told = String::new();
