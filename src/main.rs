@@ -9,6 +9,7 @@ mod heart;
 mod output;
 mod registry;
 mod setup;
+mod tokens;
 
 use std::process::ExitCode;
 

@@ -1,13 +1,13 @@
 //! From files to a running engine: settings, mappings and policy are read whole, then store and connections are opened.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use usher_connector::{Auth, Host, Secret};
+use usher_connector::{Host, Secret};
 use usher_document::{Diagnostics, SecretRef, SourceFile};
-use usher_engine::settings::{ConnectionSettings, Limits, REFERRALS, Settings};
+use usher_engine::settings::{AuthSettings, ConnectionSettings, Limits, REFERRALS, Settings};
 use usher_engine::{Connected, Engine, Setup};
 use usher_mapping::Mapping;
 use usher_model::{Clock, ConnectionName, InstallKey, SystemClock};
@@ -16,6 +16,7 @@ use usher_store::{OpenOptions, PostgresOptions, PostgresStore, SqliteStore, Stor
 
 use crate::failure::Failure;
 use crate::registry::{REFERRAL_MAPPING, registry};
+use crate::tokens;
 
 /// Every file of an installation, read and found good.
 #[derive(Debug)]
@@ -131,10 +132,9 @@ impl Reader {
 
 /// Opens the database that the settings name.
 pub(crate) async fn open_store(settings: &Settings, access: Access) -> Result<Arc<dyn Store>, Failure> {
-    let Some(path) = settings.store.strip_prefix("sqlite://") else {
+    let Some(path) = sqlite_path(settings) else {
         return open_shared(settings, access).await;
     };
-    let path = settings.resolve(Path::new(path));
     let options = match access {
         Access::Daemon => OpenOptions::daemon(),
         Access::Command => OpenOptions::command(),
@@ -168,6 +168,15 @@ fn node_name() -> String {
     format!("{machine}-{:08x}", rand::random::<u32>())
 }
 
+/// Whether there is a database yet; a server is asked.
+pub(crate) fn has_store(settings: &Settings) -> bool {
+    sqlite_path(settings).is_none_or(|path| path.exists())
+}
+
+fn sqlite_path(settings: &Settings) -> Option<PathBuf> {
+    settings.store.strip_prefix("sqlite://").map(|path| settings.resolve(Path::new(path)))
+}
+
 /// A database that is gone with the process, for looking at connections before anything ever ran.
 pub(crate) async fn scratch_store() -> Result<Arc<dyn Store>, Failure> {
     Ok(Arc::new(SqliteStore::in_memory().await?))
@@ -184,6 +193,16 @@ pub(crate) fn secret(reference: &SecretRef, folder: &Path) -> Result<Secret, Fai
 
 /// Connects every connection and builds the engine.
 pub(crate) async fn assemble(loaded: &Loaded, store: Arc<dyn Store>) -> Result<Engine, Failure> {
+    let tokens = Arc::clone(&store);
+    assemble_with(loaded, store, &tokens).await
+}
+
+/// The same with the tokens of another database.
+pub(crate) async fn assemble_with(
+    loaded: &Loaded,
+    store: Arc<dyn Store>,
+    tokens: &Arc<dyn Store>,
+) -> Result<Engine, Failure> {
     let settings = &loaded.settings;
     let clock = SystemClock;
     let install = store.install_key(rand::random()).await?;
@@ -192,10 +211,14 @@ pub(crate) async fn assemble(loaded: &Loaded, store: Arc<dyn Store>) -> Result<E
     for connection in &settings.connections {
         let row = store.connect(&connection.name, clock.now()).await?;
         let Some(mapping) = loaded.mappings.get(&connection.name) else { continue };
+        if let Some(keeper) = tokens::keeper(settings, connection, tokens)? {
+            // Without the right key nothing works that is worth starting, and nothing may be made anew.
+            keeper.check().await.map_err(|fault| wrong(connection, &fault))?;
+        }
         connections.push(Connected {
             name: connection.name.clone(),
             connector: connection.connector.manifest().id,
-            roles: connect(settings, connection)?,
+            roles: connect(settings, connection, tokens)?,
             mapping: Arc::clone(mapping),
             every: connection.every,
             sweep_every: connection.sweep_every,
@@ -218,43 +241,49 @@ pub(crate) async fn assemble(loaded: &Loaded, store: Arc<dyn Store>) -> Result<E
 }
 
 /// Builds a connection's door to its vendor and its roles. Makes no call.
-fn connect(
+pub(crate) fn connect(
     settings: &Settings,
     connection: &ConnectionSettings,
+    tokens: &Arc<dyn Store>,
 ) -> Result<usher_connector::Connection, Failure> {
-    let wrong = |error: &dyn std::error::Error| {
-        Failure::input(format!("connection `{}`: {}", connection.name, crate::failure::chain(error)))
-    };
     let mut secrets = BTreeMap::new();
     for (name, reference) in connection.configured.secrets() {
         secrets.insert(name, secret(&reference, &settings.folder)?);
     }
     let host = Host {
         connection: connection.name.clone(),
-        http: http(settings, connection, &wrong)?,
+        http: http(settings, connection, tokens)?,
         files: Arc::new(usher_host::LocalFiles::new(&settings.folder)),
         secrets,
     };
     Ok(connection.configured.connect(host))
 }
 
+fn wrong(connection: &ConnectionSettings, error: &dyn std::error::Error) -> Failure {
+    Failure::input(format!("connection `{}`: {}", connection.name, crate::failure::chain(error)))
+}
+
 fn http(
     settings: &Settings,
     connection: &ConnectionSettings,
-    wrong: &dyn Fn(&dyn std::error::Error) -> Failure,
+    tokens: &Arc<dyn Store>,
 ) -> Result<Arc<dyn usher_connector::Http>, Failure> {
+    let wrong = |error: &dyn std::error::Error| wrong(connection, error);
     let manifest = connection.connector.manifest();
     let (Some(protocol), Some(usual)) = (connection.configured.protocol(), manifest.base_url) else {
         return Ok(Arc::new(usher_host::NoHttp));
     };
     let address = connection.base_url.as_deref().unwrap_or(usual);
     let base_url = usher_host::BaseUrl::parse(address, false).map_err(|error| wrong(&error))?;
-    let token = match (&connection.token, manifest.auth) {
-        (Some(reference), auth) if auth != Auth::None => Some(secret(reference, &settings.folder)?),
-        _ => None,
+    let credential = match (&connection.auth, tokens::keeper(settings, connection, tokens)?) {
+        (_, Some(keeper)) => Ok(usher_host::Credential::kept(keeper)),
+        (AuthSettings::Token(reference), None) => {
+            let token = secret(reference, &settings.folder)?;
+            usher_host::Credential::new(manifest.auth, Some(&token))
+        }
+        (_, None) => usher_host::Credential::new(manifest.auth, None),
     };
-    let credential =
-        usher_host::Credential::new(manifest.auth, token.as_ref()).map_err(|error| wrong(&error))?;
+    let credential = credential.map_err(|error| wrong(&error))?;
     let spec = usher_host::VendorSpec { connection: connection.name.clone(), base_url, credential, protocol };
     let http = usher_host::HttpSettings {
         request_timeout: connection.timeout,

@@ -1,14 +1,18 @@
 //! `usher check`: every file is read, every mapping's test cases run; with `--online` the connections are asked too.
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde_json::json;
 use usher_document::{Diagnostic, SourceFile};
-use usher_engine::settings::ConnectionSettings;
+use usher_engine::settings::{AuthSettings, ConnectionSettings};
+use usher_store::Store;
 
 use crate::cli::{Common, Outcome};
 use crate::failure::{Failure, chain};
 use crate::output;
-use crate::setup::{self, Loaded};
+use crate::setup::{self, Access, Loaded};
+use crate::tokens;
 
 /// Check every file, and with --online the connections too
 #[derive(Debug, Args)]
@@ -28,9 +32,14 @@ pub(crate) async fn run(common: &Common, args: &Check) -> Outcome {
     for problem in &failed {
         output::note(problem);
     }
-    let online = if args.online { ask(&loaded).await? } else { Vec::new() };
     for (connection, by_hand) in webhooks_by_hand(&loaded) {
         output::note(&format!("webhooks of {connection} are entered by hand at the vendor: {by_hand}"));
+    }
+    let tokens = token_store(&loaded).await?;
+    say_tokens(&loaded, tokens.as_ref()).await?;
+    let online = if args.online { ask(&loaded, tokens.as_ref()).await? } else { Vec::new() };
+    if let Some(store) = tokens {
+        store.close().await?;
     }
     for problem in &online {
         output::note(&format!("problem: {problem}"));
@@ -86,15 +95,42 @@ fn webhooks_by_hand(loaded: &Loaded) -> Vec<(String, String)> {
         .collect()
 }
 
-async fn ask(loaded: &Loaded) -> Result<Vec<String>, Failure> {
+/// The installation's database, if a connection's tokens are in it and it exists yet.
+async fn token_store(loaded: &Loaded) -> Result<Option<Arc<dyn Store>>, Failure> {
+    let oauth = loaded
+        .settings
+        .connections
+        .iter()
+        .any(|connection| matches!(connection.auth, AuthSettings::OAuth(_)));
+    // Before the first run there is no database, and nothing is connected.
+    if !oauth || !setup::has_store(&loaded.settings) {
+        return Ok(None);
+    }
+    setup::open_store(&loaded.settings, Access::Command).await.map(Some)
+}
+
+async fn say_tokens(loaded: &Loaded, store: Option<&Arc<dyn Store>>) -> Outcome {
+    let rows = match store {
+        Some(store) => store.tokens().await?,
+        None => Vec::new(),
+    };
+    for connection in &loaded.settings.connections {
+        if let Some(token) = tokens::describe(connection, &rows, crate::daemon::now()) {
+            output::note(&format!("{}: {token}", connection.name));
+        }
+    }
+    Ok(())
+}
+
+async fn ask(loaded: &Loaded, tokens: Option<&Arc<dyn Store>>) -> Result<Vec<String>, Failure> {
     let store = setup::scratch_store().await?;
-    let engine = setup::assemble(loaded, store).await?;
+    let engine = setup::assemble_with(loaded, Arc::clone(&store), tokens.unwrap_or(&store)).await?;
     let mut problems = Vec::new();
     if let Err(error) = engine.refresh_owners().await {
         problems.push(chain(&error));
     } else {
         problems.extend(engine.roster_problems());
     }
-    engine.store().close().await?;
+    store.close().await?;
     Ok(problems)
 }

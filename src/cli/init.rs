@@ -41,6 +41,13 @@ pub(crate) fn run(_common: &Common, args: &Init) -> Outcome {
         std::fs::write(&path, text).map_err(|error| unwritable(&path, &error))?;
         output::note(&format!("wrote {}", path.display()));
     }
+    let key = folder.join("usher.key");
+    if key.exists() {
+        output::note(&format!("kept {}", key.display()));
+    } else {
+        crate::cli::key::write_new(&key)?;
+        output::note(&format!("wrote {}", key.display()));
+    }
     output::data(&scopes(&manifests));
     output::note(&format!(
         "next: edit the files, then `usher check --config {}`; mode observe sends nothing to the CRM",
@@ -105,6 +112,10 @@ version: 1
 mode: observe
 
 store: sqlite://usher.db
+
+# Encrypts the tokens that vendors grant by OAuth. Back it up, and never together with the database: without it
+# every connection must be connected again. `usher key rotate` replaces it.
+key: { file: usher.key }
 
 # The accounts that leads come from and go to. Secrets are never in this file: name an environment variable
 # or a file that has them.

@@ -3,10 +3,12 @@
 mod backfill;
 mod check;
 mod compare;
+mod connect;
 mod demo;
 mod explain;
 mod failed;
 mod init;
+mod key;
 mod leads;
 mod pause;
 mod run;
@@ -54,6 +56,11 @@ enum Verb {
     Demo(demo::Demo),
     /// Write the files of a new installation, in mode observe
     Init(init::Init),
+    /// Grant access to a connection by OAuth, or try its token out
+    Connect(connect::Connect),
+    /// Make, rotate or list the keys that encrypt tokens
+    #[command(subcommand)]
+    Key(key::Key),
     /// Check every file, and with --online the connections too
     Check(check::Check),
     /// Run the daemon until it is told to stop
@@ -105,6 +112,8 @@ async fn dispatch(cli: Cli) -> Outcome {
     match cli.verb {
         Verb::Demo(args) => demo::run(&common, args).await,
         Verb::Init(args) => init::run(&common, &args),
+        Verb::Connect(args) => connect::run(&common, &args).await,
+        Verb::Key(verb) => key::run(&common, verb).await,
         Verb::Check(args) => check::run(&common, &args).await,
         Verb::Run => run::run(&common).await,
         Verb::Sync => run::sync(&common).await,

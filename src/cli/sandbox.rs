@@ -33,6 +33,11 @@ pub(crate) async fn run(args: Sandbox) -> Outcome {
         Simulators::start(options).await.map_err(|error| Failure::input(crate::failure::chain(&error)))?;
     output::data(&format!("CRM        {}  token {}", simulators.hubspot_url, tokens.0));
     output::data(&format!("form tool  {}  token {}", simulators.typeform_url, tokens.1));
+    let app = simulators.hubspot().app();
+    output::data(&format!(
+        "OAuth app  client_id {}  client_secret {}  authorize_url {}/oauth/authorize",
+        app.client_id, app.client_secret, simulators.hubspot_url
+    ));
     output::data("control    /_sandbox/ on either address: seed, faults, oracle, summary");
     output::note("Use these addresses as base_url. Ctrl-C stops.");
     tokio::signal::ctrl_c().await.map_err(anyhow::Error::from)?;

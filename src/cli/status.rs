@@ -16,11 +16,13 @@ pub(crate) async fn run(common: &Common) -> Outcome {
     let (counts, connections) = (store.counts().await?, store.connections().await?);
     let (paused, mode, nodes) = (store.paused().await?, store.mode().await?, store.nodes().await?);
     let standing = Standing::read(&*store).await?;
+    let tokens = store.tokens().await?;
     store.close().await?;
     let mode = mode.unwrap_or(loaded.settings.mode).as_str();
     if common.json {
         let mut shown = as_json(&counts, &connections, mode, paused.as_ref(), &nodes);
         standing.add_to(&mut shown);
+        shown["tokens"] = tokens.iter().map(crate::tokens::as_json).collect();
         output::json(&shown);
         return Ok(());
     }
@@ -50,11 +52,16 @@ pub(crate) async fn run(common: &Common) -> Outcome {
             output::data(&format!("  {line}"));
         }
     }
+    let now = crate::daemon::now();
+    for connection in &loaded.settings.connections {
+        if let Some(token) = crate::tokens::describe(connection, &tokens, now) {
+            output::data(&format!("{}: {token}", connection.name));
+        }
+    }
     output::data(&group("records", &counts.records));
     output::data(&group("ignored", &counts.ignored));
     output::data(&group("leads", &counts.leads));
     output::data(&group("writes", &counts.effects));
-    let now = crate::daemon::now();
     output::data(&format!("oldest undecided: {}", age(counts.oldest_undecided, now)));
     output::data(&format!("oldest unwritten: {}", age(counts.oldest_unwritten, now)));
     Ok(())

@@ -8,6 +8,8 @@ mod crashes;
 mod daemon;
 mod installation;
 mod intake;
+mod keys;
 mod kills;
 mod postgres;
+mod tokens;
 mod verbs;

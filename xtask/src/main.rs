@@ -39,6 +39,8 @@ enum Bench {
     Pull(bench::pull::Pull),
     /// Prepared records to stored decisions
     Decide(bench::decide::Decide),
+    /// Access tokens that end under many workers, at a vendor that revokes on reuse
+    Tokens(bench::tokens::Tokens),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -51,6 +53,7 @@ fn main() -> anyhow::Result<()> {
             Chore::Soak(args) => soak::run(args).await,
             Chore::Bench(Bench::Pull(args)) => bench::pull::run(&args).await,
             Chore::Bench(Bench::Decide(args)) => bench::decide::run(&args).await,
+            Chore::Bench(Bench::Tokens(args)) => bench::tokens::run(&args).await,
             Chore::Serve(args) => bench::serve::run(&args).await,
             Chore::BenchPullWorker(args) => bench::worker::run(&args).await,
         }

@@ -27,6 +27,7 @@ const MANIFEST: Manifest = Manifest {
     title: "CSV or JSON lines",
     roles: &[Role::Source],
     auth: Auth::None,
+    oauth: None,
     base_url: None,
     scopes: &[],
     docs: "https://www.rfc-editor.org/rfc/rfc4180",

@@ -8,6 +8,7 @@ mod config;
 mod directory;
 mod fields;
 mod inbound;
+mod oauth;
 mod protocol;
 mod source;
 mod target;
@@ -40,6 +41,7 @@ static MANIFEST: Manifest = Manifest {
     title: "HubSpot",
     roles: &[Role::Source, Role::Inbound, Role::Directory, Role::Target],
     auth: Auth::Bearer,
+    oauth: Some(oauth::OAUTH),
     base_url: Some("https://api.hubapi.com"),
     scopes: &[
         scope(
@@ -75,6 +77,7 @@ const fn scope(name: &'static str, role: Role, why: &'static str) -> Scope {
 const EXAMPLE: &str = "\
 connector: hubspot
 auth: { token: { env: HUBSPOT_TOKEN } }   # a service key, or the token of an app with static authentication
+# auth: { oauth: { client_id: 00000000-0000, client_secret: { env: HUBSPOT_CLIENT_SECRET } } }   # or an OAuth app, then `usher connect`
 pull: { objects: [contacts], every: 30s, start: now }
 # availability: false                     # owners without working hours and absences: one scope less
 # inbound: { secret: { env: HUBSPOT_CLIENT_SECRET } }   # the app's client secret; a service key has no webhooks

@@ -214,6 +214,37 @@ mod tests {
     }
 
     #[test]
+    fn fm_062_only_a_401_says_that_the_token_is_bad() {
+        let read = Request::get("/crm/owners/2026-09");
+        let error = |category: &str| json!({ "status": "error", "category": category, "message": "…" });
+        let html = json!("<!DOCTYPE html><title>Sign in</title>");
+        for (status, body, class) in [
+            (401, error("EXPIRED_AUTHENTICATION"), FaultClass::Unauthorized),
+            (401, error("INVALID_AUTHENTICATION"), FaultClass::Unauthorized),
+            (401, error("SOMETHING_NEW"), FaultClass::Unauthorized),
+            (401, html.clone(), FaultClass::Unauthorized),
+            (401, Value::Null, FaultClass::Unauthorized),
+            (403, error("MISSING_SCOPES"), FaultClass::Misconfigured),
+            (403, error("INVALID_AUTHENTICATION"), FaultClass::Rejected),
+            (400, error("INVALID_AUTHENTICATION"), FaultClass::Rejected),
+            (200, html.clone(), FaultClass::Transient),
+            (302, html.clone(), FaultClass::Rejected),
+            (500, error("INVALID_AUTHENTICATION"), FaultClass::Transient),
+            (530, html, FaultClass::Transient),
+        ] {
+            for request in [&read, &write()] {
+                let fault = match judged(request, status, &body) {
+                    Err(fault) => fault,
+                    // A batch write reads its own 400.
+                    Ok(()) if status == 400 => continue,
+                    Ok(()) => panic!("{status} {body} passes"),
+                };
+                assert_eq!(fault.class(), class, "{status} {body}");
+            }
+        }
+    }
+
+    #[test]
     fn fm_018_a_missing_scope_is_named() {
         let body = json!({ "status": "error", "category": "MISSING_SCOPES", "message": "…", "errors":
             [{ "message": "…", "context": { "requiredGranularScopes": ["crm.objects.users.read"] } }] });

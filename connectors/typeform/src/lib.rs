@@ -27,6 +27,7 @@ const MANIFEST: Manifest = Manifest {
     title: "Typeform",
     roles: &[Role::Source, Role::Inbound],
     auth: Auth::Bearer,
+    oauth: None,
     base_url: Some("https://api.typeform.com"),
     scopes: &[
         Scope { name: "responses:read", role: Role::Source, why: "reads the form's responses" },

@@ -23,6 +23,7 @@ const MANIFEST: Manifest = Manifest {
     title: "Generic webhook",
     roles: &[Role::Inbound],
     auth: Auth::None,
+    oauth: None,
     base_url: None,
     scopes: &[],
     docs: "https://www.standardwebhooks.com/",

@@ -1,5 +1,7 @@
 //! The static facts of a connector, for `init`, `check` and the docs.
 
+use crate::oauth::OAuth;
+
 /// A role that a connector can play.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
@@ -70,6 +72,8 @@ pub struct Manifest {
     pub roles: &'static [Role],
     /// How its calls are authenticated.
     pub auth: Auth,
+    /// How a token is got by OAuth; `None` for a vendor that only gives out tokens by hand.
+    pub oauth: Option<OAuth>,
     /// The base URL unless the connection overrides it; `None` for a connector that makes no calls.
     pub base_url: Option<&'static str>,
     /// The permissions that it needs.

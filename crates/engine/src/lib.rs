@@ -12,6 +12,7 @@ mod node;
 pub mod settings;
 mod standing;
 mod step;
+mod tokens;
 mod wake;
 
 pub use command::{Added, BackfillPlan, BackfillReport, Refused, TrialReport, TrialStep};
@@ -23,6 +24,7 @@ pub use step::pull::PullReport;
 pub use step::receive::Received;
 pub use step::reconcile::ReconcileReport;
 pub use step::refresh::RefreshReport;
+pub use tokens::StoredTokens;
 pub use wake::{Step, Wake};
 
 #[cfg(test)]

@@ -81,6 +81,11 @@ impl BaseUrl {
         self.0.host_str().unwrap_or_default()
     }
 
+    /// The URL itself.
+    pub(crate) fn url(&self) -> &Url {
+        &self.0
+    }
+
     /// The URL of a path behind it; `None` for a path that would lead elsewhere or that is no path.
     ///
     /// Ids from vendors get into paths, so dot segments and backslashes are refused in every spelling.

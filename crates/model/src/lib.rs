@@ -14,6 +14,7 @@ mod lead;
 mod person;
 mod record;
 mod rep;
+mod token;
 mod trace;
 mod turn;
 
@@ -33,5 +34,6 @@ pub use lead::{CloseReason, Draft, Enrollment, Lead, LeadState, Mode};
 pub use person::{IdentityKey, IdentityKind, Person};
 pub use record::{IgnoreReason, Lane, Record, RecordState};
 pub use rep::{CrmOwner, OutOfOffice, OwnerAvailability, WeeklyHours};
+pub use token::{SealedTokens, TokenGrant, TokenRow, TokenTrouble, TroubleKind};
 pub use trace::{Step, Trace};
 pub use turn::{Balance, Turn};

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::faults::Faults;
-use crate::hubspot::{HubspotSim, Limits, Owner, WebhookTarget};
+use crate::hubspot::{HubspotSim, Limits, OAuthApp, Owner, WebhookTarget};
 use crate::oracle::{Actor, Change, event_json};
 use crate::typeform::{FormSpec, Submission, TypeformSim};
 use crate::world::World;
@@ -66,6 +66,9 @@ pub(crate) fn router(world: Arc<World>) -> Router {
         .route("/_sandbox/merge", post(merge))
         .route("/_sandbox/owners", put(owner))
         .route("/_sandbox/tokens", put(token))
+        .route("/_sandbox/oauth", get(oauth).put(oauth_app))
+        .route("/_sandbox/oauth/expire", post(oauth_expire))
+        .route("/_sandbox/oauth/revoke", post(oauth_revoke))
         .route("/_sandbox/limits", put(limits))
         .route("/_sandbox/webhook", put(webhook))
         .route("/_sandbox/forms", post(form))
@@ -180,6 +183,27 @@ struct TokenInput {
 async fn token(State(world): Shared, body: Bytes) -> Answer {
     let input: TokenInput = parse(&body)?;
     hubspot(&world).put_token(&input.token, input.scopes, input.expired);
+    show(&json!({}))
+}
+
+/// The app and what its authorization server has done.
+async fn oauth(State(world): Shared) -> Answer {
+    let account = hubspot(&world);
+    show(&json!({"app": account.app(), "counts": account.oauth_counts()}))
+}
+
+async fn oauth_app(State(world): Shared, body: Bytes) -> Answer {
+    hubspot(&world).put_app(parse::<OAuthApp>(&body)?);
+    show(&json!({}))
+}
+
+async fn oauth_expire(State(world): Shared) -> Answer {
+    hubspot(&world).expire_access();
+    show(&json!({}))
+}
+
+async fn oauth_revoke(State(world): Shared) -> Answer {
+    hubspot(&world).revoke_grants();
     show(&json!({}))
 }
 

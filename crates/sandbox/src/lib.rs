@@ -25,7 +25,7 @@ mod world;
 
 pub use clock::Millis;
 pub use faults::{Faults, Span};
-pub use hubspot::{HubspotSim, Limits, Owner, Subscription, Team, WebhookTarget};
+pub use hubspot::{HubspotSim, Limits, OAuthApp, OAuthCounts, Owner, Subscription, Team, WebhookTarget};
 pub use oracle::{Actor, Change, Event, Fired};
 pub use summary::{Duplicate, ObjectCount, Ownership, Summary};
 pub use typeform::{Field, FormSpec, Submission, Taken, TypeformSim};

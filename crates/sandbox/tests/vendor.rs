@@ -15,6 +15,8 @@ mod forms;
 mod hooks;
 #[path = "vendor/limits.rs"]
 mod limits;
+#[path = "vendor/oauth.rs"]
+mod oauth;
 #[path = "vendor/official_client.rs"]
 mod official_client;
 #[path = "vendor/records.rs"]

@@ -6,7 +6,9 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use usher_model::{CloseReason, EffectKind, EffectState, Lane, LeadState, Mode, RecordState, Slot};
+use usher_model::{
+    CloseReason, EffectKind, EffectState, Lane, LeadState, Mode, RecordState, Slot, TroubleKind,
+};
 
 use crate::fault::Fault;
 
@@ -136,4 +138,9 @@ pub(crate) fn effect_state(name: &str) -> Result<EffectState, Fault> {
 
 pub(crate) fn effect_kind(name: &str) -> Result<EffectKind, Fault> {
     EffectKind::parse(name).ok_or_else(|| Fault::unreadable("effect kind", format!("found `{name}`")))
+}
+
+pub(super) fn trouble_kind(name: &str) -> Result<TroubleKind, Fault> {
+    let all = [TroubleKind::Outage, TroubleKind::Refused, TroubleKind::Revoked];
+    named("kind of trouble", name, &all, TroubleKind::as_str)
 }

@@ -2,7 +2,8 @@
 //!
 //! Each trait belongs to one step of a lead's way ([`Intake`], [`Preparation`], [`Deciding`], [`Delivering`],
 //! [`DirectoryStore`]), to what happens at the vendors meanwhile ([`Following`], [`Standing`]), to the operator
-//! ([`Inspection`], [`Operation`]) or to the processes that share a database ([`Nodes`]); [`Store`] is all of them. Every
+//! ([`Inspection`], [`Operation`]) or to the processes that share a database ([`Nodes`]); [`Tokens`] keeps what
+//! OAuth granted; [`Store`] is all of them. Every
 //! call is set-based and one transaction: it happened or it did not. Times are UTC instants with the grain of a
 //! millisecond.
 
@@ -23,6 +24,7 @@ mod postgres;
 mod preparation;
 mod sqlite;
 mod standing;
+mod tokens;
 
 pub use deciding::{
     BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey,
@@ -45,6 +47,7 @@ pub use postgres::{LeaseClock, PostgresOptions, PostgresStore};
 pub use preparation::{Preparation, Prepared, StoredRecord, Verdict};
 pub use sqlite::{OpenOptions, SqliteStore};
 pub use standing::{HookTally, Recount, Standing, Trouble};
+pub use tokens::Tokens;
 
 /// The whole storage.
 pub trait Store:
@@ -58,6 +61,7 @@ pub trait Store:
     + Operation
     + Nodes
     + Standing
+    + Tokens
     + std::fmt::Debug
 {
 }
@@ -73,6 +77,7 @@ impl<T> Store for T where
         + Operation
         + Nodes
         + Standing
+        + Tokens
         + std::fmt::Debug
 {
 }

@@ -11,8 +11,10 @@ mod log;
 mod postgres;
 mod relay;
 pub mod rigs;
+mod storm;
 mod until;
 
 pub use crate::clock::ManualClock;
 pub use crate::postgres::Cluster;
+pub use crate::storm::{Storm, Wreckage, storm};
 pub use crate::until::{TookTooLong, until};

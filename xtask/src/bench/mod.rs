@@ -5,4 +5,5 @@ mod engine;
 pub(crate) mod pull;
 pub(crate) mod serve;
 mod timed;
+pub(crate) mod tokens;
 pub(crate) mod worker;

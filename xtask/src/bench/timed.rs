@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 use usher_model::{
     Account, AccountKey, CloseReason, ConnectionName, CrmOwner, DeliveryId, EffectKey, EffectKind,
-    EffectState, ExternalId, LeadId, LeadState, Mode, ObjectType, RecordId,
+    EffectState, ExternalId, LeadId, LeadState, Mode, ObjectType, RecordId, TokenRow, TokenTrouble,
 };
 use usher_store::{
     AccountRow, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, DecidedOwner, Deciding,
     DecisionCommit, DecisionView, Delivering, Delivery, DirectoryStore, EffectOutcome, FailedItem, Fence,
     FetchCommit, Followed, Following, Hint, HookTally, Inspection, Intake, LeadFilter, LeadStory,
     LeadSummary, LinkKey, Merged, NewDelivery, NewRecord, NodeStatus, Nodes, Operation, Preparation,
-    Prepared, PullCommit, Ready, Recount, Standing, Store, StoreError, Stored, StoredRecord, Trouble,
+    Prepared, PullCommit, Ready, Recount, Standing, Store, StoreError, Stored, StoredRecord, Tokens, Trouble,
     ViewAsk,
 };
 
@@ -163,4 +163,13 @@ timed! { Standing {
     fn cursor_moved_at(connection: &ConnectionName, stream: &str) -> Option<Timestamp>;
     fn add_hook_tallies(tallies: Vec<(ConnectionName, HookTally)>) -> ();
     fn hook_tallies() -> Vec<(ConnectionName, HookTally)>;
+} }
+
+timed! { Tokens {
+    fn token(connection: &ConnectionName) -> Option<TokenRow>;
+    fn tokens() -> Vec<TokenRow>;
+    fn put_token(row: &TokenRow) -> bool;
+    fn lease_token(connection: &ConnectionName, version: u64, holder: &str, now: Timestamp, until: Timestamp) -> bool;
+    fn release_token(connection: &ConnectionName, holder: &str, trouble: Option<&TokenTrouble>) -> ();
+    fn forget_tokens() -> u64;
 } }

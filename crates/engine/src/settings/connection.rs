@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use usher_connector::{Auth, Configured};
-use usher_document::{Cursor, Decode, MapReader, SecretRef};
+use usher_connector::Configured;
+use usher_document::{Cursor, Decode, MapReader};
 use usher_model::ConnectionName;
 
 use crate::connected::{Connector, Registry};
 use crate::settings::REFERRALS;
+use crate::settings::auth::{self, AuthSettings};
 
 /// How much of a vendor's limits may be used.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,8 +30,8 @@ pub struct ConnectionSettings {
     pub connector: Connector,
     /// The connector's own settings.
     pub configured: Arc<dyn Configured>,
-    /// The credential for calls.
-    pub token: Option<SecretRef>,
+    /// How its calls are authenticated.
+    pub auth: AuthSettings,
     /// Where the vendor is, unless at its usual address.
     pub base_url: Option<String>,
     /// The mapping file; `None` for the shipped one.
@@ -85,7 +86,7 @@ fn decode(name: &str, at: &Cursor<'_>, registry: &Registry) -> Option<Connection
             None
         })
     })?;
-    let token = token(&mut map, connector.manifest().auth);
+    let auth = auth::decode(&mut map, connector.manifest());
     let base_url = map.optional::<String>("base_url").map(|url| url.trim_end_matches('/').to_owned());
     let mapping = map.optional::<String>("mapping").map(PathBuf::from);
     let every = map.optional_at("pull").and_then(|at| pull_every(&at, connector.manifest().pull_keys));
@@ -98,7 +99,7 @@ fn decode(name: &str, at: &Cursor<'_>, registry: &Registry) -> Option<Connection
         name: ConnectionName::new(name),
         connector,
         configured: configured?,
-        token: token?,
+        auth: auth?,
         base_url,
         mapping,
         every: every.unwrap_or(Duration::from_secs(30)),
@@ -122,20 +123,6 @@ fn pull_every(at: &Cursor<'_>, of_connector: &[&str]) -> Option<Duration> {
 fn valid_name(name: &str) -> bool {
     let plain = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     plain && !name.is_empty() && name.len() <= 60 && name != REFERRALS
-}
-
-/// The credential: required where the connector makes calls.
-fn token(map: &mut MapReader<'_>, auth: Auth) -> Option<Option<SecretRef>> {
-    if auth == Auth::None {
-        return Some(None);
-    }
-    let at = map.required_at("auth")?;
-    let mut auth = at.map()?;
-    auth.not_in_this_version(&["oauth"]);
-    let later = auth.has("oauth");
-    let token = if later { None } else { auth.required::<SecretRef>("token") };
-    auth.finish();
-    token.map(Some)
 }
 
 impl Decode for Limits {

@@ -1,5 +1,6 @@
 //! usher.yaml: the settings of one installation, read strictly and as a whole.
 
+mod auth;
 mod connection;
 mod store;
 mod write;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use usher_document::{Cursor, Diagnostics, SecretRef, SourceFile};
 use usher_model::{ConnectionName, Mode};
 
+pub use auth::{AuthSettings, OAuthSettings};
 pub use connection::{ConnectionSettings, Limits};
 pub use write::WriteSettings;
 
@@ -46,6 +48,8 @@ pub struct Settings {
     pub store: String,
     /// The password of a Postgres database.
     pub store_password: Option<SecretRef>,
+    /// Where the key is that encrypts tokens at rest; there if a connection uses OAuth.
+    pub key: Option<SecretRef>,
     /// The connections, in the order of the file.
     pub connections: Vec<ConnectionSettings>,
     /// The CRM of record.
@@ -98,13 +102,15 @@ fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Setting
         .required_at("mode")
         .and_then(|at| at.choice_or_later(&[("observe", Mode::Observe), ("live", Mode::Live)], &["canary"]));
     let store = map.optional_at("store").map_or_else(|| Some(store::usual()), |at| store::decode(&at));
+    let key = map.optional::<SecretRef>("key");
     let connections = connection::decode_all(&mut map, registry);
+    oauth_has_a_key(&map, connections.as_deref(), key.as_ref());
     let crm = map.required_at("crm").and_then(|at| crm_name(&at, connections.as_deref()));
     let write = map.optional::<WriteSettings>("write");
     let routing = map.or::<String>("routing", "routing.yaml".to_owned());
     let http = map.optional_at("http").map_or_else(|| Some(HttpSettings::default()), |at| http_settings(&at));
     settle_is_long_enough(&mut map, connections.as_deref(), crm.as_ref(), write.as_ref());
-    map.not_in_this_version(&["alerts", "key"]);
+    map.not_in_this_version(&["alerts"]);
     map.finish();
     let store = store?;
     Some(Settings {
@@ -112,12 +118,31 @@ fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Setting
         mode: mode?,
         store: store.url,
         store_password: store.password,
+        key,
         connections: connections?,
         crm: crm?,
         write: write.unwrap_or_default(),
         routing: PathBuf::from(routing),
         http: http?,
     })
+}
+
+/// Tokens that a vendor grants are stored, and never as they are.
+fn oauth_has_a_key(
+    map: &usher_document::MapReader<'_>,
+    connections: Option<&[ConnectionSettings]>,
+    key: Option<&SecretRef>,
+) {
+    let oauth = |connection: &&ConnectionSettings| matches!(connection.auth, AuthSettings::OAuth(_));
+    if let (None, Some(connection)) = (key, connections.and_then(|all| all.iter().find(oauth))) {
+        map.at()
+            .error(
+                "key",
+                format!("`{}` uses OAuth, and there is no key to encrypt its tokens with", connection.name),
+            )
+            .hint("write `key: { file: usher.key }` and run `usher key new`")
+            .report();
+    }
 }
 
 /// A write whose call timed out may still land, so the settle window must be longer than any call.

@@ -4,7 +4,7 @@ use usher_connector::Response;
 
 /// An exchange without a complete answer.
 #[derive(Debug)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     /// No connection came about, so nothing was sent.
     Unsent(reqwest::Error),
     /// No complete answer in time.
@@ -21,7 +21,7 @@ pub(super) enum Broken {
 
 /// Sends and reads. Repeats nothing itself; the client beneath does so only for a request that it never wrote (the
 /// kept-alive connection was found closed) or that the vendor refused unprocessed (HTTP/2 `REFUSED_STREAM`).
-pub(super) async fn exchange(
+pub(crate) async fn exchange(
     client: &reqwest::Client,
     request: reqwest::Request,
     max_body: usize,

@@ -1,6 +1,6 @@
 //! The door to a vendor: one connection's calls, from the limits to the judged answer.
 
-mod exchange;
+pub(crate) mod exchange;
 mod outcome;
 mod prepare;
 mod settings;
@@ -22,7 +22,7 @@ use self::exchange::exchange;
 use self::outcome::{Failure, settle};
 pub use self::settings::{HttpSettings, HttpSettingsError};
 use crate::address::{BaseUrl, GuardedDns};
-use crate::credential::Credential;
+use crate::credential::{Credential, Pass};
 use crate::lease;
 use crate::limiter::{LimitStatus, Limiter};
 use crate::redact::{ShownHeaders, ShownPath};
@@ -84,10 +84,7 @@ impl VendorHttp {
         wire: &reqwest::Request,
         deadline: Instant,
     ) -> Result<Response, Failure> {
-        // An attempt that starts in time also ends in time: the request timeout spans connect to last byte.
-        let patience =
-            deadline.saturating_duration_since(Instant::now()).saturating_sub(self.settings.request_timeout);
-        let acquired = self.limiter.acquire(request.limits, request.lane, patience).await;
+        let acquired = self.limiter.acquire(request.limits, request.lane, self.patience(deadline)).await;
         let permit = acquired.map_err(Failure::last)?;
         let wire = wire.try_clone().ok_or_else(|| {
             Failure::last(Fault::new(FaultClass::Defect, "a request body can be sent only once"))
@@ -182,19 +179,56 @@ impl VendorHttp {
 #[async_trait]
 impl Http for VendorHttp {
     async fn send(&self, request: Request) -> Result<Response, Fault> {
-        let wire = prepare::prepare(&request, &self.base, &self.credential)?;
         let deadline = Instant::now() + self.settings.deadline;
+        let pass = self.credential.pass(self.patience(deadline)).await?;
+        let answered = self.call(&request, &pass, deadline).await;
+        let refused = match answered {
+            Err(fault) if fault.class() == FaultClass::Unauthorized => fault,
+            other => return other,
+        };
+        // A refused call did nothing, so it may be made once more with another token, also if it writes.
+        match self.credential.pass_after(&pass, self.patience(deadline)).await {
+            None => Err(refused),
+            Some(next) => {
+                let answered = self.call(&request, &next?, deadline).await;
+                answered.map_err(|fault| self.refused_again(fault))
+            }
+        }
+    }
+}
+
+impl VendorHttp {
+    /// The call and its repeats, with one credential.
+    async fn call(&self, request: &Request, pass: &Pass, deadline: Instant) -> Result<Response, Fault> {
+        let wire = prepare::prepare(request, pass.base().unwrap_or(&self.base), pass)?;
         let delays = ExponentialBuilder::default()
             .with_min_delay(self.settings.first_backoff)
             .with_max_delay(self.settings.longest_inline_pause)
             .with_max_times(self.settings.retries);
-        let attempt = || self.attempt(&request, &wire, deadline);
+        let attempt = || self.attempt(request, &wire, deadline);
         let outcome = attempt
             .retry(delays)
             .when(|failure: &Failure| failure.repeat)
             .adjust(|failure, delay| self.pause(failure, delay, deadline))
             .await;
+        if outcome.is_ok() {
+            self.credential.accepted();
+        }
         outcome.map_err(|failure| failure.fault)
+    }
+
+    /// How long a call may wait before it starts: an attempt that starts in time also ends in time, since the request
+    /// timeout spans connect to last byte.
+    fn patience(&self, deadline: Instant) -> Duration {
+        deadline.saturating_duration_since(Instant::now()).saturating_sub(self.settings.request_timeout)
+    }
+
+    /// The connector's advice is about tokens that are copied by hand.
+    fn refused_again(&self, fault: Fault) -> Fault {
+        match fault.class() {
+            FaultClass::Unauthorized => fault.advise(format!("run `usher connect {}`", self.connection)),
+            _ => fault,
+        }
     }
 }
 
@@ -223,7 +257,7 @@ fn forward(duration: SignedDuration) -> Duration {
     duration.max(SignedDuration::ZERO).unsigned_abs()
 }
 
-fn client(base: &BaseUrl, settings: &HttpSettings) -> Result<reqwest::Client, Fault> {
+pub(crate) fn client(base: &BaseUrl, settings: &HttpSettings) -> Result<reqwest::Client, Fault> {
     crate::tls::install();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("usher/", env!("CARGO_PKG_VERSION")))

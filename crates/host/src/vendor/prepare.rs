@@ -7,7 +7,7 @@ use url::form_urlencoded::Serializer;
 use usher_connector::{Access, Body, Fault, FaultClass, Request};
 
 use crate::address::BaseUrl;
-use crate::credential::Credential;
+use crate::credential::Pass;
 
 /// Headers that the host sets or that the transport needs for itself.
 const RESERVED: [&str; 7] = [
@@ -21,11 +21,7 @@ const RESERVED: [&str; 7] = [
 ];
 
 /// Checks and builds the request. What is wrong here is our own mistake, and nothing is sent.
-pub(super) fn prepare(
-    request: &Request,
-    base: &BaseUrl,
-    credential: &Credential,
-) -> Result<reqwest::Request, Fault> {
+pub(super) fn prepare(request: &Request, base: &BaseUrl, pass: &Pass) -> Result<reqwest::Request, Fault> {
     // A write that calls itself a read would be repeated.
     let surely_writes = [Method::PUT, Method::PATCH, Method::DELETE].contains(&request.method);
     if request.access == Access::Read && surely_writes {
@@ -34,7 +30,7 @@ pub(super) fn prepare(
     let url = url(request, base)?;
     let mut wire = reqwest::Request::new(request.method.clone(), url);
     headers(request, wire.headers_mut())?;
-    credential.apply(wire.headers_mut());
+    pass.apply(wire.headers_mut());
     let (content_type, body) = match &request.body {
         Body::Empty => return Ok(wire),
         Body::Json(bytes) => ("application/json", bytes.clone()),
@@ -83,11 +79,12 @@ mod tests {
     use usher_connector::{Auth, Secret};
 
     use super::*;
+    use crate::credential::Header;
 
     fn wire(request: &Request) -> Result<reqwest::Request, Fault> {
         let base = BaseUrl::parse("https://api.example.com/v1", false).unwrap();
-        let credential = Credential::new(Auth::Bearer, Some(&Secret::new("token"))).unwrap();
-        prepare(request, &base, &credential)
+        let pass = Pass::Fixed(Header::new(Auth::Bearer, &Secret::new("token")).unwrap());
+        prepare(request, &base, &pass)
     }
 
     #[test]

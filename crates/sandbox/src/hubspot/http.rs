@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::call::{Call, Reply};
 use super::errors::ApiError;
 use super::limits::Policy;
+use super::oauth_http;
 use super::routes::{self, Area};
 use super::state::{Grant, Hub, Stamp};
 use crate::clock::{Millis, answer_after, iso};
@@ -39,10 +40,13 @@ pub(crate) async fn answer(world: &Arc<World>, wire: Wire, kill: &Kill) -> Reply
         let now = world.clock.now();
         hub.tick(now);
         let correlation = hub.next();
-        let begun = begin(&mut hub, &wire, now, correlation);
-        let (reply, fate) = match begun {
-            Err(refusal) => (finish(refusal, correlation), Fate::default()),
-            Ok((grant, fate)) => (execute(&mut hub, wire, grant, now, correlation, &fate), fate),
+        let (reply, fate) = if oauth_http::serves(&wire.path) {
+            authorization(&mut hub, &wire, now, correlation)
+        } else {
+            match begin(&mut hub, &wire, now, correlation) {
+                Err(refusal) => (finish(refusal, correlation), Fate::default()),
+                Ok((grant, fate)) => (execute(&mut hub, wire, grant, now, correlation, &fate), fate),
+            }
         };
         let hold = Duration::from_millis(if fate.late { hub.faults.late_commit_hold_ms } else { 0 });
         let latency = hub.faults.latency_ms;
@@ -96,6 +100,28 @@ fn begin(hub: &mut Hub, wire: &Wire, now: Millis, correlation: u64) -> Result<(G
             return Err(throttled(hub, policy));
         }
     }
+    Ok((grant, weather(hub, is_write(wire, &segments), now, correlation)?))
+}
+
+/// A call of the authorization server: no limits, and the same weather. A late commit is a lost answer here.
+fn authorization(hub: &mut Hub, wire: &Wire, now: Millis, correlation: u64) -> (Reply, Fate) {
+    hub.oracle.request("hubspot oauth");
+    let struck = hub.faults.covers(&wire.path);
+    let fate =
+        if struck { weather(hub, wire.method == "POST", now, correlation) } else { Ok(Fate::default()) };
+    match fate {
+        Err(reply) => (finish(reply, correlation), Fate::default()),
+        Ok(fate) => {
+            let reply = oauth_http::answer(hub, wire, now);
+            let reply = if fate.gateway_timeout { Reply::html(504, "Gateway timeout") } else { reply };
+            (finish(reply, correlation), Fate { late: false, lose: fate.lose || fate.late, ..fate })
+        }
+    }
+}
+
+/// The switches that strike any call.
+fn weather(hub: &mut Hub, write: bool, now: Millis, correlation: u64) -> Result<Fate, Reply> {
+    let faults = hub.faults.clone();
     if hub.fires(faults.server_error, "server_error", now, correlation) {
         let status = if hub.dice.roll(0.5) { 502 } else { 503 };
         return Err(Reply::html(status, "Bad gateway"));
@@ -110,7 +136,6 @@ fn begin(hub: &mut Hub, wire: &Wire, now: Millis, correlation: u64) -> Result<(G
     if hub.fires(faults.html, "html", now, correlation) {
         return Err(Reply::html(200, "Sign in"));
     }
-    let write = is_write(wire, &segments);
     let mut fate = Fate::default();
     if hub.fires(faults.slow, "slow", now, correlation) {
         fate.wait = Duration::from_millis(hub.dice.span(faults.slow_ms));
@@ -124,7 +149,7 @@ fn begin(hub: &mut Hub, wire: &Wire, now: Millis, correlation: u64) -> Result<(G
     }
     let clear = !fate.late && !fate.lose && !fate.gateway_timeout;
     fate.truncate = clear && hub.fires(faults.truncated, "truncated", now, correlation);
-    Ok((grant, fate))
+    Ok(fate)
 }
 
 fn throttled(hub: &Hub, policy: Policy) -> Reply {
@@ -139,7 +164,10 @@ fn authenticate(hub: &mut Hub, wire: &Wire, now: Millis, correlation: u64) -> Re
     });
     let grant = token.and_then(|token| hub.grants.iter().find(|grant| grant.token == token)).cloned();
     let grant = grant.ok_or_else(ApiError::unauthenticated)?;
-    if hub.faults.expired_token || grant.expired {
+    if grant.family.is_some_and(|family| hub.oauth.is_revoked(family)) {
+        return Err(ApiError::unauthenticated());
+    }
+    if hub.faults.expired_token || grant.is_over(now) {
         hub.oracle.fire(now, "expired_token", correlation);
         return Err(ApiError::expired(&iso(now)));
     }

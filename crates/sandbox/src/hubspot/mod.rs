@@ -12,6 +12,8 @@ pub(crate) mod kinds;
 pub(crate) mod later;
 pub(crate) mod limits;
 pub(crate) mod links;
+pub(crate) mod oauth;
+pub(crate) mod oauth_http;
 pub(crate) mod objects;
 pub(crate) mod owners;
 pub(crate) mod properties;
@@ -31,6 +33,7 @@ pub(crate) mod webhooks;
 pub(crate) mod write;
 
 pub use limits::Limits;
+pub use oauth::{OAuthApp, OAuthCounts};
 pub use owners::{Owner, Team};
 pub use sim::HubspotSim;
 pub use webhooks::{Subscription, WebhookTarget, sign_v3};

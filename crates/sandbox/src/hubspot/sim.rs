@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::json::{Want, push_record};
 use super::kinds;
+use super::oauth::{OAuthApp, OAuthCounts};
 use super::owners::Owner;
 use super::record::Source;
 use super::state::{Hub, Stamp};
@@ -161,7 +162,42 @@ impl HubspotSim {
             return;
         }
         let number = u16::try_from(hub.grants.len()).unwrap_or(u16::MAX);
-        hub.grants.push(super::state::Grant { number, token: token.to_owned(), scopes, expired });
+        let token = token.to_owned();
+        hub.grants.push(super::state::Grant { number, token, scopes, expired, until: None, family: None });
+    }
+
+    /// The registered app and how its authorization server behaves.
+    #[must_use]
+    pub fn app(&self) -> OAuthApp {
+        self.world.hub().oauth.app.clone()
+    }
+
+    /// Changes the app; what was granted stays.
+    pub fn put_app(&self, app: OAuthApp) {
+        self.world.hub().oauth.app = app;
+    }
+
+    /// Ends every access token before its time, as an account does that changes its security settings.
+    pub fn expire_access(&self) {
+        let mut hub = self.world.hub();
+        hub.grants.iter_mut().filter(|grant| grant.family.is_some()).for_each(|grant| grant.expired = true);
+    }
+
+    /// Revokes everything that was granted, as somebody does who uninstalls the app.
+    pub fn revoke_grants(&self) {
+        self.world.hub().oauth.revoke_all();
+    }
+
+    /// What the authorization server has done.
+    #[must_use]
+    pub fn oauth_counts(&self) -> OAuthCounts {
+        self.world.hub().oauth.counts
+    }
+
+    /// Every code and token that OAuth ever gave out, to look for leaks.
+    #[must_use]
+    pub fn oauth_secrets(&self) -> Vec<String> {
+        self.world.hub().oauth.secrets().to_vec()
     }
 
     /// Sends webhooks to a target from now on, or to nobody. Call it inside a tokio runtime.

@@ -6,6 +6,7 @@ use super::kinds::KINDS;
 use super::later::Later;
 use super::limits::Meter;
 use super::links::Links;
+use super::oauth::OAuthServer;
 use super::owners::Owner;
 use super::table::Table;
 use super::webhooks::{HookEvent, Subscription};
@@ -29,6 +30,16 @@ pub(crate) struct Grant {
     /// None means every scope.
     pub(crate) scopes: Option<Vec<String>>,
     pub(crate) expired: bool,
+    /// When it ends, for a token that OAuth gave out.
+    pub(crate) until: Option<Millis>,
+    /// The consent that it goes back to, for such a token.
+    pub(crate) family: Option<usize>,
+}
+
+impl Grant {
+    pub(crate) fn is_over(&self, now: Millis) -> bool {
+        self.expired || self.until.is_some_and(|until| until <= now)
+    }
 }
 
 /// The whole account. One lock guards it; nothing waits while holding that lock.
@@ -38,6 +49,7 @@ pub(crate) struct Hub {
     pub(crate) links: Links,
     pub(crate) owners: BTreeMap<u64, Owner>,
     pub(crate) grants: Vec<Grant>,
+    pub(crate) oauth: OAuthServer,
     pub(crate) oracle: Oracle,
     pub(crate) faults: Faults,
     pub(crate) dice: Dice,
@@ -57,6 +69,7 @@ impl Hub {
             links: Links::default(),
             owners: BTreeMap::new(),
             grants: Vec::new(),
+            oauth: OAuthServer::default(),
             oracle: Oracle::default(),
             faults,
             dice,

@@ -20,6 +20,7 @@ mod settle;
 mod slots;
 mod standing;
 mod story;
+mod tokens;
 mod view;
 mod writer;
 

@@ -127,12 +127,15 @@ fn is_fit(version: &str) -> bool {
 }
 
 fn migrations() -> Vec<Migration> {
-    let first = include_str!("../../migrations/sqlite/0001_first.sql");
-    let intake = include_str!("../../migrations/sqlite/0006_intake.sql");
-    vec![
-        Migration::new(1, "first".into(), MigrationType::Simple, first.into_sql_str(), false),
-        Migration::new(6, "intake".into(), MigrationType::Simple, intake.into_sql_str(), false),
-    ]
+    const FILES: [(i64, &str, &str); 3] = [
+        (1, "first", include_str!("../../migrations/sqlite/0001_first.sql")),
+        (2, "tokens", include_str!("../../migrations/sqlite/0002_tokens.sql")),
+        (6, "intake", include_str!("../../migrations/sqlite/0006_intake.sql")),
+    ];
+    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    FILES.map(migration).into()
 }
 
 async fn migrate(conn: &mut SqliteConnection, place: &str) -> Result<(), StoreError> {

@@ -17,6 +17,7 @@ mod sqlite;
 #[path = "../../../testkit/src/postgres.rs"]
 mod cluster;
 mod standing;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,6 +74,9 @@ macro_rules! suite {
             following: fm_020_what_was_begun_stays, following: fm_019_a_deleted_contact_ends_its_open_lead,
             following: fm_019_after_a_deletion_the_person_is_written_anew, following: objects_behind_open_leads_are_listed,
             standing: troubles_come_and_go, standing: hook_tallies_add_up, standing: the_last_recount_is_kept,
+            tokens: a_grant_is_kept_whole, tokens: fm_058_only_the_version_that_was_read_is_replaced,
+            tokens: fm_058_one_holder_at_a_time_renews, tokens: fm_061_trouble_is_noted_and_ends_with_a_new_grant,
+            tokens: tokens_can_be_forgotten,
             durability: fm_072_fifty_writers_see_no_busy, durability: fm_074_what_was_answered_is_there_after_a_crash,
             durability: fm_075_a_full_disk_loses_nothing_and_heals, durability: a_failing_command_fails_alone,
             durability: a_closed_store_says_so,
