@@ -8,4 +8,5 @@ mod crashes;
 mod daemon;
 mod installation;
 mod kills;
+mod lossy_disk;
 mod verbs;

@@ -8,9 +8,11 @@ mod clock;
 pub mod conformance;
 pub mod invariants;
 mod log;
+mod lossy;
 mod relay;
 pub mod rigs;
 mod until;
 
 pub use crate::clock::ManualClock;
+pub use crate::lossy::{Cut, Honesty, LossyDisk};
 pub use crate::until::{TookTooLong, until};
