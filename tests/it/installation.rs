@@ -286,6 +286,11 @@ http: {{ listen: \"127.0.0.1:{}\" }}
         self.acknowledged.lock().unwrap().push(token.to_owned());
     }
 
+    /// How many posted form answers were taken.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged.lock().unwrap().len() as u64
+    }
+
     /// Posts a signed form answer to the daemon, as the form tool would.
     pub(crate) async fn form_hook(&self, token: &str, message: &str) -> reqwest::Response {
         self.try_form_hook(&client(), token, message).await.unwrap()

@@ -10,6 +10,7 @@ mod installation;
 mod intake;
 mod keys;
 mod kills;
+mod lossy_disk;
 mod postgres;
 mod tokens;
 mod verbs;

@@ -2,10 +2,12 @@
 
 mod bench;
 mod data;
+mod faults;
 mod field;
 mod process;
 mod report;
 mod soak;
+mod watch;
 
 use clap::{Parser, Subcommand};
 
@@ -20,6 +22,8 @@ struct Cli {
 enum Chore {
     /// The real program against simulators with real companies and leads, judged by the simulators' log
     Field(field::Field),
+    /// The real program struck at random under load and bad weather, held against the invariants after each strike
+    Faults(faults::Faults),
     /// Steady load over many connections; memory and its slope
     Soak(soak::Soak),
     /// Benches; each prints one JSON object
@@ -50,6 +54,7 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         match Cli::parse().chore {
             Chore::Field(args) => field::run(args).await,
+            Chore::Faults(args) => faults::run(args).await,
             Chore::Soak(args) => soak::run(args).await,
             Chore::Bench(Bench::Pull(args)) => bench::pull::run(&args).await,
             Chore::Bench(Bench::Decide(args)) => bench::decide::run(&args).await,

@@ -59,10 +59,15 @@ pub(crate) fn reset_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// Asks a process to stop, as an init system does.
-pub(crate) fn terminate(pid: u32) -> anyhow::Result<()> {
+/// Open files and sockets of a process.
+pub(crate) fn handles(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count)
+}
+
+/// Sends a process a signal by its name, as `TERM`.
+pub(crate) fn signal(pid: u32, name: &str) -> anyhow::Result<()> {
     let status =
-        Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status().context("starting sh")?;
-    anyhow::ensure!(status.success(), "process {pid} could not be asked to stop");
+        Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().context("starting sh")?;
+    anyhow::ensure!(status.success(), "process {pid} got no {name}");
     Ok(())
 }

@@ -8,6 +8,7 @@ mod clock;
 pub mod conformance;
 pub mod invariants;
 mod log;
+mod lossy;
 mod postgres;
 mod relay;
 pub mod rigs;
@@ -15,6 +16,7 @@ mod storm;
 mod until;
 
 pub use crate::clock::ManualClock;
+pub use crate::lossy::{Cut, Honesty, LossyDisk};
 pub use crate::postgres::Cluster;
 pub use crate::storm::{Storm, Wreckage, storm};
 pub use crate::until::{TookTooLong, until};

@@ -1,5 +1,6 @@
 //! The real program as a child process, with its files in a folder of its own.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -7,9 +8,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use usher_sandbox::{Options, Sandbox};
+use serde_json::json;
+use usher_sandbox::{Options, Sandbox, Subscription, WebhookTarget};
 
-use crate::process::{Usage, terminate};
+use crate::field::world;
+use crate::process::{Usage, handles, signal};
 
 /// What both webhook senders sign with.
 pub(crate) const HOOK_SECRET: &str = "field-run-secret";
@@ -44,7 +47,7 @@ connections:
     limits: off
     timeout: {timeout}
     pull: { every: 1s }
-crm: hubspot-main
+{more}crm: hubspot-main
 write: { guard: off, settle: {settle} }
 routing: routing.yaml
 http: { listen: '127.0.0.1:{port}' }
@@ -57,6 +60,8 @@ pub(crate) struct Tuning {
     pub(crate) timeout: Duration,
     /// How long an unclear write may still land.
     pub(crate) settle: Duration,
+    /// Further connections, as lines of usher.yaml.
+    pub(crate) more: &'static str,
 }
 
 /// A folder with the files of an installation, and the child that runs in it.
@@ -66,6 +71,8 @@ pub(crate) struct Installation {
     program: PathBuf,
     /// Where the child listens.
     pub(crate) address: String,
+    /// What the child finds in its environment beside what is there.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
     child: Option<Child>,
     /// What earlier children have used.
     before: Usage,
@@ -87,7 +94,8 @@ impl Installation {
             .replace("{form}", &sandbox.typeform_url)
             .replace("{timeout}", &format!("{}s", tuning.timeout.as_secs()))
             .replace("{settle}", &format!("{}s", tuning.settle.as_secs()))
-            .replace("{port}", &port.to_string());
+            .replace("{port}", &port.to_string())
+            .replace("{more}", tuning.more);
         let files = [
             ("usher.yaml", settings.as_str()),
             ("routing.yaml", routing),
@@ -102,10 +110,31 @@ impl Installation {
             folder: folder.to_owned(),
             program: program()?,
             address: format!("http://127.0.0.1:{port}"),
+            environment: Vec::new(),
             child: None,
             before: Usage::default(),
             starts: 0,
         })
+    }
+
+    /// Tells both vendors where webhooks go.
+    pub(crate) async fn hook_up(&self, sandbox: &Sandbox, options: &Options) -> anyhow::Result<()> {
+        let address = &self.address;
+        sandbox.hubspot().set_webhook(Some(WebhookTarget {
+            url: format!("{address}/hooks/hubspot-main"),
+            signed_url: None,
+            client_secret: HOOK_SECRET.to_owned(),
+            subscriptions: Subscription::usual(),
+            max_concurrent_requests: 10,
+            time_scale: 0.01,
+        }));
+        let place = format!("{}/forms/{}/webhooks/usher", sandbox.typeform_url, world::HOOKED_FORM);
+        let body =
+            json!({ "url": format!("{address}/hooks/hooked-form"), "enabled": true, "secret": HOOK_SECRET });
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let answer = client.put(place).bearer_auth(&options.typeform_token).json(&body).send().await?;
+        anyhow::ensure!(answer.status().is_success(), "the form's webhook was refused: {}", answer.status());
+        Ok(())
     }
 
     /// The database file.
@@ -124,6 +153,7 @@ impl Installation {
         let child = Command::new(&self.program)
             .arg("run")
             .current_dir(&self.folder)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -154,7 +184,7 @@ impl Installation {
         self.settle_usage();
         let mut child = self.child.take().context("no child runs")?;
         let started = Instant::now();
-        terminate(child.id())?;
+        signal(child.id(), "TERM")?;
         loop {
             if let Some(status) = child.try_wait()? {
                 return Ok((status, started.elapsed()));
@@ -165,6 +195,16 @@ impl Installation {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Sends the child a signal by its name.
+    pub(crate) fn signal(&self, name: &str) -> anyhow::Result<()> {
+        signal(self.child.as_ref().context("no child runs")?.id(), name)
+    }
+
+    /// Open files and sockets of the child.
+    pub(crate) fn handles(&self) -> usize {
+        self.child.as_ref().map_or(0, |child| handles(child.id()))
     }
 
     /// How the child ended, if it did so by itself.

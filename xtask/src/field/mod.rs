@@ -15,19 +15,14 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use usher_sandbox::{Faults, Options, Sandbox, Subscription, WebhookTarget};
-use usher_testkit::invariants::{Evidence, Form, Ledger, Phase, Scene, Standing};
+use usher_sandbox::{Faults, Options, Sandbox};
+use usher_testkit::invariants::{Evidence, Form, Ledger, Phase, Scene};
 
 use crate::data::Data;
 use crate::report::progress;
+use crate::watch;
 use installation::{HOOK_SECRET, Installation, Tuning};
 
-/// Between two looks at a run.
-const LOOK: Duration = Duration::from_millis(250);
-/// Between two lines of progress.
-const SAY: Duration = Duration::from_secs(10);
-/// A run is over once nothing has moved for so long although all has ended.
-const REST: Duration = Duration::from_secs(4);
 /// The daemon's own limit for stopping is 20 s and 2 s for its web server.
 const STOP_PATIENCE: Duration = Duration::from_secs(25);
 
@@ -116,7 +111,7 @@ pub(crate) async fn run(args: Field) -> anyhow::Result<()> {
 }
 
 /// What the checker must know of a run.
-fn scene() -> Scene {
+pub(crate) fn scene() -> Scene {
     let form = |connection: &str, id: &str| Form { connection: connection.to_owned(), id: id.to_owned() };
     Scene {
         forms: vec![form("hooked-form", world::HOOKED_FORM), form("polled-form", world::POLLED_FORM)],
@@ -142,41 +137,21 @@ impl<'a> Run<'a> {
         }
         // A short timeout keeps the leases of a killed program short; the settle window still covers the latest commit.
         let tuning = if args.kills > 0 || args.faults {
-            Tuning { timeout: Duration::from_secs(3), settle: Duration::from_secs(10) }
+            Tuning { timeout: Duration::from_secs(3), settle: Duration::from_secs(10), more: "" }
         } else {
-            Tuning { timeout: Duration::from_secs(30), settle: Duration::from_secs(90) }
+            Tuning { timeout: Duration::from_secs(30), settle: Duration::from_secs(90), more: "" }
         };
         let installation = Installation::write(folder, &sandbox, &options, &world::routing(), tuning)?;
         let run = Self { args, sandbox, installation, companies };
-        run.hooks(&options).await?;
+        run.installation.hook_up(&run.sandbox, &options).await?;
         Ok(run)
-    }
-
-    /// Tells both vendors where webhooks go.
-    async fn hooks(&self, options: &Options) -> anyhow::Result<()> {
-        let address = &self.installation.address;
-        self.sandbox.hubspot().set_webhook(Some(WebhookTarget {
-            url: format!("{address}/hooks/hubspot-main"),
-            signed_url: None,
-            client_secret: HOOK_SECRET.to_owned(),
-            subscriptions: Subscription::usual(),
-            max_concurrent_requests: 10,
-            time_scale: 0.01,
-        }));
-        let place = format!("{}/forms/{}/webhooks/usher", self.sandbox.typeform_url, world::HOOKED_FORM);
-        let body =
-            json!({ "url": format!("{address}/hooks/hooked-form"), "enabled": true, "secret": HOOK_SECRET });
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        let answer = client.put(place).bearer_auth(&options.typeform_token).json(&body).send().await?;
-        anyhow::ensure!(answer.status().is_success(), "the form's webhook was refused: {}", answer.status());
-        Ok(())
     }
 
     async fn go(&mut self, data: &Data) -> anyhow::Result<Course> {
         let mut course = Course::default();
         let started = Instant::now();
         self.installation.start()?;
-        self.await_directory(data.companies.len()).await?;
+        watch::directory(&mut self.installation, data.companies.len()).await?;
         course.directory = started.elapsed();
         progress(&format!(
             "owners and companies are read after {:.1} s; leads arrive",
@@ -198,29 +173,10 @@ impl<'a> Run<'a> {
             weather.await.context("the weather")?;
         }
         self.sandbox.set_faults(Faults::default());
-        course.stuck = !self.drain().await?;
+        let patience = Duration::from_secs(self.args.patience);
+        course.stuck = !watch::rest(&mut self.installation, &self.sandbox, &scene(), patience).await?;
         course.whole = started.elapsed();
         Ok(course)
-    }
-
-    async fn await_directory(&mut self, companies: usize) -> anyhow::Result<()> {
-        loop {
-            tokio::time::sleep(LOOK).await;
-            if let Some(status) = self.installation.ended()? {
-                anyhow::bail!(
-                    "the program ended at once ({status}); see {}",
-                    self.installation.log().display()
-                );
-            }
-            // Until the first start has made the tables there is nothing to read.
-            let Ok(mut ledger) = Ledger::open(&self.installation.database()).await else { continue };
-            let read = ledger.directory_read().await.unwrap_or(false);
-            let standing = if read { ledger.standing().await? } else { Standing::default() };
-            ledger.close().await?;
-            if read && usize::try_from(standing.accounts)? >= companies {
-                return Ok(());
-            }
-        }
     }
 
     /// Lets the leads arrive in the background.
@@ -251,73 +207,10 @@ impl<'a> Run<'a> {
             tokio::time::sleep(Duration::from_secs_f64(gap)).await;
             self.installation.kill()?;
             if n % 10 == 9 {
-                self.say(&format!("kill {}", n + 1)).await;
+                watch::say(&self.installation, &format!("kill {}", n + 1)).await;
             }
             self.installation.start()?;
         }
         Ok(self.args.kills)
-    }
-
-    async fn look(&self) -> anyhow::Result<Standing> {
-        let mut ledger = Ledger::open(&self.installation.database()).await?;
-        let standing = ledger.standing().await;
-        ledger.close().await?;
-        standing
-    }
-
-    async fn say(&self, what: &str) {
-        if let Ok(standing) = self.look().await {
-            let usage = self.installation.usage();
-            progress(&format!(
-                "{what}: seen {} ({} moving), leads {} ({} moving), writes done {} ({} moving), cpu {:.1} s, peak {} MiB",
-                standing.seen,
-                standing.records_moving,
-                standing.leads,
-                standing.leads_moving,
-                standing.effects_done,
-                standing.effects_moving,
-                usage.cpu(),
-                usage.peak_kib / 1024
-            ));
-        }
-    }
-
-    /// Waits until everything has come to rest. False if it did not.
-    async fn drain(&mut self) -> anyhow::Result<bool> {
-        let patience = Duration::from_secs(self.args.patience);
-        let (mut last, mut moved, mut said) = (Standing::default(), Instant::now(), Instant::now());
-        loop {
-            tokio::time::sleep(LOOK).await;
-            if let Some(status) = self.installation.ended()? {
-                anyhow::bail!(
-                    "the program ended by itself ({status}); see {}",
-                    self.installation.log().display()
-                );
-            }
-            let standing = self.look().await?;
-            if standing != last {
-                (last, moved) = (standing, Instant::now());
-            }
-            if said.elapsed() >= SAY {
-                self.say("draining").await;
-                said = Instant::now();
-            }
-            let calm =
-                standing.rests() && moved.elapsed() >= REST && self.sandbox.hubspot().summary().pending == 0;
-            if calm && self.all_seen().await? {
-                return Ok(true);
-            }
-            if moved.elapsed() >= patience {
-                self.say("stuck").await;
-                return Ok(false);
-            }
-        }
-    }
-
-    async fn all_seen(&self) -> anyhow::Result<bool> {
-        let mut ledger = Ledger::open(&self.installation.database()).await?;
-        let evidence = Evidence::collect(&mut ledger, &self.sandbox, scene()).await?;
-        ledger.close().await?;
-        Ok(evidence.unseen().is_empty())
     }
 }

@@ -118,8 +118,8 @@ pub struct Evidence {
     pub(super) persons: BTreeMap<String, bool>,
     pub(super) tasks_done: Vec<String>,
     pub(super) tasks_given_up: HashSet<String>,
-    /// Tasks at the CRM that carry the key of a write that is unclear or shown as failed.
-    pub(super) tasks_explained: HashSet<String>,
+    /// Tasks and contacts at the CRM that belong to a write that is unclear or shown as failed.
+    pub(super) explained: HashSet<String>,
     pub(super) owners_unwritten: BTreeMap<String, String>,
     pub(super) closed_too_soon: Vec<String>,
     pub(super) shared_emails: Vec<String>,
@@ -142,7 +142,7 @@ impl Evidence {
         let unsplit = ledger.unsplit().await?;
         let records = ledger.records().await?;
         let tasks_done = ledger.tasks_done().await?;
-        let tasks_unclear = ledger.tasks_unclear().await?;
+        let unclear = (ledger.tasks_unclear().await?, ledger.persons_unclear().await?);
         let log = match &scene.log {
             Some(path) => std::fs::read_to_string(path).context("reading the program's log")?,
             None => String::new(),
@@ -161,7 +161,7 @@ impl Evidence {
             owners: sandbox.hubspot().ownership().into_iter().map(|owned| (owned.id, owned)).collect(),
             happenings: happenings(sandbox, started.get(&scene.crm).copied()),
             answers: answers(sandbox, &scene.forms, &started),
-            tasks_explained: HashSet::new(),
+            explained: HashSet::new(),
             scene,
             standing,
             records,
@@ -170,21 +170,31 @@ impl Evidence {
             tasks_done,
             log,
         };
-        Ok(evidence.explain_tasks(sandbox, &tasks_unclear))
+        Ok(evidence.explain(sandbox, &unclear.0, &unclear.1))
     }
 
-    /// Looks which of our tasks that are not known as done carry the marker of a write that is unclear.
-    fn explain_tasks(mut self, sandbox: &Sandbox, unclear: &[String]) -> Self {
-        let done: HashSet<&String> = self.tasks_done.iter().collect();
-        let unknown: Vec<String> =
-            self.made_by_us("tasks").into_iter().filter(|id| !done.contains(id)).collect();
+    /// Looks which of our objects that are not known as done belong to an unclear write: a task carries the write's key,
+    /// a person's address or number stands in it.
+    fn explain(mut self, sandbox: &Sandbox, keys: &[String], persons: &[String]) -> Self {
         let crm = sandbox.hubspot();
-        let carries_marker = |id: &String| {
-            let task = id.parse().ok().and_then(|id| crm.read("tasks", id));
-            let body = task.as_ref().and_then(|task| task["properties"]["hs_task_body"].as_str());
-            body.is_some_and(|body| unclear.iter().any(|key| body.contains(key)))
+        let property = |object: &str, id: &String, name: &str| {
+            let found = id.parse().ok().and_then(|id| crm.read(object, id))?;
+            found["properties"][name].as_str().map(str::to_owned)
         };
-        self.tasks_explained = unknown.into_iter().filter(carries_marker).collect();
+        let done: HashSet<&String> = self.tasks_done.iter().collect();
+        let mut explained = HashSet::new();
+        explained.extend(self.made_by_us("tasks").into_iter().filter(|id| {
+            let body = if done.contains(id) { None } else { property("tasks", id, "hs_task_body") };
+            body.is_some_and(|body| keys.iter().any(|key| body.contains(key)))
+        }));
+        explained.extend(self.made_by_us("contacts").into_iter().filter(|id| {
+            let by = |name: &str| {
+                let value = if self.persons.contains_key(id) { None } else { property("contacts", id, name) };
+                value.is_some_and(|value| persons.iter().any(|person| person.contains(&value)))
+            };
+            by("email") || by("phone")
+        }));
+        self.explained = explained;
         self
     }
 

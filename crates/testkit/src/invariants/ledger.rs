@@ -321,6 +321,14 @@ impl Ledger {
         .await
     }
 
+    /// What persons would be made with whose creation is unclear, shown as failed, or still on its way.
+    pub(super) async fn persons_unclear(&mut self) -> anyhow::Result<Vec<String>> {
+        self.texts(
+            "SELECT body FROM effect WHERE kind = 'ensure_person' AND state IN ('rejected', 'parked', 'sending', 'unknown')",
+        )
+        .await
+    }
+
     /// Leads whose owner write did not happen, and how it ended instead.
     pub(super) async fn owners_unwritten(&mut self) -> anyhow::Result<BTreeMap<String, String>> {
         let sql = "SELECT lead, state || ': ' || coalesce(problem, '') FROM effect WHERE kind = 'update_object' AND state <> 'done'";

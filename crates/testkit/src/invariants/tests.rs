@@ -84,7 +84,7 @@ fn all_is_well() -> Evidence {
         persons: BTreeMap::from([("7".to_owned(), false), ("8".to_owned(), true)]),
         tasks_done: vec!["9".to_owned(), "10".to_owned()],
         tasks_given_up: HashSet::new(),
-        tasks_explained: HashSet::new(),
+        explained: HashSet::new(),
         owners_unwritten: BTreeMap::new(),
         closed_too_soon: Vec::new(),
         shared_emails: Vec::new(),

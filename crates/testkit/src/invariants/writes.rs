@@ -75,15 +75,17 @@ pub(super) fn wrong_task_counts(evidence: &Evidence) -> Vec<String> {
 pub(super) fn orphan_tasks(evidence: &Evidence) -> Vec<String> {
     let known: HashSet<&String> = evidence.tasks_done.iter().collect();
     let made = evidence.made_by_us("tasks").into_iter();
-    made.filter(|id| !known.contains(id) && !evidence.tasks_explained.contains(id)).collect()
+    made.filter(|id| !known.contains(id) && !evidence.explained.contains(id)).collect()
 }
 
-/// A person whose creation got no answer counts as known if found again; the origin is then `found`.
+/// A person whose creation got no answer counts as known if found again (the origin is then `found`), or if the write is
+/// shown to the operator as unclear.
 pub(super) fn orphan_persons(evidence: &Evidence) -> Vec<String> {
     let disturbed = evidence.disturbed();
     let gone = |id: &String| id.parse().is_ok_and(|id| disturbed.contains(&id));
     let made = evidence.made_by_us("contacts").into_iter();
-    made.filter(|id| !evidence.persons.contains_key(id) && !gone(id)).collect()
+    made.filter(|id| !evidence.persons.contains_key(id) && !evidence.explained.contains(id) && !gone(id))
+        .collect()
 }
 
 pub(super) fn phantom_tasks(evidence: &Evidence) -> Vec<String> {

@@ -1,0 +1,268 @@
+//! One round: a fresh installation, load, strikes with a look after each, calm, and the verdict.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use usher_sandbox::{Faults as Weather, Options, Sandbox, Span, Summary};
+use usher_testkit::invariants::{Evidence, Ledger, Phase, Resources, Scene};
+use usher_testkit::{Honesty, LossyDisk};
+
+use super::load::{self, Acknowledged, Doors};
+use super::record::Round;
+use super::strike::{Strike, Struck};
+use super::{Faults, Plan};
+use crate::field::installation::{Installation, Tuning};
+use crate::field::{self, world};
+use crate::report::{progress, round as rounded};
+use crate::watch;
+
+/// How long a call of the program may take. Short, so that the leases of a killed program are, too.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// The settle window where writes are lost now and then.
+const SETTLE: Duration = Duration::from_secs(10);
+/// In a run of lost answers a tenth of real time passes: an answer is up to 9 s late instead of 90 s, and the settle
+/// window is 9 s instead of 90 s.
+const SCALED_SETTLE: Duration = Duration::from_secs(9);
+/// A lead needs about so many writes, each of which gets no clear answer in a run of lost answers.
+const UNCLEAR_PER_LEAD: f64 = 2.5;
+/// The daemon's own limit for stopping is 20 s and 2 s for its web server.
+const STOP_PATIENCE: Duration = Duration::from_secs(25);
+
+/// Switches that hit a whole call.
+const CALL_SWITCHES: [&str; 10] = [
+    "throttle_burst",
+    "throttle_daily",
+    "throttle_search",
+    "server_error",
+    "server_error_after_commit",
+    "html",
+    "slow",
+    "truncated",
+    "lost_response",
+    "late_commit",
+];
+
+struct Scenario<'a> {
+    args: &'a Faults,
+    plan: &'a Plan,
+    sandbox: Arc<Sandbox>,
+    installation: Installation,
+    disk: Option<LossyDisk>,
+    acknowledged: Acknowledged,
+    dice: StdRng,
+    struck: Struck,
+    broken: Vec<Value>,
+}
+
+/// Runs a round of so many points.
+pub(super) async fn run(args: &Faults, plan: &Plan, number: u32, points: u32) -> anyhow::Result<Round> {
+    let folder = tempfile::Builder::new().prefix("usher-faults-").tempdir().context("making a folder")?;
+    let seed = plan.seed + u64::from(number);
+    let mut scenario = Scenario::prepare(args, plan, seed, folder.path()).await?;
+    let finished = scenario.go(number, points, seed).await;
+    if args.keep || !finished.as_ref().is_ok_and(|round| round.broken.is_empty() && !round.stuck) {
+        progress(&format!("the installation is kept in {}", folder.keep().display()));
+    }
+    finished
+}
+
+impl<'a> Scenario<'a> {
+    async fn prepare(args: &'a Faults, plan: &'a Plan, seed: u64, folder: &Path) -> anyhow::Result<Self> {
+        let options = Options {
+            limits: None,
+            typeform_per_second: None,
+            typeform_time_scale: 0.01,
+            seed,
+            ..Options::default()
+        };
+        let sandbox = Arc::new(Sandbox::start(options.clone()).await?);
+        world::seed(&sandbox.hubspot(), &load::companies())?;
+        for form in [world::HOOKED_FORM, world::POLLED_FORM] {
+            sandbox.typeform().define(world::form(form));
+        }
+        let settle = if plan.strike == Strike::LostAnswers { SCALED_SETTLE } else { SETTLE };
+        let tuning = Tuning { timeout: TIMEOUT, settle, more: load::SETTINGS };
+        let mut installation = Installation::write(folder, &sandbox, &options, &world::routing(), tuning)?;
+        std::fs::write(folder.join("site.token"), load::TOKEN).context("writing the sender's token")?;
+        installation.hook_up(&sandbox, &options).await?;
+        let disk = (plan.strike == Strike::PowerCut)
+            .then(|| LossyDisk::under(&installation.database(), folder))
+            .transpose()?;
+        if let Some(disk) = &disk {
+            installation.environment = disk.environment(Honesty::Honest);
+        }
+        Ok(Self {
+            args,
+            plan,
+            sandbox,
+            installation,
+            disk,
+            acknowledged: Acknowledged::default(),
+            dice: StdRng::seed_from_u64(seed),
+            struck: Struck::default(),
+            broken: Vec::new(),
+        })
+    }
+
+    async fn go(&mut self, number: u32, points: u32, seed: u64) -> anyhow::Result<Round> {
+        self.installation.start()?;
+        watch::directory(&mut self.installation, load::companies().len()).await?;
+        self.sandbox.set_faults(weather(self.plan.strike));
+        let started = Instant::now();
+        let people = self.under_load(points).await?;
+        let loaded = started.elapsed();
+        let stormy = self.sandbox.hubspot().summary();
+        self.sandbox.set_faults(Weather::default());
+        let patience = Duration::from_secs(self.args.patience);
+        let scene = self.scene();
+        let rested = watch::rest(&mut self.installation, &self.sandbox, &scene, patience).await?;
+        let to_rest = started.elapsed() - loaded;
+        let usage = self.installation.usage();
+        let resources = Resources { peak_kib: usage.peak_kib, handles: self.installation.handles() };
+        let (status, _) = self.installation.stop(STOP_PATIENCE)?;
+        if !status.success() {
+            self.broken.push(json!({ "rule": "a stop ends well", "examples": [status.to_string()] }));
+        }
+        let mut ledger = Ledger::open(&self.installation.database()).await?;
+        let scene = Scene { resources: Some(resources), ..self.scene() };
+        let evidence = Evidence::collect(&mut ledger, &self.sandbox, scene).await?;
+        self.note(&evidence, Phase::Drained, "at the end");
+        let counts = counts(&mut ledger, &evidence, people, self.installation.starts).await?;
+        ledger.close().await?;
+        let unclear = counts.get("writes once unclear").copied().unwrap_or_default();
+        let by_unclear = self.plan.strike == Strike::LostAnswers;
+        Ok(Round {
+            number,
+            seed,
+            points: if by_unclear { u32::try_from(unclear)? } else { self.struck.strikes },
+            struck: self.struck,
+            counts,
+            disturbed: rounded(disturbed(&stormy)),
+            seconds: [rounded(loaded.as_secs_f64()), rounded(to_rest.as_secs_f64())],
+            peak_mib: usage.peak_kib / 1024,
+            stuck: !rested,
+            broken: std::mem::take(&mut self.broken),
+        })
+    }
+
+    /// Lets people come while the program is struck. Returns how many came.
+    async fn under_load(&mut self, points: u32) -> anyhow::Result<u64> {
+        let stop = CancellationToken::new();
+        let doors = Doors {
+            sandbox: Arc::clone(&self.sandbox),
+            address: self.installation.address.clone(),
+            acknowledged: Arc::clone(&self.acknowledged),
+        };
+        let by_unclear = self.plan.strike == Strike::LostAnswers;
+        let most = if by_unclear { (f64::from(points) / UNCLEAR_PER_LEAD).ceil() as u64 } else { u64::MAX };
+        let people = tokio::spawn(doors.open(self.plan.rate, most, stop.clone()));
+        if !by_unclear {
+            for point in 1..=points {
+                self.strike(point).await?;
+            }
+            stop.cancel();
+        }
+        people.await.context("the people")?
+    }
+
+    async fn strike(&mut self, point: u32) -> anyhow::Result<()> {
+        let gap = self.dice.random_range(0.0..2.0 * self.plan.gap);
+        tokio::time::sleep(Duration::from_secs_f64(gap)).await;
+        let strike = self.plan.strike;
+        strike.hit(&mut self.installation, self.disk.as_ref(), &mut self.dice, &mut self.struck)?;
+        self.look(point).await?;
+        strike.revive(&mut self.installation, TIMEOUT, &mut self.dice, &mut self.struck).await
+    }
+
+    /// While the program is dead or stands still: what must hold at any moment.
+    async fn look(&mut self, point: u32) -> anyhow::Result<()> {
+        let mut ledger = Ledger::open(&self.installation.database()).await?;
+        if self.disk.is_some() {
+            let integrity = ledger.integrity().await?;
+            if integrity != "ok" {
+                self.broken.push(json!({ "rule": "the database is whole", "examples": [integrity] }));
+            }
+        }
+        let evidence = Evidence::collect(&mut ledger, &self.sandbox, self.scene()).await?;
+        ledger.close().await?;
+        self.note(&evidence, Phase::Underway, &format!("after strike {point}"));
+        if point.is_multiple_of(20) {
+            watch::say(&self.installation, &format!("strike {point}")).await;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, evidence: &Evidence, phase: Phase, when: &str) {
+        for broken in evidence.broken(phase) {
+            progress(&format!("{when}: {} ({})", broken.rule, broken.count));
+            self.broken.push(json!({ "when": when, "broken": broken }));
+        }
+    }
+
+    fn scene(&self) -> Scene {
+        let acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let scene = field::scene();
+        let canaries = [load::TOKEN.to_owned(), "@firm".to_owned()].into_iter().chain(scene.canaries);
+        Scene {
+            acknowledged,
+            log: Some(self.installation.log()),
+            canaries: canaries.collect(),
+            ..field::scene()
+        }
+    }
+}
+
+/// The vendors' bad days for a kind of strike.
+fn weather(strike: Strike) -> Weather {
+    match strike {
+        // Half of the writes happen up to 9 s after their connection broke, the others at once; none is answered.
+        Strike::LostAnswers => Weather {
+            only_paths: vec!["/crm/".to_owned()],
+            late_commit: 0.5,
+            late_commit_ms: Span(0, 9_000),
+            lost_response: 1.0,
+            ..Weather::default()
+        },
+        _ => Weather { latency_ms: Span(0, 5), late_commit_hold_ms: 50, ..Weather::rough() },
+    }
+}
+
+/// Share of the calls that were disturbed.
+fn disturbed(summary: &Summary) -> f64 {
+    let fired: u64 = CALL_SWITCHES.iter().filter_map(|switch| summary.faults.get(switch)).sum();
+    let calls = ["hubspot request", "hubspot search", "typeform request"];
+    let calls: u64 = calls.iter().filter_map(|sort| summary.requests.get(sort)).sum();
+    fired as f64 / calls.max(1) as f64
+}
+
+async fn counts(
+    ledger: &mut Ledger,
+    evidence: &Evidence,
+    people: u64,
+    starts: u32,
+) -> anyhow::Result<BTreeMap<String, i64>> {
+    let mut counts = BTreeMap::from([
+        ("people".to_owned(), i64::try_from(people)?),
+        ("starts".to_owned(), i64::from(starts)),
+        ("writes once unclear".to_owned(), i64::try_from(ledger.once_unclear().await?)?),
+        ("duplicate persons".to_owned(), i64::try_from(evidence.summary.duplicate_persons)?),
+        ("duplicate tasks".to_owned(), i64::try_from(evidence.summary.duplicate_tasks)?),
+        ("lost".to_owned(), i64::try_from(evidence.unseen().len())?),
+    ]);
+    for (name, count) in evidence.covered() {
+        counts.insert(name.replace('_', " "), i64::try_from(count)?);
+    }
+    counts.extend(ledger.tally("SELECT 'records ' || state, count(*) FROM record GROUP BY state").await?);
+    let leads =
+        "SELECT 'leads ' || coalesce('closed: ' || close_reason, state), count(*) FROM lead GROUP BY 1";
+    counts.extend(ledger.tally(leads).await?);
+    counts.extend(ledger.tally("SELECT 'writes ' || state, count(*) FROM effect GROUP BY state").await?);
+    Ok(counts)
+}
