@@ -265,7 +265,8 @@ async fn decided_owners(conn: &mut PgConnection) -> Result<Vec<DecidedOwner>, Fa
         "SELECT l.id, s.external_id, d.owner FROM decision d JOIN lead l ON l.id = d.lead \
          JOIN slot s ON s.kind = 'person' AND s.of = l.person \
          WHERE l.mode = 'live' AND d.owner IS NOT NULL AND d.seq = \
-           (SELECT max(d2.seq) FROM lead l2 JOIN decision d2 ON d2.lead = l2.id WHERE l2.person = l.person)",
+           (SELECT max(d2.seq) FROM lead l2 JOIN decision d2 ON d2.lead = l2.id WHERE l2.person = l.person \
+            AND coalesce(l2.close_reason, '') != 'merged')",
     )
     .fetch_all(conn)
     .await?;

@@ -11,6 +11,7 @@ mod deciding;
 mod delivering;
 mod directory;
 mod finish;
+mod following;
 mod inspection;
 mod intake;
 mod leads;
@@ -23,7 +24,9 @@ mod preparation;
 mod records;
 mod settle;
 mod slots;
+mod standing;
 mod story;
+mod tokens;
 mod view;
 
 use std::fmt;

@@ -172,8 +172,15 @@ async fn prepare(conn: &mut PgConnection, place: &str) -> Result<(), StoreError>
 }
 
 fn migrations() -> Vec<Migration> {
-    let first = include_str!("../../migrations/postgres/0001_first.sql");
-    vec![Migration::new(1, "first".into(), MigrationType::Simple, first.into_sql_str(), false)]
+    const FILES: [(i64, &str, &str); 3] = [
+        (1, "first", include_str!("../../migrations/postgres/0001_first.sql")),
+        (2, "tokens", include_str!("../../migrations/postgres/0002_tokens.sql")),
+        (6, "intake", include_str!("../../migrations/postgres/0006_intake.sql")),
+    ];
+    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    FILES.map(migration).into()
 }
 
 /// Nodes that start together wait for each other: the migrator holds a lock of the database.

@@ -129,7 +129,7 @@ async fn open_leads(conn: &mut PgConnection, persons: &[String], since: i64) -> 
         lead_columns!(),
         ", (SELECT d.owner FROM decision d WHERE d.lead = l.id ORDER BY d.seq DESC LIMIT 1) \
          FROM unnest($1::text[]) AS v (person) CROSS JOIN LATERAL (SELECT * FROM lead WHERE lead.person = v.person \
-         AND ((opened_at >= $2 AND close_reason != 'suppressed') OR state != 'closed') \
+         AND ((opened_at >= $2 AND close_reason NOT IN ('suppressed', 'merged')) OR state != 'closed') \
          ORDER BY opened_at DESC, seq DESC LIMIT 1) l"
     ))
     .bind(persons)
