@@ -1,7 +1,7 @@
 //! Durable storage: one trait set, SQLite behind it, one suite of tests for every backend.
 //!
 //! Each trait belongs to one step of a lead's way ([`Intake`], [`Preparation`], [`Deciding`], [`Delivering`],
-//! [`DirectoryStore`]) or to the operator ([`Inspection`], [`Operation`]); [`Store`] is all of them. Every call is
+//! [`DirectoryStore`]) or to the operator ([`Inspection`], [`Operation`], [`Upkeep`]); [`Store`] is all of them. Every call is
 //! set-based and one transaction: it happened or it did not. Times are UTC instants with the grain of a millisecond.
 
 mod deciding;
@@ -13,6 +13,7 @@ mod intake;
 mod operation;
 mod preparation;
 mod sqlite;
+mod upkeep;
 
 pub use deciding::{
     BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey,
@@ -31,10 +32,19 @@ pub use intake::{
 pub use operation::Operation;
 pub use preparation::{Preparation, Prepared, StoredRecord, Verdict};
 pub use sqlite::{OpenOptions, SqliteStore};
+pub use upkeep::{Alert, Backup, Cutoffs, Discrepancy, Overdue, Pruned, Restored, Told, Upkeep, Vitals};
 
 /// The whole storage.
 pub trait Store:
-    Intake + Preparation + Deciding + Delivering + DirectoryStore + Inspection + Operation + std::fmt::Debug
+    Intake
+    + Preparation
+    + Deciding
+    + Delivering
+    + DirectoryStore
+    + Inspection
+    + Operation
+    + Upkeep
+    + std::fmt::Debug
 {
 }
 
@@ -46,6 +56,7 @@ impl<T> Store for T where
         + DirectoryStore
         + Inspection
         + Operation
+        + Upkeep
         + std::fmt::Debug
 {
 }

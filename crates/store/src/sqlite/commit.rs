@@ -12,7 +12,7 @@ use super::bulk::Bulk;
 use super::codec::{ids, json, ms, text};
 use super::fault::Fault;
 use super::slots::Binding;
-use super::{plan, settle, slots};
+use super::{doubt, plan, settle, slots};
 use crate::deciding::{BalanceDelta, DecisionCommit, IdentityBinding, LinkBinding, NewLead, RecordEnd};
 
 static RECORD: Bulk = Bulk::over(
@@ -96,6 +96,7 @@ pub(super) async fn store(
         supersede(conn, *lead, *episode, now).await?;
     }
     unsettled.extend(plan::effects(conn, &commit.effects, now).await?);
+    doubt::mark(conn, &commit.effects).await?;
     settle::close_leads(conn, &unsettled, now).await?;
     INCUMBENT
         .run(conn, &commit.incumbents, |query, (lead, owner, at)| {

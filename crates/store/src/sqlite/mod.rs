@@ -1,25 +1,32 @@
 //! SQLite behind the storage traits: one writer that commits in groups, a few readers beside it.
 
+mod backup;
 mod bulk;
 mod codec;
 mod commit;
 mod deciding;
 mod delivering;
 mod directory;
+mod doubt;
 mod fault;
 mod finish;
 mod inspection;
 mod intake;
 mod leads;
+mod mount;
 mod open;
 mod operation;
 mod plan;
 mod preparation;
 mod records;
+mod retention;
+mod schema;
 mod settle;
 mod slots;
 mod story;
+mod upkeep;
 mod view;
+mod vitals;
 mod writer;
 
 use std::fmt;
@@ -33,6 +40,10 @@ use self::writer::{Priority, Writer};
 use crate::error::StoreError;
 
 pub use self::open::OpenOptions;
+
+/// Every migration, for tests that act as an earlier program.
+#[cfg(test)]
+pub(crate) use self::open::migrations as migrations_for_tests;
 
 /// A store in one SQLite file.
 pub struct SqliteStore {
