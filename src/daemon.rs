@@ -26,9 +26,9 @@ const PULL_STEPS: u64 = 200;
 
 /// The running steps.
 pub(crate) struct Daemon {
-    engine: Arc<Engine>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
 impl Daemon {
@@ -106,10 +106,10 @@ impl Daemon {
                 |engine| async move { engine.decide().await },
             );
             daemon.repeat("reading owners", None, OWNERS_EVERY, |engine| async move {
-                engine.refresh_owners().await.map(|_| 0)
+                judged(&engine, "reading owners", engine.refresh_owners().await).map(|_| 0)
             });
             daemon.repeat("reading companies", None, ACCOUNTS_EVERY, |engine| async move {
-                engine.refresh_accounts().await.map(|_| 0)
+                judged(&engine, "reading companies", engine.refresh_accounts().await).map(|_| 0)
             });
         });
     }
@@ -122,12 +122,18 @@ impl Daemon {
         R: Future<Output = Result<usize, EngineError>> + Send,
     {
         let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
+        let got_on = move |engine: &Engine| step.into_iter().for_each(|step| engine.signs().moved(step));
         self.tasks.spawn(async move {
+            got_on(&engine);
             while !stop.is_cancelled() {
                 match AssertUnwindSafe(run(Arc::clone(&engine))).catch_unwind().await {
                     Ok(Ok(0)) => rest(&engine, &stop, step, every).await,
-                    Ok(Ok(_)) => {}
+                    Ok(Ok(_)) => got_on(&engine),
                     Ok(Err(error)) => {
+                        // A vendor that fails is no fault of the step, which tries again.
+                        if matches!(error, EngineError::Vendor { .. }) {
+                            got_on(&engine);
+                        }
                         complain(name, &error);
                         pause(&stop, REST.max(every)).await;
                     }
@@ -159,9 +165,16 @@ async fn rest(engine: &Engine, stop: &CancellationToken, step: Option<Step>, eve
 
 async fn learn_directory(engine: &Engine) -> Result<(), EngineError> {
     if !engine.knows_directory().await? {
-        engine.refresh().await?;
+        judged(engine, "reading owners", engine.refresh_owners().await)?;
+        judged(engine, "reading companies", engine.refresh_accounts().await)?;
     }
     Ok(())
+}
+
+/// Notes how the CRM did.
+fn judged<T>(engine: &Engine, doing: &str, result: Result<T, EngineError>) -> Result<T, EngineError> {
+    engine.signs().judge(engine.crm(), doing, &result);
+    result
 }
 
 /// One pass over a stream; 0 if it is read up to now.
@@ -171,15 +184,18 @@ async fn pull(
     object: &ObjectType,
     lane: Lane,
 ) -> Result<usize, EngineError> {
-    let report = engine.pull(connection, object, lane, PULL_STEPS).await?;
-    Ok(usize::from(!report.done))
+    let report = engine.pull(connection, object, lane, PULL_STEPS).await;
+    engine.signs().judge(connection, &format!("pulling {object}"), &report);
+    Ok(usize::from(!report?.done))
 }
 
 /// Fetches hinted objects of every connection; one that fails does not keep the others waiting.
 async fn fetch_all(engine: &Engine) -> Result<usize, EngineError> {
     let (mut count, mut failed) = (0, None);
     for connected in engine.connections() {
-        match engine.fetch(&connected.name).await {
+        let fetched = engine.fetch(&connected.name).await;
+        engine.signs().judge(&connected.name, "fetching", &fetched);
+        match fetched {
             Ok(fetched) => count += fetched,
             Err(error) => failed = failed.or(Some(error)),
         }
@@ -195,7 +211,8 @@ async fn deliver(engine: &Engine) -> Result<usize, EngineError> {
     Ok(report.sent + report.verified)
 }
 
-async fn pause(stop: &CancellationToken, time: Duration) {
+/// Waits, but no longer than until the daemon stops.
+pub(crate) async fn pause(stop: &CancellationToken, time: Duration) {
     tokio::select! {
         () = tokio::time::sleep(time) => {}
         () = stop.cancelled() => {}

@@ -158,8 +158,16 @@ pub(crate) fn secret(reference: &SecretRef, folder: &Path) -> Result<Secret, Fai
 
 /// Connects every connection and builds the engine.
 pub(crate) async fn assemble(loaded: &Loaded, store: Arc<dyn Store>) -> Result<Engine, Failure> {
+    assemble_on(loaded, store, Arc::new(SystemClock)).await
+}
+
+/// The same, on a clock that somebody watches.
+pub(crate) async fn assemble_on(
+    loaded: &Loaded,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+) -> Result<Engine, Failure> {
     let settings = &loaded.settings;
-    let clock = SystemClock;
     let install = store.install_key(rand::random()).await?;
     store.connect(&ConnectionName::new(REFERRALS), clock.now()).await?;
     let mut connections = Vec::new();
@@ -179,7 +187,7 @@ pub(crate) async fn assemble(loaded: &Loaded, store: Arc<dyn Store>) -> Result<E
     }
     let engine = Engine::new(Setup {
         store,
-        clock: Arc::new(clock),
+        clock,
         install: InstallKey::new(install),
         mode: settings.mode,
         connections,

@@ -1,6 +1,7 @@
 //! The command line: one file for each verb.
 
 mod backfill;
+mod backup;
 mod check;
 mod compare;
 mod demo;
@@ -76,6 +77,10 @@ enum Verb {
     Failed(failed::Failed),
     /// Why a lead went where it went
     Explain(explain::Explain),
+    /// Copy the database to a file, verified, while the daemon runs
+    Backup(backup::Backup),
+    /// Put a backup in the place of the database; the daemon must be stopped
+    Restore(backup::Restore),
     /// Run the simulators alone
     Sandbox(sandbox::Sandbox),
 }
@@ -116,6 +121,8 @@ async fn dispatch(cli: Cli) -> Outcome {
         Verb::Leads(args) => leads::run(&common, args).await,
         Verb::Failed(args) => failed::run(&common, args).await,
         Verb::Explain(args) => explain::run(&common, &args).await,
+        Verb::Backup(args) => backup::back_up(&common, &args).await,
+        Verb::Restore(args) => backup::restore(&common, &args).await,
         Verb::Sandbox(args) => sandbox::run(args).await,
     }
 }

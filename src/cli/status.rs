@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::json;
-use usher_store::{ConnectionStatus, Counts};
+use usher_store::{Alert, ConnectionStatus, Counts, Store, StoreError};
 
 use crate::cli::{Common, Outcome};
 use crate::output;
@@ -15,15 +15,23 @@ pub(crate) async fn run(common: &Common) -> Outcome {
     let store = setup::open_store(&loaded.settings, Access::Command).await?;
     let (counts, connections) = (store.counts().await?, store.connections().await?);
     let (paused, mode) = (store.paused().await?, store.mode().await?);
+    let (alerts, discrepancies) = (open_alerts(&*store).await?, store.discrepancies().await?);
     store.close().await?;
     let mode = mode.unwrap_or(loaded.settings.mode).as_str();
     if common.json {
-        output::json(&as_json(&counts, &connections, mode, paused.as_ref()));
+        let mut status = as_json(&counts, &connections, mode, paused.as_ref());
+        status["alerts"] = alerts.iter().map(alert_json).collect();
+        status["discrepancies"] =
+            discrepancies.iter().map(|found| json!({ "what": found.what, "rows": found.rows })).collect();
+        output::json(&status);
         return Ok(());
     }
     output::data(&format!("mode: {mode}"));
     if let Some((since, reason)) = &paused {
         output::data(&format!("PAUSED since {since}: {reason}"));
+    }
+    for alert in &alerts {
+        output::data(&format!("ALERT since {}: {}", alert.raised_at, alert.problem));
     }
     for connection in &connections {
         let held = connection.held.as_ref().map(|(since, reason)| format!("  HELD since {since}: {reason}"));
@@ -38,10 +46,26 @@ pub(crate) async fn run(common: &Common) -> Outcome {
     output::data(&group("ignored", &counts.ignored));
     output::data(&group("leads", &counts.leads));
     output::data(&group("writes", &counts.effects));
+    for found in &discrepancies {
+        output::data(&format!("DOES NOT ADD UP: {} ({})", found.what, found.rows));
+    }
+    if discrepancies.is_empty() {
+        output::data("the counts add up");
+    }
     let now = crate::daemon::now();
     output::data(&format!("oldest undecided: {}", age(counts.oldest_undecided, now)));
     output::data(&format!("oldest unwritten: {}", age(counts.oldest_unwritten, now)));
     Ok(())
+}
+
+async fn open_alerts(store: &dyn Store) -> Result<Vec<Alert>, StoreError> {
+    let mut alerts = store.alerts().await?;
+    alerts.retain(|alert| alert.ended_at.is_none());
+    Ok(alerts)
+}
+
+fn alert_json(alert: &Alert) -> serde_json::Value {
+    json!({ "key": alert.key, "problem": alert.problem, "since": alert.raised_at, "told": alert.told.is_some() })
 }
 
 fn group(name: &str, counts: &BTreeMap<String, u64>) -> String {

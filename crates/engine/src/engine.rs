@@ -12,6 +12,7 @@ use usher_store::Store;
 
 use crate::connected::Connected;
 use crate::error::EngineError;
+use crate::health::Signs;
 use crate::settings::{REFERRALS, WriteSettings};
 use crate::step::decide::SLICE;
 use crate::wake::Wake;
@@ -53,6 +54,7 @@ pub struct Engine {
     pub(crate) referrals: Arc<Mapping>,
     roster: RwLock<Arc<Roster>>,
     wake: Wake,
+    signs: Signs,
     stopping: AtomicBool,
     /// How many leads the next fold takes: fewer after one that could not be stored.
     pub(crate) slice: AtomicU32,
@@ -78,6 +80,7 @@ impl Engine {
             referrals: setup.referrals,
             roster: RwLock::new(Arc::new(roster)),
             wake: Wake::default(),
+            signs: Signs::default(),
             stopping: AtomicBool::new(false),
             slice: AtomicU32::new(SLICE),
         })
@@ -108,6 +111,12 @@ impl Engine {
     #[must_use]
     pub fn wake(&self) -> &Wake {
         &self.wake
+    }
+
+    /// What the steps note for the watchdog, and what it found.
+    #[must_use]
+    pub fn signs(&self) -> &Signs {
+        &self.signs
     }
 
     /// The storage.

@@ -5,6 +5,8 @@
 //! is provably safe, and gives each failure its final class.
 
 mod address;
+mod callback;
+mod clock;
 mod credential;
 mod files;
 mod limiter;
@@ -16,6 +18,8 @@ mod tls;
 mod vendor;
 
 pub use crate::address::{BaseUrl, BaseUrlError};
+pub use crate::callback::{Callback, CallbackError};
+pub use crate::clock::WatchedClock;
 pub use crate::credential::{Credential, CredentialError};
 pub use crate::files::LocalFiles;
 pub use crate::limiter::{Allowance, LimitStatus, Limiter, LimiterSettings, Permit, Share, ShareError};

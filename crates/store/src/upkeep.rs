@@ -160,9 +160,9 @@ pub trait Upkeep: Send + Sync {
     /// unclear write was sent), so that none of them lapses early or late.
     async fn shift(&self, by: SignedDuration) -> Result<(), StoreError>;
 
-    /// The alerts, those that are over included until they are pruned.
+    /// The alerts, those that are over included until they are forgotten.
     async fn alerts(&self) -> Result<Vec<Alert>, StoreError>;
 
-    /// Stores alerts by their keys, and forgets those that were over and told before `forget`.
+    /// Stores alerts by their keys, and forgets those that were over before `forget`.
     async fn put_alerts(&self, alerts: Vec<Alert>, forget: Timestamp) -> Result<(), StoreError>;
 }

@@ -1,6 +1,7 @@
 //! usher.yaml: the settings of one installation, read strictly and as a whole.
 
 mod connection;
+mod upkeep;
 mod write;
 
 use std::collections::BTreeSet;
@@ -10,6 +11,7 @@ use usher_document::{Cursor, Diagnostics, SecretRef, SourceFile};
 use usher_model::{ConnectionName, Mode};
 
 pub use connection::{ConnectionSettings, Limits};
+pub use upkeep::{AlertSettings, RetentionSettings};
 pub use write::WriteSettings;
 
 use crate::connected::Registry;
@@ -53,6 +55,10 @@ pub struct Settings {
     pub routing: PathBuf,
     /// Where the daemon listens.
     pub http: HttpSettings,
+    /// Who is told when something is wrong.
+    pub alerts: AlertSettings,
+    /// How long raw data is kept.
+    pub retention: RetentionSettings,
 }
 
 impl Settings {
@@ -102,7 +108,9 @@ fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Setting
     let routing = map.or::<String>("routing", "routing.yaml".to_owned());
     let http = map.optional_at("http").map_or_else(|| Some(HttpSettings::default()), |at| http_settings(&at));
     settle_is_long_enough(&mut map, connections.as_deref(), crm.as_ref(), write.as_ref());
-    map.not_in_this_version(&["alerts", "key"]);
+    let alerts = map.or("alerts", AlertSettings::default());
+    let retention = map.or("retention", RetentionSettings::default());
+    map.not_in_this_version(&["key"]);
     map.finish();
     Some(Settings {
         folder: folder.to_owned(),
@@ -113,6 +121,8 @@ fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Setting
         write: write.unwrap_or_default(),
         routing: PathBuf::from(routing),
         http: http?,
+        alerts,
+        retention,
     })
 }
 

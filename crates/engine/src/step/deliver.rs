@@ -90,7 +90,7 @@ impl Engine {
         }
         let mut results = target.send(&writes).await;
         crash::point("deliver.after_send");
-        report_blockage(connected, &results);
+        self.report_blockage(connected, &results);
         // A connector that answers fewer outcomes than writes leaves the rest unclear.
         results.resize_with(writes.len(), || Err(SendFailure::Fault(unanswered())));
         for (effect, result) in sent.iter().zip(results) {
@@ -100,6 +100,22 @@ impl Engine {
         self.store.finish_effects(outcomes, self.now()).await?;
         crash::point("deliver.after_finish");
         Ok((sent.len(), done))
+    }
+
+    /// Says once for a batch that nothing will pass until an operator acts.
+    fn report_blockage(&self, connected: &Connected, results: &[Result<Written, SendFailure>]) {
+        let faults = results.iter().filter_map(|result| match result {
+            Err(SendFailure::Fault(fault)) => Some(fault),
+            _ => None,
+        });
+        let mut blocked = faults
+            .filter(|fault| matches!(fault.class(), FaultClass::Unauthorized | FaultClass::Misconfigured));
+        if let Some(fault) = blocked.next() {
+            self.signs().failed(&connected.name, "writing", fault);
+            tracing::error!(connection = %connected.name, %fault, writes = blocked.count() + 1, "writes rest until this is mended");
+        } else if results.iter().any(Result::is_ok) {
+            self.signs().went_well(&connected.name, "writing");
+        }
     }
 
     /// Which edge an answer takes.
@@ -204,7 +220,10 @@ impl Engine {
                     .to_owned(),
             };
         }
-        let verdict = target.verify(&write).await;
+        let verdict = match target.verify(&write).await {
+            Ok(Verdict::Absent) => self.forgotten(effect, &write, target).await,
+            verdict => verdict,
+        };
         let now = self.now();
         let settled = effect.sent_at.is_none_or(|sent| now.duration_since(sent) >= signed(self.write.settle));
         let again = now + self.look_after(effect.verified);
@@ -232,19 +251,6 @@ impl Engine {
 /// else meanwhile: claims lapse only when `verify` asks for it, after the batch.
 fn lease(connected: &Connected) -> Duration {
     connected.timeout * 12
-}
-
-/// Says once for a batch that nothing will pass until an operator acts.
-fn report_blockage(connected: &Connected, results: &[Result<Written, SendFailure>]) {
-    let blocked = results.iter().filter_map(|result| match result {
-        Err(SendFailure::Fault(fault)) => Some(fault),
-        _ => None,
-    });
-    let mut blocked =
-        blocked.filter(|fault| matches!(fault.class(), FaultClass::Unauthorized | FaultClass::Misconfigured));
-    if let Some(fault) = blocked.next() {
-        tracing::error!(connection = %connected.name, %fault, writes = blocked.count() + 1, "writes rest until this is mended");
-    }
 }
 
 /// Waits of 1, 2, 4 … seconds, at most a minute.

@@ -197,6 +197,7 @@ impl Engine {
             let keys: Vec<IdentityKey> = chunk.iter().map(|(_, key)| key.clone()).collect();
             match directory.people(&keys).await {
                 Ok(people) => {
+                    self.signs().went_well(&self.crm, "looking people up");
                     for ((index, _), person) in chunk.iter().zip(people) {
                         if let (Some(candidate), Some(person)) = (candidates.get_mut(*index), person) {
                             candidate.recognise(person);
@@ -209,6 +210,7 @@ impl Engine {
                     chunks.extend([left, right]);
                 }
                 Err(fault) => {
+                    self.signs().failed(&self.crm, "looking people up", &fault);
                     tracing::warn!(connection = %self.crm, %fault, "the CRM could not be asked who these persons are");
                     let verdict = unanswered_verdict(&fault, self.now());
                     for (index, _) in chunk {

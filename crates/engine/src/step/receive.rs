@@ -41,6 +41,9 @@ impl Engine {
             Check::Reply(reply) => Ok(Received::Reply(reply)),
             Check::Refuse(refusal) => {
                 tracing::warn!(%connection, status = refusal.status, reason = refusal.reason, "webhook refused");
+                if matches!(refusal.status, 401 | 403) {
+                    self.signs().refused(connection);
+                }
                 Ok(Received::Refused(refusal))
             }
             Check::Store => {

@@ -135,10 +135,7 @@ impl Upkeep for SqliteStore {
                             .bind(alert.told.map(|(_, at)| ms(at)))
                     })
                     .await?;
-                sqlx::query("DELETE FROM alert WHERE ended_at < ?1 AND told = 'recovered' AND told_at < ?1")
-                    .bind(ms(forget))
-                    .execute(conn)
-                    .await?;
+                sqlx::query("DELETE FROM alert WHERE ended_at < ?").bind(ms(forget)).execute(conn).await?;
                 Ok(())
             })
         })

@@ -219,7 +219,7 @@ pub(crate) async fn alerts_are_kept_until_they_are_told(backend: impl Backend) {
     let store = backend.store();
     assert_eq!(store.alerts().await.unwrap(), [held.clone()]);
     (held.ended_at, held.told) = (Some(at(3)), Some((Told::Recovered, at(4))));
-    store.put_alerts(vec![held.clone()], at(4)).await.unwrap();
+    store.put_alerts(vec![held.clone()], at(3)).await.unwrap();
     assert_eq!(store.alerts().await.unwrap(), [held]);
     store.put_alerts(Vec::new(), at(5)).await.unwrap();
     assert!(store.alerts().await.unwrap().is_empty());
