@@ -138,7 +138,11 @@ fn start_logging(cli: &Cli) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("USHER_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("warn,usher={level}")));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that can not be written (a full disk) must not stop whoever had something to say: by default it would panic.
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr);
     // Fails only if a subscriber is set already, which is then the one to use.
     let _ = if cli.common.json { subscriber.json().try_init() } else { subscriber.try_init() };
 }

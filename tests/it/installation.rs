@@ -44,6 +44,11 @@ impl Daemon {
         assert!(status.unwrap().success());
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Whether it is gone.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
@@ -182,11 +187,16 @@ http: {{ listen: \"127.0.0.1:{}\" }}
 
     /// Starts the daemon with further environment variables.
     pub(crate) fn spawn(&self, environment: &[(&str, &str)]) -> Daemon {
+        let mut command = self.command();
+        command.envs(environment.iter().copied()).arg("run");
+        self.spawn_command(command)
+    }
+
+    /// Starts a command that becomes the daemon.
+    pub(crate) fn spawn_command(&self, mut command: Command) -> Daemon {
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log")).unwrap();
-        let mut command = self.command();
-        command.envs(environment.iter().copied());
-        Daemon(command.arg("run").stdout(Stdio::null()).stderr(log).spawn().unwrap())
+        Daemon(command.current_dir(self.path()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 
     /// What the daemon has said.

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
 mod architecture;
 mod bad_input;
 mod daemon;
+mod disk;
 mod installation;
 mod restore;
+mod stop;
 mod verbs;
