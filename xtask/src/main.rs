@@ -36,6 +36,8 @@ enum Bench {
     Pull(bench::pull::Pull),
     /// Prepared records to stored decisions
     Decide(bench::decide::Decide),
+    /// From the start of the daemon on a large database to the first webhook stored
+    Start(bench::start::Start),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,6 +49,7 @@ fn main() -> anyhow::Result<()> {
             Chore::Field(args) => field::run(args).await,
             Chore::Bench(Bench::Pull(args)) => bench::pull::run(&args).await,
             Chore::Bench(Bench::Decide(args)) => bench::decide::run(&args).await,
+            Chore::Bench(Bench::Start(args)) => bench::start::run(&args).await,
             Chore::Serve(args) => bench::serve::run(&args).await,
             Chore::BenchPullWorker(args) => bench::worker::run(&args).await,
         }

@@ -4,5 +4,6 @@ pub(crate) mod decide;
 mod engine;
 pub(crate) mod pull;
 pub(crate) mod serve;
+pub(crate) mod start;
 mod timed;
 pub(crate) mod worker;

@@ -1,21 +1,23 @@
 //! A store that notes how long each call of the real one takes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use usher_model::{
     Account, AccountKey, CloseReason, ConnectionName, CrmOwner, DeliveryId, EffectKey, EffectKind,
-    EffectState, LeadId, LeadState, Mode, RecordId,
+    EffectState, ExternalId, LeadId, LeadState, Mode, RecordId,
 };
 use usher_store::{
-    AccountRow, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, DecidedOwner, Deciding,
-    DecisionCommit, DecisionView, Delivering, Delivery, DirectoryStore, EffectOutcome, FailedItem,
-    FetchCommit, Hint, Inspection, Intake, LeadFilter, LeadStory, LeadSummary, NewDelivery, NewRecord,
-    Operation, Preparation, Prepared, PullCommit, Ready, Store, StoreError, Stored, StoredRecord, ViewAsk,
+    AccountRow, Alert, Backup, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, Cutoffs,
+    DecidedOwner, Deciding, DecisionCommit, DecisionView, Delivering, Delivery, DirectoryStore, Discrepancy,
+    EffectOutcome, FailedItem, FetchCommit, Hint, Inspection, Intake, LeadFilter, LeadStory, LeadSummary,
+    NewDelivery, NewRecord, Operation, Preparation, Prepared, Pruned, PullCommit, Ready, Store, StoreError,
+    Stored, StoredRecord, Upkeep, ViewAsk, Vitals,
 };
 
 type Answer<T> = Result<T, StoreError>;
@@ -121,4 +123,18 @@ timed! { Operation {
     fn suppress(lead: LeadId, reason: &str, now: Timestamp) -> ();
     fn install_key(fresh: [u8; 32]) -> [u8; 32];
     fn close() -> ();
+} }
+
+timed! { Upkeep {
+    fn back_up(to: &Path, now: Timestamp) -> Backup;
+    fn distrust(safe_at: Timestamp, now: Timestamp) -> u64;
+    fn known_tasks(lead: LeadId) -> Vec<ExternalId>;
+    fn prune(keep: Cutoffs, so_far: Pruned) -> Pruned;
+    fn tidy() -> u64;
+    fn vitals(now: Timestamp, since: Timestamp) -> Vitals;
+    fn prove_writable(now: Timestamp) -> ();
+    fn discrepancies() -> Vec<Discrepancy>;
+    fn shift(by: SignedDuration) -> ();
+    fn alerts() -> Vec<Alert>;
+    fn put_alerts(alerts: Vec<Alert>, forget: Timestamp) -> ();
 } }

@@ -1,6 +1,6 @@
 //! The field run: the real program as a child process, simulators in this one, real companies, thousands of leads.
 
-mod installation;
+pub(crate) mod installation;
 mod invariants;
 mod ledger;
 mod verdict;

@@ -362,3 +362,64 @@ async fn fm_104_a_bad_backup_is_refused_and_changes_nothing() {
     std::fs::remove_file(&place).unwrap();
     SqliteStore::restore(&backup, place.to_str().unwrap(), at(9)).await.unwrap();
 }
+
+#[tokio::test]
+async fn fm_075_whichever_write_finds_no_room_nothing_is_half_done() {
+    use usher_model::EffectKind::{CreateTask, EnsurePerson, UpdateObject};
+    let file = SqliteFile::start().await;
+    let store = file.store();
+    let limit = async |spare: Option<i64>| {
+        let set = file.store.maintain("limits the file", move |conn| {
+            Box::pin(async move {
+                let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&mut *conn).await?;
+                let most = spare.map_or(1_000_000, |spare| pages + spare);
+                let pragma = format!("PRAGMA max_page_count = {most}");
+                sqlx::query(AssertSqlSafe(pragma)).execute(conn).await.map(drop)
+            })
+        });
+        set.await.unwrap();
+    };
+    let (mut full, mut n) = (0, 0);
+    for spare in 0..12 {
+        limit(Some(spare)).await;
+        // Leads go their whole way until one of its writes finds no room.
+        let error = loop {
+            n += 1;
+            let way = async {
+                let mut new = new_record(n);
+                new.record.payload =
+                    serde_json::value::RawValue::from_string(format!("\"{}\"", "x".repeat(3_000))).unwrap();
+                let record = store.store_records(vec![new]).await?[0];
+                let (draft, ready_at) = (Box::new(super::fixture::draft(record, n)), at(n));
+                let verdict = crate::Verdict::Mapped { draft, ready_at };
+                store.commit_prepared(vec![crate::Prepared { record, verdict }], at(n)).await?;
+                let person = usher_model::PersonId::new(at(n));
+                let opened = super::fixture::opening(record, n, person, Mode::Live, at(n));
+                store.commit_decisions(opened.commit, at(n)).await?;
+                for kind in [EnsurePerson, UpdateObject, CreateTask] {
+                    let claimed =
+                        store.claim_effects(&super::fixture::crm(), kind, 9, at(n), at(n + 9)).await?;
+                    let outcomes = claimed.iter().map(|claim| super::fixture::done(claim, "1")).collect();
+                    store.finish_effects(outcomes, at(n)).await?;
+                }
+                Ok::<_, StoreError>(())
+            };
+            if let Err(error) = way.await {
+                break error;
+            }
+        };
+        assert!(matches!(error, StoreError::NoSpace { .. }), "{error:?}");
+        full += 1;
+        assert_eq!(store.discrepancies().await.unwrap(), [], "with {spare} pages to spare");
+        limit(None).await;
+        // What was on its way goes on, and nothing is missing.
+        store.recover_effects(at(n + 9)).await.unwrap();
+        let unclear = store.claim_unknown(&super::fixture::crm(), 99, at(n + 9), at(n + 19)).await.unwrap();
+        store
+            .finish_effects(unclear.iter().map(|claim| super::fixture::done(claim, "1")).collect(), at(n + 9))
+            .await
+            .unwrap();
+        assert_eq!(store.discrepancies().await.unwrap(), []);
+    }
+    assert_eq!(full, 12);
+}
