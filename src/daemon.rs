@@ -41,9 +41,9 @@ enum Where {
 
 /// The running steps.
 pub(crate) struct Daemon {
-    engine: Arc<Engine>,
-    stop: CancellationToken,
-    tasks: TaskTracker,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
 }
 
 impl Daemon {
@@ -124,10 +124,10 @@ impl Daemon {
                 engine.decide().await
             });
             daemon.repeat("reading owners", Leader, None, OWNERS_EVERY, |engine| async move {
-                engine.refresh_owners().await.map(|_| 0)
+                judged(&engine, "reading owners", engine.refresh_owners().await).map(|_| 0)
             });
             daemon.repeat("reading companies", Leader, None, ACCOUNTS_EVERY, |engine| async move {
-                engine.refresh_accounts().await.map(|_| 0)
+                judged(&engine, "reading companies", engine.refresh_accounts().await).map(|_| 0)
             });
         });
     }
@@ -140,7 +140,9 @@ impl Daemon {
         R: Future<Output = Result<usize, EngineError>> + Send,
     {
         let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
+        let got_on = move |engine: &Engine| step.into_iter().for_each(|step| engine.signs().moved(step));
         self.tasks.spawn(async move {
+            got_on(&engine);
             while !stop.is_cancelled() {
                 if at == Leader && engine.leads().is_none() {
                     pause(&stop, TICK).await;
@@ -148,8 +150,12 @@ impl Daemon {
                 }
                 match AssertUnwindSafe(run(Arc::clone(&engine))).catch_unwind().await {
                     Ok(Ok(0)) => rest(&engine, &stop, step, every).await,
-                    Ok(Ok(_)) => {}
+                    Ok(Ok(_)) => got_on(&engine),
                     Ok(Err(error)) => {
+                        // A vendor that fails is no fault of the step, which tries again.
+                        if matches!(error, EngineError::Vendor { .. }) {
+                            got_on(&engine);
+                        }
                         complain(name, &error);
                         pause(&stop, REST.max(every)).await;
                     }
@@ -187,8 +193,15 @@ async fn learn_directory(engine: &Engine) -> Result<bool, EngineError> {
     if engine.leads().is_none() {
         return Ok(false);
     }
-    engine.refresh().await?;
+    judged(engine, "reading owners", engine.refresh_owners().await)?;
+    judged(engine, "reading companies", engine.refresh_accounts().await)?;
     Ok(true)
+}
+
+/// Notes how the CRM did.
+fn judged<T>(engine: &Engine, doing: &str, result: Result<T, EngineError>) -> Result<T, EngineError> {
+    engine.signs().judge(engine.crm(), doing, &result);
+    result
 }
 
 /// One pass over a stream; 0 if it is read up to now.
@@ -198,15 +211,18 @@ async fn pull(
     object: &ObjectType,
     lane: Lane,
 ) -> Result<usize, EngineError> {
-    let report = engine.pull(connection, object, lane, PULL_STEPS).await?;
-    Ok(usize::from(!report.done))
+    let report = engine.pull(connection, object, lane, PULL_STEPS).await;
+    engine.signs().judge(connection, &format!("pulling {object}"), &report);
+    Ok(usize::from(!report?.done))
 }
 
 /// Fetches hinted objects of every connection; one that fails does not keep the others waiting.
 async fn fetch_all(engine: &Engine) -> Result<usize, EngineError> {
     let (mut count, mut failed) = (0, None);
     for connected in engine.connections() {
-        match engine.fetch(&connected.name).await {
+        let fetched = engine.fetch(&connected.name).await;
+        engine.signs().judge(&connected.name, "fetching", &fetched);
+        match fetched {
             Ok(fetched) => count += fetched,
             Err(error) => failed = failed.or(Some(error)),
         }
@@ -222,7 +238,8 @@ async fn deliver(engine: &Engine) -> Result<usize, EngineError> {
     Ok(report.sent + report.verified)
 }
 
-async fn pause(stop: &CancellationToken, time: Duration) {
+/// Waits, but no longer than until the daemon stops.
+pub(crate) async fn pause(stop: &CancellationToken, time: Duration) {
     tokio::select! {
         () = tokio::time::sleep(time) => {}
         () = stop.cancelled() => {}

@@ -56,7 +56,9 @@ impl From<anyhow::Error> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::InUse { .. } | StoreError::Open { .. } => Self::Input(chain(&error)),
+            StoreError::InUse { .. } | StoreError::Open { .. } | StoreError::Backup { .. } => {
+                Self::Input(chain(&error))
+            }
             other => Self::Fault(other.into()),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! 0: fine. 1: what was given is wrong, and the message says what to do. 2: our fault, or the machine's.
 
+mod attend;
 mod cli;
 mod daemon;
 mod failure;

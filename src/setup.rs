@@ -194,17 +194,17 @@ pub(crate) fn secret(reference: &SecretRef, folder: &Path) -> Result<Secret, Fai
 /// Connects every connection and builds the engine.
 pub(crate) async fn assemble(loaded: &Loaded, store: Arc<dyn Store>) -> Result<Engine, Failure> {
     let tokens = Arc::clone(&store);
-    assemble_with(loaded, store, &tokens).await
+    assemble_with(loaded, store, &tokens, Arc::new(SystemClock)).await
 }
 
-/// The same with the tokens of another database.
+/// The same with the tokens of another database, or on another clock.
 pub(crate) async fn assemble_with(
     loaded: &Loaded,
     store: Arc<dyn Store>,
     tokens: &Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
 ) -> Result<Engine, Failure> {
     let settings = &loaded.settings;
-    let clock = SystemClock;
     let install = store.install_key(rand::random()).await?;
     store.connect(&ConnectionName::new(REFERRALS), clock.now()).await?;
     let mut connections = Vec::new();
@@ -228,7 +228,7 @@ pub(crate) async fn assemble_with(
     }
     let engine = Engine::new(Setup {
         store,
-        clock: Arc::new(clock),
+        clock,
         install: InstallKey::new(install),
         mode: settings.mode,
         connections,

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 use usher_document::{Diagnostic, SourceFile};
 use usher_engine::settings::{AuthSettings, ConnectionSettings};
+use usher_model::SystemClock;
 use usher_store::Store;
 
 use crate::cli::{Common, Outcome};
@@ -124,7 +125,9 @@ async fn say_tokens(loaded: &Loaded, store: Option<&Arc<dyn Store>>) -> Outcome 
 
 async fn ask(loaded: &Loaded, tokens: Option<&Arc<dyn Store>>) -> Result<Vec<String>, Failure> {
     let store = setup::scratch_store().await?;
-    let engine = setup::assemble_with(loaded, Arc::clone(&store), tokens.unwrap_or(&store)).await?;
+    let engine =
+        setup::assemble_with(loaded, Arc::clone(&store), tokens.unwrap_or(&store), Arc::new(SystemClock))
+            .await?;
     let mut problems = Vec::new();
     if let Err(error) = engine.refresh_owners().await {
         problems.push(chain(&error));

@@ -1,6 +1,7 @@
 //! The command line: one file for each verb.
 
 mod backfill;
+mod backup;
 mod check;
 mod compare;
 mod connect;
@@ -83,6 +84,10 @@ enum Verb {
     Failed(failed::Failed),
     /// Why a lead went where it went
     Explain(explain::Explain),
+    /// Copy the database to a file, verified, while the daemon runs
+    Backup(backup::Backup),
+    /// Put a backup in the place of the database; the daemon must be stopped
+    Restore(backup::Restore),
     /// Run the simulators alone
     Sandbox(sandbox::Sandbox),
 }
@@ -125,6 +130,8 @@ async fn dispatch(cli: Cli) -> Outcome {
         Verb::Leads(args) => leads::run(&common, args).await,
         Verb::Failed(args) => failed::run(&common, args).await,
         Verb::Explain(args) => explain::run(&common, &args).await,
+        Verb::Backup(args) => backup::back_up(&common, &args).await,
+        Verb::Restore(args) => backup::restore(&common, &args).await,
         Verb::Sandbox(args) => sandbox::run(args).await,
     }
 }
@@ -140,7 +147,11 @@ fn start_logging(cli: &Cli) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("USHER_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("warn,usher={level}")));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A log that can not be written (a full disk) must not stop whoever had something to say: by default it would panic.
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr);
     // Fails only if a subscriber is set already, which is then the one to use.
     let _ = if cli.common.json { subscriber.json().try_init() } else { subscriber.try_init() };
 }

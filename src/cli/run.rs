@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use usher_web::{Gate, WebSettings};
 
+use crate::attend::Attendance;
 use crate::cli::{Common, Outcome};
 use crate::daemon::{self, Daemon};
 use crate::failure::Failure;
@@ -16,8 +18,13 @@ use crate::setup::{self, Access, Loaded};
 /// After the first signal the daemon has so long to finish what it is doing.
 const DRAIN: Duration = Duration::from_secs(15);
 
+/// The web server, and the database, have so long to close.
+const CLOSE: Duration = Duration::from_secs(2);
+
 /// Runs until SIGTERM or Ctrl-C; a second signal exits at once, which is safe: what was under way is verified later.
 pub(crate) async fn run(common: &Common) -> Outcome {
+    // First of all, so that a signal at any moment ends in a clean stop.
+    let mut signals = Signals::listen()?;
     let loaded = setup::load(&common.config)?;
     let gate = Gate::new(web_settings(&loaded)?);
     let listener = listen(&loaded.settings.http.listen).await?;
@@ -27,25 +34,51 @@ pub(crate) async fn run(common: &Common) -> Outcome {
         let (router, closing) = (usher_web::router(gate.clone()), closing.clone());
         tokio::spawn(async move { axum_serve(listener, router, closing).await })
     };
-    let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
-    let engine = Arc::new(setup::assemble(&loaded, store).await?);
-    let heart = Heart::start(&engine).await?;
-    let daemon = Daemon::start(&engine, loaded.settings.http.public_url.clone());
-    gate.open(Arc::clone(&engine));
-    tracing::info!(%address, mode = engine.mode().as_str(), "usher is running");
-    signal().await?;
+    let (daemon, heart) = tokio::select! {
+        daemon = start(&loaded) => daemon?,
+        () = signals.next() => return Ok(()),
+    };
+    gate.open(Arc::clone(&daemon.engine));
+    tracing::info!(%address, mode = daemon.engine.mode().as_str(), "usher is running");
+    signals.next().await;
     tracing::info!("stopping: finishing what is under way (a second signal exits at once)");
     gate.drain();
     tokio::select! {
         () = daemon.stop() => {}
         () = tokio::time::sleep(DRAIN) => tracing::warn!("not everything finished in time; it is verified at the next start"),
-        second = signal() => { second?; tracing::warn!("second signal: exiting at once"); }
+        () = signals.next() => { tracing::warn!("second signal: exiting at once"); return Ok(()); }
     }
     heart.stop().await;
     closing.cancel();
-    let _ = tokio::time::timeout(Duration::from_secs(2), server).await;
-    engine.store().close().await?;
+    tokio::select! {
+        () = close(&daemon, server) => {}
+        () = signals.next() => tracing::warn!("second signal: exiting at once"),
+    }
     Ok(())
+}
+
+/// Opens everything and starts the steps.
+async fn start(loaded: &Loaded) -> Result<(Daemon, Heart), Failure> {
+    let clock = Arc::new(usher_host::WatchedClock::system());
+    let attendance = Attendance::new(loaded, Arc::clone(&clock))?;
+    let store = setup::open_store(&loaded.settings, Access::Daemon).await?;
+    let engine = Arc::new(setup::assemble_with(loaded, Arc::clone(&store), &store, clock).await?);
+    let heart = Heart::start(&engine).await?;
+    let daemon = Daemon::start(&engine, loaded.settings.http.public_url.clone());
+    daemon.attend(attendance);
+    Ok((daemon, heart))
+}
+
+/// A database that can not be closed in time is as good as one whose process was killed: nothing is lost.
+async fn close(daemon: &Daemon, server: tokio::task::JoinHandle<()>) {
+    let _ = tokio::time::timeout(CLOSE, server).await;
+    match tokio::time::timeout(CLOSE, daemon.engine.store().close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the database was not closed");
+        }
+        Err(_) => tracing::warn!("the database was not closed in time; the next start makes up for it"),
+    }
 }
 
 /// Does everything that is due, once.
@@ -83,12 +116,24 @@ async fn axum_serve(listener: tokio::net::TcpListener, router: axum::Router, clo
     }
 }
 
-async fn signal() -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut term = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    tokio::select! {
-        _ = term.recv() => {}
-        interrupt = tokio::signal::ctrl_c() => interrupt.context("listening for Ctrl-C")?,
+/// The signals that ask for a stop, listened to from the start on: none is lost between two questions.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        let terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+        let interrupt = signal(SignalKind::interrupt()).context("listening for Ctrl-C")?;
+        Ok(Self { terminate, interrupt })
     }
-    Ok(())
+
+    /// The next one.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

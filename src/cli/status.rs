@@ -1,10 +1,14 @@
-//! `usher status`: counts that add up, and what waits.
+//! `usher status`: counts that add up, what waits, and what is wrong.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::json;
-use usher_store::{ConnectionStatus, Counts, NodeStatus, Recount, Store, StoreError};
+use serde_json::{Value, json};
+use usher_engine::settings::ConnectionSettings;
+use usher_model::{ConnectionName, TokenRow};
+use usher_store::{
+    Alert, ConnectionStatus, Counts, Discrepancy, HookTally, NodeStatus, Recount, Store, StoreError, Trouble,
+};
 
 use crate::cli::{Common, Outcome};
 use crate::output;
@@ -13,86 +17,94 @@ use crate::setup::{self, Access};
 pub(crate) async fn run(common: &Common) -> Outcome {
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Command).await?;
-    let (counts, connections) = (store.counts().await?, store.connections().await?);
-    let (paused, mode, nodes) = (store.paused().await?, store.mode().await?, store.nodes().await?);
-    let standing = Standing::read(&*store).await?;
-    let tokens = store.tokens().await?;
+    let usual = loaded.settings.mode.as_str();
+    let status = Status::read(&*store, usual).await?;
     store.close().await?;
-    let mode = mode.unwrap_or(loaded.settings.mode).as_str();
     if common.json {
-        let mut shown = as_json(&counts, &connections, mode, paused.as_ref(), &nodes);
-        standing.add_to(&mut shown);
-        shown["tokens"] = tokens.iter().map(crate::tokens::as_json).collect();
-        output::json(&shown);
-        return Ok(());
-    }
-    output::data(&format!("mode: {mode}"));
-    if let Some((since, reason)) = &paused {
-        output::data(&format!("PAUSED since {since}: {reason}"));
-    }
-    for node in &nodes {
-        let does = if node.leads {
-            "leads"
-        } else if node.alive {
-            "lives"
-        } else {
-            "is gone"
-        };
-        output::data(&format!("node {} {does}, since {}", node.name, node.since));
-    }
-    for connection in &connections {
-        let held = connection.held.as_ref().map(|(since, reason)| format!("  HELD since {since}: {reason}"));
-        output::data(&format!(
-            "{}: {} records seen{}",
-            connection.name,
-            connection.seen,
-            held.unwrap_or_default()
-        ));
-        for line in standing.lines(connection.name.as_str()) {
-            output::data(&format!("  {line}"));
+        output::json(&status.json());
+    } else {
+        for line in status.lines(&loaded.settings.connections, crate::daemon::now()) {
+            output::data(&line);
         }
     }
-    let now = crate::daemon::now();
-    for connection in &loaded.settings.connections {
-        if let Some(token) = crate::tokens::describe(connection, &tokens, now) {
-            output::data(&format!("{}: {token}", connection.name));
-        }
-    }
-    output::data(&group("records", &counts.records));
-    output::data(&group("ignored", &counts.ignored));
-    output::data(&group("leads", &counts.leads));
-    output::data(&group("writes", &counts.effects));
-    output::data(&format!("oldest undecided: {}", age(counts.oldest_undecided, now)));
-    output::data(&format!("oldest unwritten: {}", age(counts.oldest_unwritten, now)));
     Ok(())
 }
 
-/// What is right and wrong with the connections.
-struct Standing {
-    troubles: Vec<usher_store::Trouble>,
+/// Everything that there is to say, as the storage has it at one moment.
+struct Status {
+    mode: &'static str,
+    paused: Option<(Timestamp, String)>,
+    nodes: Vec<NodeStatus>,
+    counts: Counts,
+    discrepancies: Vec<Discrepancy>,
+    connections: Vec<ConnectionStatus>,
+    troubles: Vec<Trouble>,
     recounts: Vec<Recount>,
-    hooks: Vec<(usher_model::ConnectionName, usher_store::HookTally)>,
+    hooks: Vec<(ConnectionName, HookTally)>,
+    tokens: Vec<TokenRow>,
+    alerts: Vec<Alert>,
 }
 
-impl Standing {
-    async fn read(store: &dyn Store) -> Result<Self, StoreError> {
-        let (troubles, recounts) = (store.troubles().await?, store.recounts().await?);
-        Ok(Self { troubles, recounts, hooks: store.hook_tallies().await? })
+impl Status {
+    async fn read(store: &dyn Store, usual: &'static str) -> Result<Self, StoreError> {
+        let mut alerts = store.alerts().await?;
+        alerts.retain(|alert| alert.ended_at.is_none());
+        Ok(Self {
+            mode: store.mode().await?.map_or(usual, |mode| mode.as_str()),
+            paused: store.paused().await?,
+            nodes: store.nodes().await?,
+            counts: store.counts().await?,
+            discrepancies: store.discrepancies().await?,
+            connections: store.connections().await?,
+            troubles: store.troubles().await?,
+            recounts: store.recounts().await?,
+            hooks: store.hook_tallies().await?,
+            tokens: store.tokens().await?,
+            alerts,
+        })
     }
 
-    /// What there is to say of one connection.
-    fn lines(&self, connection: &str) -> Vec<String> {
-        let troubles = self.troubles.iter().filter(|trouble| trouble.connection.as_str() == connection);
+    fn lines(&self, settings: &[ConnectionSettings], now: Timestamp) -> Vec<String> {
+        let mut lines = vec![format!("mode: {}", self.mode)];
+        lines.extend(self.paused.as_ref().map(|(since, reason)| format!("PAUSED since {since}: {reason}")));
+        let alerts = self.alerts.iter();
+        lines.extend(alerts.map(|alert| format!("ALERT since {}: {}", alert.raised_at, alert.problem)));
+        lines.extend(self.nodes.iter().map(node_line));
+        for connection in &self.connections {
+            let held = connection.held.as_ref();
+            let held = held.map(|(since, reason)| format!("  HELD since {since}: {reason}"));
+            let seen = connection.seen;
+            lines.push(format!("{}: {seen} records seen{}", connection.name, held.unwrap_or_default()));
+            let settings = settings.iter().find(|settings| settings.name == connection.name);
+            let token = settings.and_then(|of| crate::tokens::describe(of, &self.tokens, now));
+            let further = token.into_iter().chain(self.about(&connection.name));
+            lines.extend(further.map(|line| format!("  {line}")));
+        }
+        lines.push(group("records", &self.counts.records));
+        lines.push(group("ignored", &self.counts.ignored));
+        lines.push(group("leads", &self.counts.leads));
+        lines.push(group("writes", &self.counts.effects));
+        let wrong = self.discrepancies.iter();
+        lines.extend(wrong.map(|found| format!("DOES NOT ADD UP: {} ({})", found.what, found.rows)));
+        if self.discrepancies.is_empty() {
+            lines.push("the counts add up".to_owned());
+        }
+        lines.push(format!("oldest undecided: {}", age(self.counts.oldest_undecided, now)));
+        lines.push(format!("oldest unwritten: {}", age(self.counts.oldest_unwritten, now)));
+        lines
+    }
+
+    /// What is right and wrong with a connection's streams and webhooks.
+    fn about(&self, connection: &ConnectionName) -> Vec<String> {
+        let troubles = self.troubles.iter().filter(|trouble| trouble.connection == *connection);
         let mut lines: Vec<String> = troubles
             .map(|trouble| format!("DEGRADED {} since {}: {}", trouble.topic, trouble.since, trouble.problem))
             .collect();
-        for (_, hook) in
-            self.hooks.iter().filter(|(name, hook)| name.as_str() == connection && hook.refused > 0)
-        {
+        for (_, hook) in self.hooks.iter().filter(|(name, hook)| name == connection && hook.refused > 0) {
             let last = hook.last_refused.as_ref().map(|(at, reason)| format!(", last at {at}: {reason}"));
             lines.push(format!("{} webhooks refused{}", hook.refused, last.unwrap_or_default()));
         }
-        let recounts = self.recounts.iter().filter(|recount| recount.connection.as_str() == connection);
+        let recounts = self.recounts.iter().filter(|recount| recount.connection == *connection);
         lines.extend(recounts.map(|recount| {
             let Recount { stream, at, seen, missed, gone, .. } = recount;
             format!("{stream}: {seen} rows counted at {at}, {missed} had been missed and are stored now, {gone} gone")
@@ -100,21 +112,46 @@ impl Standing {
         lines
     }
 
-    fn add_to(&self, shown: &mut serde_json::Value) {
-        let troubles = self.troubles.iter().map(|each| {
-            json!({ "connection": each.connection, "topic": each.topic, "since": each.since, "problem": each.problem })
-        });
-        let recounts = self.recounts.iter().map(|each| {
-            json!({ "connection": each.connection, "stream": each.stream, "at": each.at, "seen": each.seen,
-                "missed": each.missed, "gone": each.gone })
-        });
-        let hooks = self.hooks.iter().map(|(name, hook)| {
-            json!({ "connection": name, "heard_at": hook.heard_at, "refused": hook.refused, "last_refused": hook.last_refused })
-        });
-        shown["troubles"] = troubles.collect();
-        shown["recounts"] = recounts.collect();
-        shown["webhooks"] = hooks.collect();
+    fn json(&self) -> Value {
+        let counts = &self.counts;
+        json!({
+            "mode": self.mode, "paused": self.paused,
+            "records": counts.records, "ignored": counts.ignored, "leads": counts.leads, "writes": counts.effects,
+            "deliveries_waiting": counts.deliveries_waiting, "hints_waiting": counts.hints_waiting,
+            "oldest_undecided": counts.oldest_undecided, "oldest_unwritten": counts.oldest_unwritten,
+            "discrepancies": list(&self.discrepancies, |found| json!({ "what": found.what, "rows": found.rows })),
+            "nodes": list(&self.nodes, |node| json!({
+                "name": node.name, "since": node.since, "alive": node.alive, "leads": node.leads })),
+            "connections": list(&self.connections, |each| json!({
+                "name": each.name, "started_at": each.started_at, "held": each.held, "seen": each.seen,
+                "streams": each.streams })),
+            "troubles": list(&self.troubles, |each| json!({
+                "connection": each.connection, "topic": each.topic, "since": each.since, "problem": each.problem })),
+            "recounts": list(&self.recounts, |each| json!({
+                "connection": each.connection, "stream": each.stream, "at": each.at, "seen": each.seen,
+                "missed": each.missed, "gone": each.gone })),
+            "webhooks": list(&self.hooks, |(name, hook)| json!({
+                "connection": name, "heard_at": hook.heard_at, "refused": hook.refused,
+                "last_refused": hook.last_refused })),
+            "tokens": list(&self.tokens, crate::tokens::as_json),
+            "alerts": list(&self.alerts, |alert| json!({
+                "key": alert.key, "problem": alert.problem, "since": alert.raised_at,
+                "told": alert.told.is_some() })),
+        })
     }
+}
+
+fn list<T>(rows: &[T], shape: impl Fn(&T) -> Value) -> Value {
+    rows.iter().map(shape).collect()
+}
+
+fn node_line(node: &NodeStatus) -> String {
+    let does = match (node.leads, node.alive) {
+        (true, _) => "leads",
+        (false, true) => "lives",
+        (false, false) => "is gone",
+    };
+    format!("node {} {does}, since {}", node.name, node.since)
 }
 
 fn group(name: &str, counts: &BTreeMap<String, u64>) -> String {
@@ -130,27 +167,4 @@ fn age(since: Option<Timestamp>, now: Timestamp) -> String {
         || "none".to_owned(),
         |since| format!("{} s ago", now.duration_since(since).as_secs().max(0)),
     )
-}
-
-fn as_json(
-    counts: &Counts,
-    connections: &[ConnectionStatus],
-    mode: &str,
-    paused: Option<&(Timestamp, String)>,
-    nodes: &[NodeStatus],
-) -> serde_json::Value {
-    let connections: Vec<_> = connections
-        .iter()
-        .map(|each| json!({ "name": each.name, "started_at": each.started_at, "held": each.held, "seen": each.seen, "streams": each.streams }))
-        .collect();
-    let nodes: Vec<_> = nodes
-        .iter()
-        .map(|node| json!({ "name": node.name, "since": node.since, "alive": node.alive, "leads": node.leads }))
-        .collect();
-    json!({
-        "mode": mode, "paused": paused, "nodes": nodes, "connections": connections,
-        "records": counts.records, "ignored": counts.ignored, "leads": counts.leads, "writes": counts.effects,
-        "deliveries_waiting": counts.deliveries_waiting, "hints_waiting": counts.hints_waiting,
-        "oldest_undecided": counts.oldest_undecided, "oldest_unwritten": counts.oldest_unwritten,
-    })
 }

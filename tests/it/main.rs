@@ -2,15 +2,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod alerts;
 mod architecture;
 mod bad_input;
 mod crashes;
 mod daemon;
+mod disk;
 mod installation;
 mod intake;
 mod keys;
 mod kills;
 mod lossy_disk;
 mod postgres;
+mod restore;
+mod stop;
 mod tokens;
 mod verbs;

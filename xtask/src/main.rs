@@ -45,6 +45,8 @@ enum Bench {
     Decide(bench::decide::Decide),
     /// Access tokens that end under many workers, at a vendor that revokes on reuse
     Tokens(bench::tokens::Tokens),
+    /// From the start of the daemon on a large database to the first webhook stored
+    Start(bench::start::Start),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -59,6 +61,7 @@ fn main() -> anyhow::Result<()> {
             Chore::Bench(Bench::Pull(args)) => bench::pull::run(&args).await,
             Chore::Bench(Bench::Decide(args)) => bench::decide::run(&args).await,
             Chore::Bench(Bench::Tokens(args)) => bench::tokens::run(&args).await,
+            Chore::Bench(Bench::Start(args)) => bench::start::run(&args).await,
             Chore::Serve(args) => bench::serve::run(&args).await,
             Chore::BenchPullWorker(args) => bench::worker::run(&args).await,
         }

@@ -1,6 +1,7 @@
 //! The target role: writes, each with its own outcome, and how an unclear one is verified.
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use usher_model::{EffectBody, EffectKey, EffectKind, ExternalId, ObjectType, SlotKind, SlotOrigin};
 
 use crate::fault::Fault;
@@ -101,6 +102,11 @@ pub trait Target: Send + Sync {
 
     /// Looks by strong reads whether the write happened.
     async fn verify(&self, write: &Write) -> Result<Verdict, Fault>;
+
+    /// After a restore, when the keys of later writes are forgotten: what this installation has made for the purpose of
+    /// `write` since then, whichever key it bears (for a task: every marked one about the same object). By strong reads
+    /// only. Empty for kinds that `verify` knows by what they wrote.
+    async fn ours_since(&self, write: &Write, since: Timestamp) -> Result<Vec<ExternalId>, Fault>;
 
     /// The writing requests that `send` would make, for dry runs; reads that only compare are left out.
     fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault>;

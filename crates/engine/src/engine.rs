@@ -12,6 +12,7 @@ use usher_store::Store;
 
 use crate::connected::Connected;
 use crate::error::EngineError;
+use crate::health::Signs;
 use crate::node::Node;
 use crate::settings::{REFERRALS, WriteSettings};
 use crate::standing::Memory;
@@ -57,6 +58,7 @@ pub struct Engine {
     pub(crate) node: Node,
     wake: Wake,
     pub(crate) memory: Memory,
+    signs: Signs,
     stopping: AtomicBool,
     /// How many leads the next fold takes: fewer after one that could not be stored.
     pub(crate) slice: AtomicU32,
@@ -84,6 +86,7 @@ impl Engine {
             node: Node::default(),
             wake: Wake::default(),
             memory: Memory::default(),
+            signs: Signs::default(),
             stopping: AtomicBool::new(false),
             slice: AtomicU32::new(SLICE),
         })
@@ -115,6 +118,12 @@ impl Engine {
     #[must_use]
     pub fn wake(&self) -> &Wake {
         &self.wake
+    }
+
+    /// What the steps note for the watchdog, and what it found.
+    #[must_use]
+    pub fn signs(&self) -> &Signs {
+        &self.signs
     }
 
     /// The storage.

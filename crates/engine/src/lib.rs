@@ -8,6 +8,7 @@ mod command;
 mod connected;
 mod engine;
 mod error;
+mod health;
 mod node;
 pub mod settings;
 mod standing;
@@ -19,6 +20,7 @@ pub use command::{Added, BackfillPlan, BackfillReport, Refused, TrialReport, Tri
 pub use connected::{Connected, Connector, Registry};
 pub use engine::{Engine, Setup};
 pub use error::EngineError;
+pub use health::{Health, Notice, NoticeKind, Signs, Watchdog};
 pub use step::deliver::DeliverReport;
 pub use step::pull::PullReport;
 pub use step::receive::Received;

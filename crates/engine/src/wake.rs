@@ -19,6 +19,20 @@ pub enum Step {
     Deliver,
 }
 
+impl Step {
+    /// The name as shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Split => "split",
+            Self::Fetch => "fetch",
+            Self::Prepare => "prepare",
+            Self::Decide => "decide",
+            Self::Deliver => "deliver",
+        }
+    }
+}
+
 /// One bell for each step.
 #[derive(Debug, Clone, Default)]
 pub struct Wake {

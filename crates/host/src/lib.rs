@@ -5,6 +5,8 @@
 //! is provably safe, and gives each failure its final class.
 
 mod address;
+mod callback;
+mod clock;
 mod credential;
 mod files;
 mod lease;
@@ -18,6 +20,8 @@ mod tls;
 mod vendor;
 
 pub use crate::address::{BaseUrl, BaseUrlError};
+pub use crate::callback::{Callback, CallbackError};
+pub use crate::clock::WatchedClock;
 pub use crate::credential::{Credential, CredentialError};
 pub use crate::files::LocalFiles;
 pub use crate::lease::{Lease, Life, Moment, under};

@@ -28,6 +28,8 @@ pub struct ClaimedEffect {
     pub sent_at: Option<Timestamp>,
     /// How often its outcome was looked up in vain.
     pub verified: u32,
+    /// A restore has forgotten what happened since: the effect may have been sent then, under another key.
+    pub doubt_since: Option<Timestamp>,
 }
 
 /// What happened to a claimed effect.
@@ -87,7 +89,7 @@ pub struct EffectOutcome {
 /// Delivering.
 #[async_trait]
 pub trait Delivering: Send + Sync {
-    /// Claims planned effects of one kind that are due, oldest first, and marks them `sending`: from here on they are
+    /// Claims planned effects of one kind that are due and not in doubt, oldest first, and marks them `sending`: from here on they are
     /// assumed to have reached the vendor until an outcome says otherwise.
     async fn claim_effects(
         &self,
@@ -112,6 +114,7 @@ pub trait Delivering: Send + Sync {
     /// closed by it (written once every effect of the last episode is done, failed once one can not be).
     async fn finish_effects(&self, outcomes: Vec<EffectOutcome>, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Turns `sending` effects whose lease lapsed into `unknown`: they may have been sent by a process that died.
+    /// Turns `sending` effects whose lease lapsed into `unknown`: they may have been sent by a process that died. So do
+    /// effects that are due and that a restore left in doubt.
     async fn recover_effects(&self, now: Timestamp) -> Result<u64, StoreError>;
 }

@@ -43,6 +43,17 @@ pub enum StoreError {
     /// Another node leads by now: what this one decided is not stored, and the other decides it.
     #[error("another node leads by now")]
     Fenced,
+    /// A backup can not be made or put back.
+    #[error("the backup {place}: {advice}")]
+    Backup {
+        /// The file.
+        place: String,
+        /// What is wrong, and what to do.
+        advice: String,
+        /// The cause, where there is one.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
     /// What was read no longer holds: read again and decide again.
     #[error("the stored state changed meanwhile")]
     Stale,

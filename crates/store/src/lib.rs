@@ -2,7 +2,7 @@
 //!
 //! Each trait belongs to one step of a lead's way ([`Intake`], [`Preparation`], [`Deciding`], [`Delivering`],
 //! [`DirectoryStore`]), to what happens at the vendors meanwhile ([`Following`], [`Standing`]), to the operator
-//! ([`Inspection`], [`Operation`]) or to the processes that share a database ([`Nodes`]); [`Tokens`] keeps what
+//! ([`Inspection`], [`Operation`], [`Upkeep`]) or to the processes that share a database ([`Nodes`]); [`Tokens`] keeps what
 //! OAuth granted; [`Store`] is all of them. Every
 //! call is set-based and one transaction: it happened or it did not. Times are UTC instants with the grain of a
 //! millisecond.
@@ -25,6 +25,7 @@ mod preparation;
 mod sqlite;
 mod standing;
 mod tokens;
+mod upkeep;
 
 pub use deciding::{
     BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey,
@@ -48,6 +49,7 @@ pub use preparation::{Preparation, Prepared, StoredRecord, Verdict};
 pub use sqlite::{OpenOptions, SqliteStore};
 pub use standing::{HookTally, Recount, Standing, Trouble};
 pub use tokens::Tokens;
+pub use upkeep::{Alert, Backup, Cutoffs, Discrepancy, Overdue, Pruned, Restored, Told, Upkeep, Vitals};
 
 /// The whole storage.
 pub trait Store:
@@ -62,6 +64,7 @@ pub trait Store:
     + Nodes
     + Standing
     + Tokens
+    + Upkeep
     + std::fmt::Debug
 {
 }
@@ -78,6 +81,7 @@ impl<T> Store for T where
         + Nodes
         + Standing
         + Tokens
+        + Upkeep
         + std::fmt::Debug
 {
 }

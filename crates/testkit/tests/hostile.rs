@@ -177,6 +177,13 @@ impl Target for Roles {
         })
     }
 
+    async fn ours_since(&self, write: &Write, since: Timestamp) -> Result<Vec<ExternalId>, Fault> {
+        match self.1 {
+            Spoilt::Forgetful => Ok(Vec::new()),
+            _ => self.0.target.as_ref().unwrap().ours_since(write, since).await,
+        }
+    }
+
     fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault> {
         let mut requests = self.0.target.as_ref().unwrap().describe(writes)?;
         if self.1 == Spoilt::Credulous {

@@ -1,7 +1,9 @@
-//! Health: whether the process lives, and whether it takes leads.
+//! Health: whether the process lives, and whether it takes and works off leads.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use serde_json::json;
 
 use crate::problem::Problem;
 use crate::state::Gate;
@@ -10,13 +12,12 @@ pub(crate) async fn alive() -> StatusCode {
     StatusCode::OK
 }
 
-pub(crate) async fn ready(State(gate): State<Gate>) -> Result<StatusCode, Problem> {
+/// As the watchdog found it a few seconds ago: asking often costs nothing.
+pub(crate) async fn ready(State(gate): State<Gate>) -> Result<Json<serde_json::Value>, Problem> {
     let engine = gate.engine().map_err(Problem::unavailable)?;
-    match engine.store().paused().await {
-        Ok(_) => Ok(StatusCode::OK),
-        Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the storage does not answer");
-            Err(Problem::unavailable("the storage does not answer"))
-        }
+    let health = engine.signs().health();
+    if health.unready.is_empty() {
+        return Ok(Json(json!({ "ready": true, "mode": engine.mode().as_str() })));
     }
+    Err(Problem::unavailable("usher is not ready").with(health.unready))
 }

@@ -4,6 +4,7 @@ pub(crate) mod decide;
 mod engine;
 pub(crate) mod pull;
 pub(crate) mod serve;
+pub(crate) mod start;
 mod timed;
 pub(crate) mod tokens;
 pub(crate) mod worker;

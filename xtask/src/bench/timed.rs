@@ -1,23 +1,24 @@
 //! A store that notes how long each call of the real one takes.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use usher_model::{
     Account, AccountKey, CloseReason, ConnectionName, CrmOwner, DeliveryId, EffectKey, EffectKind,
     EffectState, ExternalId, LeadId, LeadState, Mode, ObjectType, RecordId, TokenRow, TokenTrouble,
 };
 use usher_store::{
-    AccountRow, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, DecidedOwner, Deciding,
-    DecisionCommit, DecisionView, Delivering, Delivery, DirectoryStore, EffectOutcome, FailedItem, Fence,
-    FetchCommit, Followed, Following, Hint, HookTally, Inspection, Intake, LeadFilter, LeadStory,
-    LeadSummary, LinkKey, Merged, NewDelivery, NewRecord, NodeStatus, Nodes, Operation, Preparation,
-    Prepared, PullCommit, Ready, Recount, Standing, Store, StoreError, Stored, StoredRecord, Tokens, Trouble,
-    ViewAsk,
+    AccountRow, Alert, Backup, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, Cutoffs,
+    DecidedOwner, Deciding, DecisionCommit, DecisionView, Delivering, Delivery, DirectoryStore, Discrepancy,
+    EffectOutcome, FailedItem, Fence, FetchCommit, Followed, Following, Hint, HookTally, Inspection, Intake,
+    LeadFilter, LeadStory, LeadSummary, LinkKey, Merged, NewDelivery, NewRecord, NodeStatus, Nodes,
+    Operation, Preparation, Prepared, Pruned, PullCommit, Ready, Recount, Standing, Store, StoreError,
+    Stored, StoredRecord, Tokens, Trouble, Upkeep, ViewAsk, Vitals,
 };
 
 type Answer<T> = Result<T, StoreError>;
@@ -172,4 +173,18 @@ timed! { Tokens {
     fn lease_token(connection: &ConnectionName, version: u64, holder: &str, now: Timestamp, until: Timestamp) -> bool;
     fn release_token(connection: &ConnectionName, holder: &str, trouble: Option<&TokenTrouble>) -> ();
     fn forget_tokens() -> u64;
+} }
+
+timed! { Upkeep {
+    fn back_up(to: &Path, now: Timestamp) -> Backup;
+    fn distrust(safe_at: Timestamp, now: Timestamp) -> u64;
+    fn known_tasks(lead: LeadId) -> Vec<ExternalId>;
+    fn prune(keep: Cutoffs, so_far: Pruned) -> Pruned;
+    fn tidy() -> u64;
+    fn vitals(now: Timestamp, since: Timestamp) -> Vitals;
+    fn prove_writable(now: Timestamp) -> ();
+    fn discrepancies() -> Vec<Discrepancy>;
+    fn shift(by: SignedDuration) -> ();
+    fn alerts() -> Vec<Alert>;
+    fn put_alerts(alerts: Vec<Alert>, forget: Timestamp) -> ();
 } }

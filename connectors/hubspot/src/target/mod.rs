@@ -11,6 +11,7 @@ mod verify;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use usher_connector::{
     Capability, Fault, FaultClass, Http, Request, SendFailure, Target, Verdict, VerifyBy, Write, Written,
 };
@@ -108,6 +109,10 @@ impl Target for HubSpotTarget {
         verify::verify(&*self.http, write).await
     }
 
+    async fn ours_since(&self, write: &Write, since: Timestamp) -> Result<Vec<ExternalId>, Fault> {
+        verify::ours_since(&*self.http, write, since).await
+    }
+
     fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault> {
         let mut outcomes = Outcomes::new(writes.len());
         let batches = plan::all(writes, &mut outcomes);
@@ -190,9 +195,11 @@ fn known(object: &ObjectRef) -> Result<(&'static str, &ExternalId), SendFailure>
     }
 }
 
-/// The line in a task's body by which the task is found again.
+/// How the line in a task's body begins by which the task is found again.
+const MARKER: &str = "usher:";
+
 fn marker(write: &Write) -> String {
-    format!("usher:{}", write.key)
+    format!("{MARKER}{}", write.key)
 }
 
 /// Writes of one call are of one kind.

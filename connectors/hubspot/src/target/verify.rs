@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use usher_connector::{CallLane, Fault, FaultClass, Http, Verdict, Write, Written};
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotOrigin};
 
-use super::{done, marker, persons, update};
+use super::{MARKER, done, marker, persons, update};
 use crate::api::{self, BATCH, TASKS};
 use crate::directory::by_email;
 use crate::source::{repeats, unread};
-use crate::wire::{Associations, Object, Objects};
+use crate::wire::{Associations, Object, Objects, instant};
 
 /// Pages of one object's associations that are read before the list counts as endless.
 const MOST_PAGES: usize = 200;
@@ -82,14 +83,52 @@ async fn task(http: &dyn Http, write: &Write, about: &[ObjectRef]) -> Result<Ver
         return Ok(Verdict::Unsure);
     };
     let (object, id) = known(parent)?;
+    let marker = marker(write);
+    let fits = |row: &Object| row.get("hs_task_body").is_some_and(|body| body.contains(&marker));
+    if let Some(task) = tasks(http, (object, id), true, fits).await?.pop() {
+        let written = Written { id: Some(ExternalId::new(task.id)), origin: SlotOrigin::Created };
+        return Ok(Verdict::Found(written));
+    }
+    // A contact that was merged or archived away took its tasks with it: its empty list proves nothing.
+    let parents = read(http, object, &[id.as_str()], &[]).await?;
+    let lives = parents.iter().any(|row| row.id == id.as_str());
+    Ok(if lives { Verdict::Absent } else { Verdict::Unsure })
+}
+
+/// Tasks of ours about the same object that were made since then, whichever write they belong to.
+pub(super) async fn ours_since(
+    http: &dyn Http,
+    write: &Write,
+    since: Timestamp,
+) -> Result<Vec<ExternalId>, Fault> {
+    let EffectBody::CreateTask { about, .. } = &write.body else {
+        return Ok(Vec::new());
+    };
+    let Some(parent) = about.first() else {
+        return Ok(Vec::new());
+    };
+    // Of an unreadable age, it is better taken for ours of that time than made a second time.
+    let young = |row: &Object| row.get("hs_createdate").and_then(instant).is_none_or(|made| made >= since);
+    let marked = |row: &Object| row.get("hs_task_body").is_some_and(|body| body.contains(MARKER));
+    let rows = tasks(http, known(parent)?, false, |row| marked(row) && young(row)).await?;
+    Ok(rows.into_iter().map(|row| ExternalId::new(row.id)).collect())
+}
+
+/// The object's tasks that fit, or only the first of them. Fails if one could not be read that might have fitted.
+async fn tasks(
+    http: &dyn Http,
+    (object, id): (&str, &ExternalId),
+    only_first: bool,
+    fits: impl Fn(&Object) -> bool,
+) -> Result<Vec<Object>, Fault> {
     let mut tasks = associated(http, object, id.as_str(), TASKS).await?;
     // The newest first: it is the likeliest.
     tasks.sort_by(|a, b| (b.len(), b).cmp(&(a.len(), a)));
-    let marker = marker(write);
-    let mut unread = false;
+    let (mut found, mut unread) = (Vec::new(), false);
     for ids in tasks.chunks(BATCH) {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let request = api::read(TASKS, ids.iter().copied(), None, &["hs_task_body"], CallLane::Verify)?;
+        let properties = ["hs_task_body", "hs_createdate"];
+        let request = api::read(TASKS, ids.iter().copied(), None, &properties, CallLane::Verify)?;
         let answer: Objects = http.send(request).await?.json()?;
         // A task that is gone is named so; one that is merely left out could be ours.
         let gone: Vec<String> =
@@ -98,21 +137,17 @@ async fn task(http: &dyn Http, write: &Write, about: &[ObjectRef]) -> Result<Ver
             answer.results.iter().any(|row| row.id == **id) || gone.iter().any(|have| have == *id)
         };
         unread |= !ids.iter().all(told);
-        let mut rows = answer.results.into_iter().filter(|row| !row.archived);
-        let ours = |row: &Object| row.get("hs_task_body").is_some_and(|body| body.contains(&marker));
-        if let Some(task) = rows.find(ours) {
-            let written = Written { id: Some(ExternalId::new(task.id)), origin: SlotOrigin::Created };
-            return Ok(Verdict::Found(written));
+        found.extend(answer.results.into_iter().filter(|row| !row.archived && fits(row)));
+        if only_first && !found.is_empty() {
+            found.truncate(1);
+            return Ok(found);
         }
     }
-    if unread {
+    if unread && (found.is_empty() || !only_first) {
         let message = "not every task of the contact could be read, so absence is not proven";
         return Err(Fault::new(FaultClass::Transient, message));
     }
-    // A contact that was merged or archived away took its tasks with it: its empty list proves nothing.
-    let parents = read(http, object, &[id.as_str()], &[]).await?;
-    let lives = parents.iter().any(|row| row.id == id.as_str());
-    Ok(if lives { Verdict::Absent } else { Verdict::Unsure })
+    Ok(found)
 }
 
 async fn read(

@@ -3,6 +3,7 @@
 mod auth;
 mod connection;
 mod store;
+mod upkeep;
 mod write;
 
 use std::collections::BTreeSet;
@@ -13,6 +14,7 @@ use usher_model::{ConnectionName, Mode};
 
 pub use auth::{AuthSettings, OAuthSettings};
 pub use connection::{ConnectionSettings, Limits};
+pub use upkeep::{AlertSettings, RetentionSettings};
 pub use write::WriteSettings;
 
 use crate::connected::Registry;
@@ -60,6 +62,10 @@ pub struct Settings {
     pub routing: PathBuf,
     /// Where the daemon listens.
     pub http: HttpSettings,
+    /// Who is told when something is wrong.
+    pub alerts: AlertSettings,
+    /// How long raw data is kept.
+    pub retention: RetentionSettings,
 }
 
 impl Settings {
@@ -110,7 +116,8 @@ fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Setting
     let routing = map.or::<String>("routing", "routing.yaml".to_owned());
     let http = map.optional_at("http").map_or_else(|| Some(HttpSettings::default()), |at| http_settings(&at));
     settle_is_long_enough(&mut map, connections.as_deref(), crm.as_ref(), write.as_ref());
-    map.not_in_this_version(&["alerts"]);
+    let alerts = map.or("alerts", AlertSettings::default());
+    let retention = map.or("retention", RetentionSettings::default());
     map.finish();
     let store = store?;
     Some(Settings {
@@ -124,6 +131,8 @@ fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Setting
         write: write.unwrap_or_default(),
         routing: PathBuf::from(routing),
         http: http?,
+        alerts,
+        retention,
     })
 }
 

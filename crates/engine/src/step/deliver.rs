@@ -96,7 +96,7 @@ impl Engine {
         crash::point("deliver.before_send");
         let mut results = usher_host::under(claim, self.node.life(), target.send(&writes)).await;
         crash::point("deliver.after_send");
-        report_blockage(connected, &results);
+        self.report_blockage(connected, &results);
         // A connector that answers fewer outcomes than writes leaves the rest unclear.
         results.resize_with(writes.len(), || Err(SendFailure::Fault(unanswered())));
         for (effect, result) in sent.iter().zip(results) {
@@ -114,6 +114,22 @@ impl Engine {
             if !self.again(&stored).await {
                 return Ok(stored?);
             }
+        }
+    }
+
+    /// Says once for a batch that nothing will pass until an operator acts.
+    fn report_blockage(&self, connected: &Connected, results: &[Result<Written, SendFailure>]) {
+        let faults = results.iter().filter_map(|result| match result {
+            Err(SendFailure::Fault(fault)) => Some(fault),
+            _ => None,
+        });
+        let mut blocked = faults
+            .filter(|fault| matches!(fault.class(), FaultClass::Unauthorized | FaultClass::Misconfigured));
+        if let Some(fault) = blocked.next() {
+            self.signs().failed(&connected.name, "writing", fault);
+            tracing::error!(connection = %connected.name, %fault, writes = blocked.count() + 1, "writes rest until this is mended");
+        } else if results.iter().any(Result::is_ok) {
+            self.signs().went_well(&connected.name, "writing");
         }
     }
 
@@ -224,7 +240,10 @@ impl Engine {
                     .to_owned(),
             };
         }
-        let verdict = target.verify(&write).await;
+        let verdict = match target.verify(&write).await {
+            Ok(Verdict::Absent) => self.forgotten(effect, &write, target).await,
+            verdict => verdict,
+        };
         let now = self.now();
         let settled = effect.sent_at.is_none_or(|sent| now.duration_since(sent) >= signed(self.write.settle));
         let again = now + self.look_after(effect.verified);
@@ -251,19 +270,6 @@ impl Engine {
 /// Far longer than a batch usually takes. What of a batch is not sent before it ends is not sent.
 fn lease(connected: &Connected) -> Duration {
     connected.timeout * 12
-}
-
-/// Says once for a batch that nothing will pass until an operator acts.
-fn report_blockage(connected: &Connected, results: &[Result<Written, SendFailure>]) {
-    let blocked = results.iter().filter_map(|result| match result {
-        Err(SendFailure::Fault(fault)) => Some(fault),
-        _ => None,
-    });
-    let mut blocked =
-        blocked.filter(|fault| matches!(fault.class(), FaultClass::Unauthorized | FaultClass::Misconfigured));
-    if let Some(fault) = blocked.next() {
-        tracing::error!(connection = %connected.name, %fault, writes = blocked.count() + 1, "writes rest until this is mended");
-    }
 }
 
 /// Waits of 1, 2, 4 … seconds, at most a minute.

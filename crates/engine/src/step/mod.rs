@@ -3,6 +3,7 @@
 pub(crate) mod decide;
 pub(crate) mod deliver;
 pub(crate) mod fetch;
+mod forgotten;
 pub(crate) mod prepare;
 pub(crate) mod pull;
 pub(crate) mod receive;

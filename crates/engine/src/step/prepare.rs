@@ -246,6 +246,7 @@ impl Engine {
             match directory.people(&keys).await {
                 Ok(people) => {
                     self.trouble(&self.crm, PEOPLE, None).await?;
+                    self.signs().went_well(&self.crm, "looking people up");
                     for ((index, _), person) in chunk.iter().zip(people) {
                         if let (Some(candidate), Some(person)) = (candidates.get_mut(*index), person) {
                             candidate.recognise(person);
@@ -258,6 +259,7 @@ impl Engine {
                     chunks.extend([left, right]);
                 }
                 Err(fault) => {
+                    self.signs().failed(&self.crm, "looking people up", &fault);
                     tracing::warn!(connection = %self.crm, %fault, "the CRM could not be asked who these persons are");
                     self.trouble(&self.crm, PEOPLE, Some(fault.to_string())).await?;
                     let verdict = unanswered_verdict(&fault, self.now());

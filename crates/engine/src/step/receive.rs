@@ -42,6 +42,9 @@ impl Engine {
             Check::Refuse(refusal) => {
                 tracing::warn!(%connection, status = refusal.status, reason = refusal.reason, "webhook refused");
                 self.refused(connection, now, &refusal.reason);
+                if matches!(refusal.status, 401 | 403) {
+                    self.signs().refused(connection);
+                }
                 Ok(Received::Refused(refusal))
             }
             Check::Store => {

@@ -9,7 +9,7 @@ use usher_model::{CloseReason, Decision, EpisodeId, Fields, Lead, LeadId, Mode};
 use super::bulk::Bulk;
 use super::codec::{ids, json, ms, text};
 use super::fault::Fault;
-use super::{plan, settle, slots};
+use super::{doubt, plan, settle, slots};
 use crate::deciding::{BalanceDelta, DecisionCommit, IdentityBinding, LinkBinding, NewLead, RecordEnd};
 use crate::ended::Binding;
 use crate::lead_row::{Context, Standing, called, given_to};
@@ -95,6 +95,7 @@ pub(super) async fn store(
         supersede(conn, *lead, *episode, now).await?;
     }
     unsettled.extend(plan::effects(conn, &commit.effects, now).await?);
+    doubt::mark(conn, &commit.effects).await?;
     settle::close_leads(conn, &unsettled, now).await?;
     INCUMBENT
         .run(conn, &commit.incumbents, |query, (lead, owner, at)| {

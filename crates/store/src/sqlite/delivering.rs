@@ -7,11 +7,10 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind};
 
-use super::SqliteStore;
 use super::codec::{from_json, id, list, maybe_instant, ms, slot_name, text};
 use super::fault::Fault;
-use super::finish;
 use super::writer::Priority;
+use super::{SqliteStore, doubt, finish};
 use crate::delivering::{ClaimedEffect, Delivering, EffectOutcome, SlotBinding};
 use crate::error::StoreError;
 
@@ -31,9 +30,9 @@ impl Delivering for SqliteStore {
                 let rows: Vec<ClaimedRow> = sqlx::query_as(
                     "UPDATE effect SET state = 'sending', attempts = attempts + 1, sent_before = sent_at, sent_at = ?4, \
                      lease_until = ?5 WHERE seq IN (SELECT seq FROM effect WHERE state = 'planned' AND connection = ?1 \
-                     AND kind = ?2 AND due_at <= ?4 AND NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused') \
+                     AND kind = ?2 AND due_at <= ?4 AND doubt_since IS NULL AND NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused') \
                      ORDER BY due_at, seq LIMIT ?3) \
-                     RETURNING due_at, seq, key, lead, episode, attempts, sent_before, verified, body",
+                     RETURNING due_at, seq, key, lead, episode, attempts, sent_before, verified, doubt_since, body",
                 )
                 .bind(text(&connection))
                 .bind(kind.as_str())
@@ -61,7 +60,7 @@ impl Delivering for SqliteStore {
                 let rows: Vec<ClaimedRow> = sqlx::query_as(
                     "UPDATE effect SET attempts = attempts + 1, due_at = ?4 WHERE seq IN (SELECT seq FROM effect \
                      WHERE state = 'unknown' AND connection = ?1 AND due_at <= ?3 ORDER BY due_at, seq LIMIT ?2) \
-                     RETURNING due_at, seq, key, lead, episode, attempts, sent_at, verified, body",
+                     RETURNING due_at, seq, key, lead, episode, attempts, sent_at, verified, doubt_since, body",
                 )
                 .bind(text(&connection))
                 .bind(limit)
@@ -90,16 +89,16 @@ impl Delivering for SqliteStore {
                      problem = 'the process that sent it gave no answer' WHERE state = 'sending' AND lease_until <= ?1",
                 )
                 .bind(ms(now))
-                .execute(conn)
+                .execute(&mut *conn)
                 .await?;
-                Ok(done.rows_affected())
+                Ok(done.rows_affected() + doubt::divert(conn, now).await?)
             })
         })
         .await
     }
 }
 
-type ClaimedRow = (i64, i64, String, String, String, u32, Option<i64>, u32, String);
+type ClaimedRow = (i64, i64, String, String, String, u32, Option<i64>, u32, Option<i64>, String);
 
 /// The claimed effects in the order in which they were due, each with the ids of the slots that it needs.
 async fn claimed(
@@ -109,13 +108,13 @@ async fn claimed(
 ) -> Result<Vec<ClaimedEffect>, Fault> {
     rows.sort_by_key(|row| (row.0, row.1));
     let mut claimed = Vec::with_capacity(rows.len());
-    for (_, _, key, lead, episode, attempt, sent_at, verified, body) in rows {
+    for (_, _, key, lead, episode, attempt, sent_at, verified, doubt_since, body) in rows {
         let body: EffectBody = from_json("effect", &body)?;
         let key = EffectKey::new(key);
         let effect =
             Effect { key, connection: connection.clone(), lead: id(&lead)?, episode: id(&episode)?, body };
-        let sent_at = maybe_instant(sent_at)?;
-        claimed.push(ClaimedEffect { effect, bindings: Vec::new(), attempt, sent_at, verified });
+        let (sent_at, doubt_since) = (maybe_instant(sent_at)?, maybe_instant(doubt_since)?);
+        claimed.push(ClaimedEffect { effect, bindings: Vec::new(), attempt, sent_at, verified, doubt_since });
     }
     let bound = bound_ids(conn, &claimed).await?;
     for claim in &mut claimed {

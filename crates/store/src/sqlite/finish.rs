@@ -16,8 +16,10 @@ use crate::ended::{Binding, Ended, HeldRow};
 static OUTCOME: Bulk = Bulk::over(
     "WITH v (seq, state, cancelled, due_at, verified, ended_at, problem, external_id, now)",
     9,
-    // The settle window counts from the end of the attempt: a batch may have been minutes on its way.
-    "UPDATE effect SET sent_at = CASE WHEN v.state = 'unknown' AND effect.state = 'sending' THEN v.now \
+    // The settle window counts from the end of the attempt: a batch may have been minutes on its way. What was looked for
+    // in vain is in doubt no more.
+    "UPDATE effect SET doubt_since = CASE WHEN v.state = 'planned' AND effect.state = 'unknown' THEN NULL \
+     ELSE effect.doubt_since END, sent_at = CASE WHEN v.state = 'unknown' AND effect.state = 'sending' THEN v.now \
      ELSE effect.sent_at END, state = v.state, cancelled = v.cancelled, due_at = coalesce(v.due_at, effect.due_at), \
      lease_until = NULL, verified = effect.verified + v.verified, ended_at = v.ended_at, problem = v.problem, \
      external_id = coalesce(v.external_id, effect.external_id) FROM v WHERE effect.seq = v.seq",

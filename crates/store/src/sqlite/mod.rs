@@ -1,27 +1,34 @@
 //! SQLite behind the storage traits: one writer that commits in groups, a few readers beside it.
 
+mod backup;
 mod bulk;
 mod commit;
 mod deciding;
 mod delivering;
 mod directory;
+mod doubt;
 mod finish;
 mod following;
 mod inspection;
 mod intake;
 mod leads;
+mod mount;
 mod nodes;
 mod open;
 mod operation;
 mod plan;
 mod preparation;
 mod records;
+mod retention;
+mod schema;
 mod settle;
 mod slots;
 mod standing;
 mod story;
 mod tokens;
+mod upkeep;
 mod view;
+mod vitals;
 mod writer;
 
 use std::fmt;
@@ -37,6 +44,10 @@ use crate::error::StoreError;
 use crate::{codec, fault};
 
 pub use self::open::OpenOptions;
+
+/// Every migration, for tests that act as an earlier program.
+#[cfg(test)]
+pub(crate) use self::open::migrations as migrations_for_tests;
 
 /// A store in one SQLite file.
 pub struct SqliteStore {

@@ -1,18 +1,18 @@
-//! Opening the file: the lock that keeps a second daemon out, the version check, pragmas and migrations.
+//! Opening the file: the lock that keeps a second daemon out, the version check and pragmas.
 
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::{Migration, MigrationType};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, SqlSafeStr};
 
-use super::fault::is_busy;
+use super::schema::{self, Standing};
 use crate::error::StoreError;
 
 /// The first SQLite without the bug that can corrupt a database in WAL mode with several connections.
@@ -60,11 +60,11 @@ pub(super) fn path_of(path_or_url: &str) -> PathBuf {
 pub(super) async fn open(path: &Path, options: OpenOptions) -> Result<Opened, StoreError> {
     let place = path.display().to_string();
     if !options.create && !path.exists() {
-        let advice =
-            "there is no such file; `usher run` makes it, and `store:` in usher.yaml names it".to_owned();
-        return Err(StoreError::Open { place, advice, source: None });
+        let advice = "there is no such file; `usher run` makes it, and `store:` in usher.yaml names it";
+        return Err(refuse(&place, advice));
     }
-    let lock = if options.exclusive { Some(lock(path, &place)?) } else { None };
+    super::mount::check(path, &place)?;
+    let mut held = if options.exclusive { Some(lock(path, &place)?) } else { None };
     let connect = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(options.create)
@@ -83,7 +83,11 @@ pub(super) async fn open(path: &Path, options: OpenOptions) -> Result<Opened, St
         .pragma("wal_autocheckpoint", "2000")
         .pragma("journal_size_limit", "67108864");
     let mut writer = write.connect().await.map_err(|error| cannot_open(&place, error))?;
-    prepare(&mut writer, &place).await?;
+    if held.is_none() {
+        held = lock_to_migrate(&mut writer, path, &place).await?;
+    }
+    prepare(&mut writer, &place, Some(path)).await?;
+    let lock = held.filter(|_| options.exclusive);
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS)
         .test_before_acquire(false)
@@ -100,11 +104,36 @@ pub(super) async fn open_in_memory() -> Result<SqliteConnection, StoreError> {
         .foreign_keys(true)
         .disable_statement_logging();
     let mut writer = connect.connect().await.map_err(|error| cannot_open(":memory:", error))?;
-    prepare(&mut writer, ":memory:").await?;
+    prepare(&mut writer, ":memory:", None).await?;
     Ok(writer)
 }
 
-async fn prepare(conn: &mut SqliteConnection, place: &str) -> Result<(), StoreError> {
+/// A command that finds an older schema changes it only if no daemon runs on it.
+async fn lock_to_migrate(
+    conn: &mut SqliteConnection,
+    path: &Path,
+    place: &str,
+) -> Result<Option<File>, StoreError> {
+    let standing = schema::standing(conn).await.map_err(|error| cannot_open(place, error))?;
+    if !matches!(standing, Standing::Behind(_)) {
+        return Ok(None);
+    }
+    lock(path, place).map(Some).map_err(|error| match error {
+        StoreError::InUse { .. } => refuse(
+            place,
+            "a daemon of an earlier version runs on it; restart that daemon with this version first",
+        ),
+        other => other,
+    })
+}
+
+/// Checks that this SQLite is safe to use, and brings the schema up to date; `keep` is the file, if it is to be backed
+/// up before its schema changes.
+pub(super) async fn prepare(
+    conn: &mut SqliteConnection,
+    place: &str,
+    keep: Option<&Path>,
+) -> Result<(), StoreError> {
     let version: String = sqlx::query_scalar("SELECT sqlite_version()")
         .fetch_one(&mut *conn)
         .await
@@ -114,9 +143,9 @@ async fn prepare(conn: &mut SqliteConnection, place: &str) -> Result<(), StoreEr
             "SQLite {version} can corrupt databases like this one; build usher with its own SQLite ({} or later)",
             OLDEST.map(|part| part.to_string()).join(".")
         );
-        return Err(StoreError::Open { place: place.to_owned(), advice, source: None });
+        return Err(refuse(place, &advice));
     }
-    migrate(conn, place).await
+    schema::bring_up(conn, place, keep).await
 }
 
 /// True if this SQLite version is safe to use in WAL mode.
@@ -126,49 +155,32 @@ fn is_fit(version: &str) -> bool {
     found >= OLDEST
 }
 
-fn migrations() -> Vec<Migration> {
-    const FILES: [(i64, &str, &str); 3] = [
-        (1, "first", include_str!("../../migrations/sqlite/0001_first.sql")),
-        (2, "tokens", include_str!("../../migrations/sqlite/0002_tokens.sql")),
-        (6, "intake", include_str!("../../migrations/sqlite/0006_intake.sql")),
-    ];
-    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+/// Every migration, in order.
+pub(crate) fn migrations() -> Vec<Migration> {
+    let migration = |version, name: &'static str, text: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
     };
-    FILES.map(migration).into()
+    vec![
+        migration(1, "first", include_str!("../../migrations/sqlite/0001_first.sql")),
+        migration(2, "tokens", include_str!("../../migrations/sqlite/0002_tokens.sql")),
+        migration(3, "upkeep", include_str!("../../migrations/sqlite/0003_upkeep.sql")),
+        migration(6, "intake", include_str!("../../migrations/sqlite/0006_intake.sql")),
+    ]
 }
 
-async fn migrate(conn: &mut SqliteConnection, place: &str) -> Result<(), StoreError> {
-    let migrator = Migrator::with_migrations(migrations());
-    loop {
-        let advice = match migrator.run_direct(None, conn, false).await {
-            Ok(()) => return Ok(()),
-            // A neighbour migrates the same file; what it did is found done in the next round.
-            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
-                if is_busy(&error) =>
-            {
-                continue;
-            }
-            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => {
-                return Err(cannot_open(place, error));
-            }
-            Err(MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_)) => {
-                "it was written by another version of usher; use that version, or restore a backup"
-            }
-            Err(_) => "its schema can not be brought up to date; restore a backup",
-        };
-        return Err(StoreError::Open { place: place.to_owned(), advice: advice.to_owned(), source: None });
-    }
-}
-
-fn cannot_open(place: &str, source: sqlx::Error) -> StoreError {
+pub(super) fn cannot_open(place: &str, source: sqlx::Error) -> StoreError {
     let advice =
         "check that the folder exists, that usher may write there, and that the file is a database of usher";
     StoreError::Open { place: place.to_owned(), advice: advice.to_owned(), source: Some(source) }
 }
 
+/// The file is not fit for use, for a reason of ours.
+pub(super) fn refuse(place: &str, advice: &str) -> StoreError {
+    StoreError::Open { place: place.to_owned(), advice: advice.to_owned(), source: None }
+}
+
 /// Takes the advisory lock beside the database; the system releases it when the process ends, however it ends.
-fn lock(path: &Path, place: &str) -> Result<File, StoreError> {
+pub(super) fn lock(path: &Path, place: &str) -> Result<File, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let refuse = |error: io::Error| cannot_open(place, sqlx::Error::Io(error));

@@ -18,6 +18,7 @@ mod sqlite;
 mod cluster;
 mod standing;
 mod tokens;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -80,6 +81,10 @@ macro_rules! suite {
             durability: fm_072_fifty_writers_see_no_busy, durability: fm_074_what_was_answered_is_there_after_a_crash,
             durability: fm_075_a_full_disk_loses_nothing_and_heals, durability: a_failing_command_fails_alone,
             durability: a_closed_store_says_so,
+            upkeep: fm_105_what_was_not_done_is_looked_up_after_a_restore,
+            upkeep: fm_105_leads_of_the_forgotten_time_are_in_doubt, upkeep: the_tasks_of_a_person_are_known,
+            upkeep: fm_083_retention_keeps_what_is_still_needed, upkeep: vital_signs_say_since_when_work_is_due,
+            upkeep: fm_081_a_clock_jump_moves_no_deadline, upkeep: alerts_are_kept_until_they_are_told,
         }
     };
     (@cases $name:ident: $backend:ty; $($topic:ident: $case:ident),* $(,)?) => {

@@ -107,6 +107,7 @@ const CHECKS: &[Check] = checks![
     Target "an answer that is lost leaves the outcome unknown" => target_faults::lost,
     Target "a repeated intent makes one object" => target_faults::repeated,
     Target "a late commit is absent, then found" => target_faults::late,
+    Target "a task under a forgotten key is found" => target::forgotten,
     Target "a write that fails at the vendor is of unknown outcome" => target_faults::server_error,
     Target "a write with a malformed answer is of unknown outcome" => target_faults::malformed,
     Target "a throttled write did nothing" => target_faults::throttled,

@@ -1,7 +1,8 @@
 //! Writes on good days, and what a vendor may answer without being unwell.
 
 use anyhow::{Context as _, bail, ensure};
-use usher_connector::{Body, FaultClass, SendFailure, Verdict, VerifyBy};
+use jiff::{SignedDuration, Timestamp};
+use usher_connector::{Body, FaultClass, SendFailure, Verdict, VerifyBy, Write};
 use usher_model::{EffectBody, EffectKind, SlotKind};
 
 use super::Outcome;
@@ -28,6 +29,27 @@ pub(super) async fn applies(bench: &Bench) -> Outcome {
         }
     }
     ensure!(target.send(&[]).await.is_empty(), "no write has an outcome");
+    Ok(())
+}
+
+/// After a restore the key of a task that exists is forgotten; the task must be found all the same.
+pub(super) async fn forgotten(bench: &Bench) -> Outcome {
+    let (target, world) = target(bench)?;
+    if !can(target, EffectKind::CreateTask) {
+        return Ok(());
+    }
+    let before = bench.world().now();
+    let (made, other) = (write(bench, EffectKind::CreateTask)?, write(bench, EffectKind::CreateTask)?);
+    let Ok(written) = send(target, &made).await? else { bail!("the task was not made") };
+    let anew = Write { key: other.key.clone(), body: made.body.clone() };
+    let since = |instant: Timestamp| target.ours_since(&anew, instant);
+    let found = since(before - SignedDuration::from_secs(60)).await?;
+    ensure!(found.iter().eq(written.id.as_ref()), "found {found:?} instead of {:?}", written.id);
+    let later = since(before + SignedDuration::from_hours(1)).await?;
+    ensure!(later.is_empty(), "a task from before is taken for one of the forgotten time: {later:?}");
+    let stranger = target.ours_since(&other, before - SignedDuration::from_secs(60)).await?;
+    ensure!(stranger.is_empty(), "a task about somebody else was found: {stranger:?}");
+    ensure!(world.applied(&anew) == 0, "looking has written");
     Ok(())
 }
 
@@ -151,7 +173,7 @@ pub(super) async fn owner_dropped(bench: &Bench) -> Outcome {
         if !can(target, body.kind()) {
             continue;
         }
-        let write = usher_connector::Write { key: super::target_samples::key(number), body };
+        let write = Write { key: super::target_samples::key(number), body };
         let sent = send(target, &write).await?;
         let kind = write.body.kind().as_str();
         ensure!(sent.is_err(), "{kind}: the vendor dropped the owner, and the write counts as done");

@@ -1,0 +1,168 @@
+//! Upkeep: backups and what a restore leaves in doubt, retention, vital signs, counts that must add up, alerts.
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use usher_model::{ConnectionName, ExternalId, LeadId};
+
+use crate::error::StoreError;
+
+/// A finished and verified backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// Everything that was committed before is in it.
+    pub safe_at: Timestamp,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the file, 64 hexadecimal digits.
+    pub checksum: String,
+    /// Records, leads and effects in it.
+    pub rows: [u64; 3],
+}
+
+/// A database put back from a backup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Restored {
+    /// When the backup was taken.
+    pub safe_at: Timestamp,
+    /// Effects that will be looked up at the vendor before anything is sent.
+    pub in_doubt: u64,
+    /// Where the replaced database was put, if there was one.
+    pub kept_aside: Option<String>,
+}
+
+/// What is kept until when. Rows that something still needs stay longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cutoffs {
+    /// Raw payloads of records that ended before.
+    pub payloads: Timestamp,
+    /// Raw webhook bodies that were split before.
+    pub deliveries: Timestamp,
+    /// Single attempts of writes that ended before.
+    pub attempts: Timestamp,
+}
+
+/// Where a retention pass stands, and what it removed. The next slice goes on from here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Payloads removed so far.
+    pub payloads: u64,
+    /// Webhook bodies removed so far.
+    pub deliveries: u64,
+    /// Attempts removed so far.
+    pub attempts: u64,
+    /// Opaque: the last row looked at, of each of the three.
+    pub(crate) marks: [i64; 3],
+    /// Nothing is left to look at.
+    pub done: bool,
+}
+
+/// The oldest instant since when work has been due, by the step that should have done it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Overdue {
+    /// Webhook bodies to split.
+    pub split: Option<Timestamp>,
+    /// Hints to fetch.
+    pub fetch: Option<Timestamp>,
+    /// Records to prepare.
+    pub prepare: Option<Timestamp>,
+    /// Drafts and waiting leads to decide.
+    pub decide: Option<Timestamp>,
+    /// Effects to send or to look up.
+    pub deliver: Option<Timestamp>,
+}
+
+/// What the watchdog looks at: cheap enough for every few seconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Vitals {
+    /// Work that is due.
+    pub overdue: Overdue,
+    /// When the oldest record that is not decided yet arrived. Records of held connections count.
+    pub oldest_undecided: Option<Timestamp>,
+    /// When the oldest effect that is not final was planned.
+    pub oldest_unwritten: Option<Timestamp>,
+    /// Held connections, each with the reason.
+    pub held: Vec<(ConnectionName, String)>,
+    /// Effects rejected since the instant asked for.
+    pub rejected: u64,
+    /// Effects parked since then.
+    pub parked: u64,
+    /// Writes are paused.
+    pub paused: bool,
+}
+
+/// Two counts that should be equal and are not, or rows that nothing will ever move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Discrepancy {
+    /// What does not add up, in words.
+    pub what: String,
+    /// By how many rows.
+    pub rows: u64,
+}
+
+/// Which notice of an alert arrived last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// That it was raised.
+    Raised,
+    /// That it is over.
+    Recovered,
+}
+
+/// A condition that somebody should know of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// What it is about, as `held/site-form`; at most one row each.
+    pub key: String,
+    /// What is wrong and what to do, without personal data.
+    pub problem: String,
+    /// Since when.
+    pub raised_at: Timestamp,
+    /// When it was over; `None` while it lasts.
+    pub ended_at: Option<Timestamp>,
+    /// The last notice that arrived, and when.
+    pub told: Option<(Told, Timestamp)>,
+}
+
+/// Upkeep.
+#[async_trait]
+pub trait Upkeep: Send + Sync {
+    /// Writes a verified copy of everything, as it is now, to a new file. Others read and write meanwhile.
+    ///
+    /// [`StoreError::Backup`] if the file exists already or the copy does not hold what it should.
+    async fn back_up(&self, to: &Path, now: Timestamp) -> Result<Backup, StoreError>;
+
+    /// To be called once on a store that was put back from a backup of `safe_at`: what was not done then may have been
+    /// sent since, so each such effect is marked in doubt and becomes `unknown` as soon as it could be sent, and so does
+    /// what will be planned for leads whose record the vendor had before `now`. Returns how many are in doubt.
+    async fn distrust(&self, safe_at: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// The tasks that are known to exist for the leads of this lead's person, by their ids at the vendors.
+    async fn known_tasks(&self, lead: LeadId) -> Result<Vec<ExternalId>, StoreError>;
+
+    /// Removes what is older than the cutoffs and needed by nothing: one small slice, from where `so_far` ended.
+    async fn prune(&self, keep: Cutoffs, so_far: Pruned) -> Result<Pruned, StoreError>;
+
+    /// Bounds what writes have left behind beside the data (SQLite: the write-ahead log). Returns its size in bytes.
+    async fn tidy(&self) -> Result<u64, StoreError>;
+
+    /// The vital signs; effects that failed are counted since `since`.
+    async fn vitals(&self, now: Timestamp, since: Timestamp) -> Result<Vitals, StoreError>;
+
+    /// Commits a row, to prove that the storage takes writes.
+    async fn prove_writable(&self, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Everything that does not add up; empty if all is well.
+    async fn discrepancies(&self) -> Result<Vec<Discrepancy>, StoreError>;
+
+    /// The wall clock was moved by this much: moves the instants that stand for a duration (leases, next tries, when an
+    /// unclear write was sent), so that none of them lapses early or late.
+    async fn shift(&self, by: SignedDuration) -> Result<(), StoreError>;
+
+    /// The alerts, those that are over included until they are forgotten.
+    async fn alerts(&self) -> Result<Vec<Alert>, StoreError>;
+
+    /// Stores alerts by their keys, and forgets those that were over before `forget`.
+    async fn put_alerts(&self, alerts: Vec<Alert>, forget: Timestamp) -> Result<(), StoreError>;
+}
