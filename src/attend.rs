@@ -93,7 +93,7 @@ async fn watch(
                 match follow(&engine, &clock, by).await {
                     Ok(()) => watchdog.lock().await.clock_jumped(by, engine.now()),
                     Err(error) => {
-                        tracing::error!(problem = chain(&error), "the clock jumped; it is followed later")
+                        tracing::error!(problem = chain(&error), "the clock jumped; it is followed later");
                     }
                 }
             }
