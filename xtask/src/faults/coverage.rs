@@ -41,7 +41,12 @@ pub(super) fn run() -> anyhow::Result<()> {
         None,
     )?;
     anyhow::ensure!(both.is_empty(), "these have a test and a reason to have none: {}", both.join(", "));
-    anyhow::ensure!(bare.is_empty(), "{} entries have neither test nor reason: {}", bare.len(), bare.join(", "));
+    anyhow::ensure!(
+        bare.is_empty(),
+        "{} entries have neither test nor reason: {}",
+        bare.len(),
+        bare.join(", ")
+    );
     Ok(())
 }
 
@@ -78,7 +83,10 @@ fn names(code: &str) -> Vec<(String, String)> {
 
 /// The workspace's folder: the one above this crate's.
 fn root() -> anyhow::Result<PathBuf> {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_path_buf).context("xtask lies in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .context("xtask lies in the workspace")
 }
 
 #[cfg(test)]

@@ -51,7 +51,8 @@ impl Strike {
                 installation.kill()?;
                 let torn = struck.strikes.is_multiple_of(2);
                 let survives = || torn && dice.random_bool(0.5);
-                let Cut { unsynced, .. } = disk.map(|disk| disk.cut(survives)).transpose()?.unwrap_or_default();
+                let Cut { unsynced, .. } =
+                    disk.map(|disk| disk.cut(survives)).transpose()?.unwrap_or_default();
                 struck.unsynced += unsynced;
                 Ok(())
             }
