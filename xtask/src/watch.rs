@@ -21,7 +21,7 @@ pub(crate) async fn directory(installation: &mut Installation, companies: usize)
         tokio::time::sleep(LOOK).await;
         alive(installation)?;
         // Until the first start has made the tables there is nothing to read.
-        let Ok(mut ledger) = Ledger::open(&installation.database()).await else { continue };
+        let Ok(mut ledger) = Ledger::open(&installation.place()).await else { continue };
         let read = ledger.directory_read().await.unwrap_or(false);
         let standing = if read { ledger.standing().await? } else { Standing::default() };
         ledger.close().await?;
@@ -87,14 +87,14 @@ fn alive(installation: &mut Installation) -> anyhow::Result<()> {
 }
 
 async fn look(installation: &Installation) -> anyhow::Result<Standing> {
-    let mut ledger = Ledger::open(&installation.database()).await?;
+    let mut ledger = Ledger::open(&installation.place()).await?;
     let standing = ledger.standing().await;
     ledger.close().await?;
     standing
 }
 
 async fn all_seen(installation: &Installation, sandbox: &Sandbox, scene: &Scene) -> anyhow::Result<bool> {
-    let mut ledger = Ledger::open(&installation.database()).await?;
+    let mut ledger = Ledger::open(&installation.place()).await?;
     let evidence = Evidence::collect(&mut ledger, sandbox, scene.clone()).await?;
     ledger.close().await?;
     Ok(evidence.unseen().is_empty())

@@ -131,7 +131,7 @@ impl<'a> Scenario<'a> {
         if !status.success() {
             self.broken.push(json!({ "rule": "a stop ends well", "examples": [status.to_string()] }));
         }
-        let mut ledger = Ledger::open(&self.installation.database()).await?;
+        let mut ledger = Ledger::open(&self.installation.place()).await?;
         let scene = Scene { resources: Some(resources), ..self.scene() };
         let evidence = Evidence::collect(&mut ledger, &self.sandbox, scene).await?;
         self.note(&evidence, Phase::Drained, "at the end");
@@ -184,7 +184,7 @@ impl<'a> Scenario<'a> {
 
     /// While the program is dead or stands still: what must hold at any moment.
     async fn look(&mut self, point: u32) -> anyhow::Result<()> {
-        let mut ledger = Ledger::open(&self.installation.database()).await?;
+        let mut ledger = Ledger::open(&self.installation.place()).await?;
         if self.disk.is_some() {
             let integrity = ledger.integrity().await?;
             if integrity != "ok" {

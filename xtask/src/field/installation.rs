@@ -138,8 +138,13 @@ impl Installation {
     }
 
     /// The database file.
-    pub(crate) fn database(&self) -> String {
-        self.folder.join("usher.db").display().to_string()
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.join("usher.db")
+    }
+
+    /// The database as the invariant checker wants it named.
+    pub(crate) fn place(&self) -> String {
+        self.database().display().to_string()
     }
 
     /// Where the child's log lines go.

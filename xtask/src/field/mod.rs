@@ -91,7 +91,7 @@ pub(crate) async fn run(args: Field) -> anyhow::Result<()> {
     let mut run = Run::prepare(&args, &data, folder.path()).await?;
     let course = run.go(&data).await?;
     let (status, stopping) = run.installation.stop(STOP_PATIENCE)?;
-    let mut ledger = Ledger::open(&run.installation.database()).await?;
+    let mut ledger = Ledger::open(&run.installation.place()).await?;
     let evidence = Evidence::collect(&mut ledger, &run.sandbox, scene()).await?;
     let mut report = verdict::report(&run, &data, &course, &evidence, &mut ledger).await?;
     ledger.close().await?;
