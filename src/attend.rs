@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use usher_document::SecretRef;
 use usher_engine::settings::{AlertSettings, RetentionSettings};
 use usher_engine::{Engine, Notice, Watchdog};
-use usher_host::{Callback, CallbackError, WatchedClock};
+use usher_host::{OperatorUrl, OperatorUrlError, WatchedClock};
 use usher_store::{Cutoffs, Pruned, StoreError};
 
 use crate::daemon::{Daemon, pause};
@@ -39,8 +39,8 @@ pub(crate) struct Attendance {
     clock: Arc<WatchedClock>,
     alerts: AlertSettings,
     retention: RetentionSettings,
-    to: Option<Callback>,
-    heartbeat: Option<Callback>,
+    to: Option<OperatorUrl>,
+    heartbeat: Option<OperatorUrl>,
 }
 
 impl Attendance {
@@ -50,7 +50,7 @@ impl Attendance {
         let secret = |reference: &SecretRef| setup::secret(reference, &settings.folder);
         let callback = |key: &str, reference: &Option<SecretRef>, signed: Option<&SecretRef>| {
             let Some(reference) = reference else { return Ok(None) };
-            let made = Callback::new(&secret(reference)?, signed.map(secret).transpose()?);
+            let made = OperatorUrl::new(&secret(reference)?, signed.map(secret).transpose()?);
             made.map(Some).map_err(|error| Failure::input(format!("alerts.{key}: {}", chain(&error))))
         };
         Ok(Self {
@@ -93,7 +93,7 @@ async fn watch(
                 match follow(&engine, &clock, by).await {
                     Ok(()) => watchdog.lock().await.clock_jumped(by, engine.now()),
                     Err(error) => {
-                        tracing::error!(problem = chain(&error), "the clock jumped; it is followed later")
+                        tracing::error!(problem = chain(&error), "the clock jumped; it is followed later");
                     }
                 }
             }
@@ -125,7 +125,7 @@ struct Message<'a> {
     alerts: &'a [Notice],
 }
 
-async fn tell(engine: Arc<Engine>, to: Callback, watchdog: Arc<Mutex<Watchdog>>, stop: CancellationToken) {
+async fn tell(engine: Arc<Engine>, to: OperatorUrl, watchdog: Arc<Mutex<Watchdog>>, stop: CancellationToken) {
     let mut wait = MESSAGES_EVERY;
     while !stop.is_cancelled() {
         let now = engine.now();
@@ -153,13 +153,13 @@ async fn tell(engine: Arc<Engine>, to: Callback, watchdog: Arc<Mutex<Watchdog>>,
     }
 }
 
-async fn post(to: &Callback, message: &Message<'_>, now: Timestamp) -> Result<(), String> {
+async fn post(to: &OperatorUrl, message: &Message<'_>, now: Timestamp) -> Result<(), String> {
     let body = serde_json::to_vec(message).map_err(|error| chain(&error))?;
-    to.post(body, now).await.map_err(|error: CallbackError| chain(&error))
+    to.post(body, now).await.map_err(|error: OperatorUrlError| chain(&error))
 }
 
 /// Silence is the signal: whoever listens raises the alarm when the heartbeat stops, however the machine died.
-async fn beat(engine: Arc<Engine>, heartbeat: Callback, stop: CancellationToken) {
+async fn beat(engine: Arc<Engine>, heartbeat: OperatorUrl, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if engine.signs().health().unready.is_empty()
             && let Err(error) = heartbeat.ping().await

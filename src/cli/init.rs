@@ -136,6 +136,12 @@ http:
   listen: 127.0.0.1:8470
   # public_url: https://usher.example.com
   # api_key: { env: USHER_API_KEY }    # for POST /api/leads
+
+# Who is told when something needs a person, and a URL that hears from us every minute while all is well.
+# alerts: { to: { env: ALERT_URL }, heartbeat: { env: HEARTBEAT_URL } }
+
+# How long raw data is kept.
+# retention: { payloads: 90d, deliveries: 30d, attempts: 90d }
 ";
 
 const ROUTING: &str = "\

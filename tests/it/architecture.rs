@@ -67,7 +67,7 @@ fn dependencies(manifest: &Path, table: &str) -> BTreeSet<String> {
     table.map(|table| table.keys().cloned().collect()).unwrap_or_default()
 }
 
-fn folders(parent: &str) -> BTreeMap<String, PathBuf> {
+pub(crate) fn folders(parent: &str) -> BTreeMap<String, PathBuf> {
     fs::read_dir(root().join(parent))
         .unwrap()
         .map(|entry| entry.unwrap())

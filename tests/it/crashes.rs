@@ -1,12 +1,13 @@
 //! The daemon dies at every named place once: nothing that was acknowledged is lost, nothing happens twice.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::Path;
 
 use serde_json::json;
 use usher_sandbox::Faults;
 
-use crate::architecture::{production_code, root, rust_files};
+use crate::architecture::{folders, production_code, root, rust_files};
 use crate::installation::{Installation, object, until};
 
 /// Where webhooks come in.
@@ -132,6 +133,23 @@ fn every_crash_point_has_its_test() {
         }
     }
     assert_eq!(placed, tested.into_iter().map(str::to_owned).collect());
+}
+
+#[test]
+fn only_tests_are_built_with_crash_points() {
+    let mut manifests = vec![root(), root().join("xtask")];
+    for folder in ["crates", "connectors"] {
+        manifests.extend(folders(folder).into_values());
+    }
+    for folder in manifests {
+        let text = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let manifest: toml::Table = text.parse().unwrap();
+        let with =
+            |table: &str| manifest.get(table).is_some_and(|table| table.to_string().contains("crash-points"));
+        assert!(!with("dependencies"), "{} turns them on for everybody", folder.display());
+        let default = manifest.get("features").and_then(|features| features.get("default"));
+        assert!(default.is_none_or(|default| !default.to_string().contains("crash-points")));
+    }
 }
 
 fn points_of(file: &Path) -> Vec<String> {

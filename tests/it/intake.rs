@@ -8,6 +8,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use usher_sandbox::{Faults, WebhookTarget};
@@ -35,6 +36,7 @@ impl Senders {
             let (acknowledged, statuses) = (Arc::clone(&senders.acknowledged), Arc::clone(&senders.statuses));
             let (stop, number) = (Arc::clone(&senders.stop), Arc::clone(&number));
             senders.tasks.push(tokio::spawn(async move {
+                let mut pace = tokio::time::interval(Duration::from_millis(10));
                 while !stop.load(Ordering::Relaxed) {
                     let token = format!("t{}", number.fetch_add(1, Ordering::Relaxed));
                     // 0 stands for no answer: the daemon is not there, or died before it answered.
@@ -44,7 +46,7 @@ impl Senders {
                     if status == 200 {
                         acknowledged.lock().unwrap().insert(format!("{token}@hook.example"));
                     } else {
-                        tokio::task::yield_now().await;
+                        pace.tick().await;
                     }
                 }
             }));

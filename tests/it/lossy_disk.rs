@@ -6,14 +6,14 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use usher_testkit::invariants::{Ledger, Phase};
-use usher_testkit::{Cut, Honesty, LossyDisk};
+use usher_testkit::{Honesty, LossyDisk};
 
 use crate::installation::{Daemon, Installation, until};
 
 /// How often the power is cut. The long runs are in xtask.
 const CUTS: u64 = 8;
-/// Between two cuts at most.
-const GAP: Duration = Duration::from_secs(2);
+/// How long senders come before a cut at most.
+const GAP: Duration = Duration::from_millis(800);
 /// Seed of the cuts.
 const SEED: u64 = 74;
 
@@ -22,21 +22,21 @@ async fn fm_074_power_cuts_under_load_lose_nothing_that_was_acknowledged() {
     let installation = Installation::with("live", "write: { settle: 6s, guard: off }").await;
     let disk = connected(&installation).await;
     let mut dice = StdRng::seed_from_u64(SEED);
-    let mut all = Cut::default();
+    let mut unsynced = 0;
     for cut in 0..CUTS {
         let daemon = start(&installation, &disk, Honesty::Honest);
-        let alive = GAP.mul_f64(dice.random_range(0.3..1.0));
+        installation.ready().await;
+        let alive = GAP.mul_f64(dice.random_range(0.1..1.0));
         // The moment of the cut is what the test is about: senders come until then.
         tokio::time::timeout(alive, senders(&installation, cut)).await.unwrap_err();
         daemon.kill();
         // Every other time some sectors had reached the disk, whatever their order.
         let torn = cut % 2 == 1;
-        let done = disk.cut(|| torn && dice.random_bool(0.5)).unwrap();
-        (all.unsynced, all.survived) = (all.unsynced + done.unsynced, all.survived + done.survived);
+        unsynced += disk.cut(|| torn && dice.random_bool(0.5)).unwrap().unsynced;
         assert_eq!(integrity(&installation).await, "ok", "after cut {cut} of seed {SEED}");
         assert_eq!(installation.broken(Phase::Underway).await, [], "after cut {cut} of seed {SEED}");
     }
-    assert!(all.unsynced > 0 && all.survived > 0, "nothing was there to be forgotten: {all:?}");
+    assert!(unsynced > 0, "nothing was there to be forgotten");
     let daemon = installation.start().await;
     installation.drained(installation.acknowledged()).await;
     installation.assert_invariants().await;

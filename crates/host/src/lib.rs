@@ -5,13 +5,13 @@
 //! is provably safe, and gives each failure its final class.
 
 mod address;
-mod callback;
 mod clock;
 mod credential;
 mod files;
 mod lease;
 mod limiter;
 mod oauth;
+mod operator_url;
 mod redact;
 mod secret;
 #[cfg(test)]
@@ -20,7 +20,6 @@ mod tls;
 mod vendor;
 
 pub use crate::address::{BaseUrl, BaseUrlError};
-pub use crate::callback::{Callback, CallbackError};
 pub use crate::clock::WatchedClock;
 pub use crate::credential::{Credential, CredentialError};
 pub use crate::files::LocalFiles;
@@ -31,6 +30,7 @@ pub use crate::oauth::{
     KeySource, Keyring, OAuthApp, OpenError, ResealError, TokenAnswer, TokenKeeper, TokenStore,
     TokenStoreError, new_key, reseal,
 };
+pub use crate::operator_url::{OperatorUrl, OperatorUrlError};
 pub use crate::secret::{SecretError, resolve_env, resolve_file};
 pub use crate::tls::install as install_tls;
 pub use crate::vendor::{HttpSettings, HttpSettingsError, NoHttp, VendorHttp, VendorSpec};

@@ -213,13 +213,13 @@ impl Faults {
     #[must_use]
     pub fn rough() -> Self {
         Self {
-            slow: 0.05,
-            throttle_burst: 0.08,
-            throttle_search: 0.08,
-            server_error: 0.08,
+            slow: 0.06,
+            throttle_burst: 0.09,
+            throttle_search: 0.09,
+            server_error: 0.09,
             server_error_after_commit: 0.03,
-            html: 0.03,
-            truncated: 0.06,
+            html: 0.04,
+            truncated: 0.07,
             lost_response: 0.05,
             late_commit: 0.03,
             conflict: 0.05,

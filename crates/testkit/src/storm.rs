@@ -49,6 +49,8 @@ pub struct Wreckage {
     pub calls: u64,
     /// Calls that failed.
     pub failed_calls: u64,
+    /// What the first of them failed with.
+    pub first_failure: Option<String>,
     /// Times at which the token ended.
     pub expiries: u64,
     /// Refreshes that the vendor counted.
@@ -73,6 +75,7 @@ pub async fn storm(oauth: OAuth, storm: Storm) -> anyhow::Result<Wreckage> {
     let mut wreckage = Wreckage {
         calls: 0,
         failed_calls: 0,
+        first_failure: None,
         expiries: storm.expiries.into(),
         refreshes: 0,
         not_one_refresh: 0,
@@ -87,11 +90,14 @@ pub async fn storm(oauth: OAuth, storm: Storm) -> anyhow::Result<Wreckage> {
         let begun = Instant::now();
         let calls = (0..storm.workers).map(|worker| {
             let http = Arc::clone(&rig.doors[(worker % storm.nodes) as usize]);
-            tokio::spawn(async move { http.send(Request::get(PATH)).await.is_ok() })
+            tokio::spawn(async move { http.send(Request::get(PATH)).await.map(drop) })
         });
-        for good in join_all(calls).await {
+        for called in join_all(calls).await {
             wreckage.calls += 1;
-            wreckage.failed_calls += u64::from(!good.unwrap_or(false));
+            if let Err(fault) = called? {
+                wreckage.failed_calls += 1;
+                wreckage.first_failure.get_or_insert(format!("expiry {expiry}: {fault}"));
+            }
         }
         waits.push(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
         let made = rig.sandbox.hubspot().oauth_counts().refreshes - before;

@@ -53,7 +53,7 @@ impl Record {
             }
             None => Self { plan: plan.clone(), rounds: Vec::new(), file: None },
         };
-        let same = Plan { points: plan.points, ..record.plan.clone() } == plan;
+        let same = Plan { points: plan.points, ..record.plan } == plan;
         anyhow::ensure!(same, "the report is of a run with other settings; name another file");
         record.plan = plan;
         record.file = file.map(Path::to_owned);

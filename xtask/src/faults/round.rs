@@ -114,6 +114,7 @@ impl<'a> Scenario<'a> {
     async fn go(&mut self, number: u32, points: u32, seed: u64) -> anyhow::Result<Round> {
         self.installation.start()?;
         watch::directory(&mut self.installation, load::companies().len()).await?;
+        let calm = self.sandbox.hubspot().summary();
         self.sandbox.set_faults(weather(self.plan.strike));
         let started = Instant::now();
         let people = self.under_load(points).await?;
@@ -144,7 +145,7 @@ impl<'a> Scenario<'a> {
             points: if by_unclear { u32::try_from(unclear)? } else { self.struck.strikes },
             struck: self.struck,
             counts,
-            disturbed: rounded(disturbed(&stormy)),
+            disturbed: rounded(disturbed(&calm, &stormy)),
             seconds: [rounded(loaded.as_secs_f64()), rounded(to_rest.as_secs_f64())],
             peak_mib: usage.peak_kib / 1024,
             stuck: !rested,
@@ -199,8 +200,11 @@ impl<'a> Scenario<'a> {
         Ok(())
     }
 
+    /// Notes each rule that does not hold, the first time only: what is lost stays lost.
     fn note(&mut self, evidence: &Evidence, phase: Phase, when: &str) {
-        for broken in evidence.broken(phase) {
+        let known = |rule: &str| self.broken.iter().any(|noted| noted["broken"]["rule"] == rule);
+        let fresh: Vec<_> = evidence.broken(phase).into_iter().filter(|broken| !known(broken.rule)).collect();
+        for broken in fresh {
             progress(&format!("{when}: {} ({})", broken.rule, broken.count));
             self.broken.push(json!({ "when": when, "broken": broken }));
         }
@@ -234,12 +238,17 @@ fn weather(strike: Strike) -> Weather {
     }
 }
 
-/// Share of the calls that were disturbed.
-fn disturbed(summary: &Summary) -> f64 {
-    let fired: u64 = CALL_SWITCHES.iter().filter_map(|switch| summary.faults.get(switch)).sum();
-    let calls = ["hubspot request", "hubspot search", "typeform request"];
-    let calls: u64 = calls.iter().filter_map(|sort| summary.requests.get(sort)).sum();
-    fired as f64 / calls.max(1) as f64
+/// Share of the calls between two summaries that were disturbed.
+fn disturbed(calm: &Summary, stormy: &Summary) -> f64 {
+    let fired = |summary: &Summary| -> u64 {
+        CALL_SWITCHES.iter().filter_map(|switch| summary.faults.get(switch)).sum()
+    };
+    let calls = |summary: &Summary| -> u64 {
+        let sorts = ["hubspot request", "hubspot search", "typeform request"];
+        sorts.iter().filter_map(|sort| summary.requests.get(sort)).sum()
+    };
+    let calls = calls(stormy) - calls(calm);
+    (fired(stormy) - fired(calm)) as f64 / calls.max(1) as f64
 }
 
 async fn counts(

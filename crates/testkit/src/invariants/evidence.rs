@@ -120,6 +120,8 @@ pub struct Evidence {
     pub(super) tasks_given_up: HashSet<String>,
     /// Tasks and contacts at the CRM that belong to a write that is unclear or shown as failed.
     pub(super) explained: HashSet<String>,
+    /// Numbers of the persons without address that we made.
+    pub(super) phones: Vec<String>,
     pub(super) owners_unwritten: BTreeMap<String, String>,
     pub(super) closed_too_soon: Vec<String>,
     pub(super) shared_emails: Vec<String>,
@@ -162,6 +164,7 @@ impl Evidence {
             happenings: happenings(sandbox, started.get(&scene.crm).copied()),
             answers: answers(sandbox, &scene.forms, &started),
             explained: HashSet::new(),
+            phones: Vec::new(),
             scene,
             standing,
             records,
@@ -170,31 +173,37 @@ impl Evidence {
             tasks_done,
             log,
         };
-        Ok(evidence.explain(sandbox, &unclear.0, &unclear.1))
+        Ok(evidence.look_closer(sandbox, &unclear.0, &unclear.1))
     }
 
-    /// Looks which of our objects that are not known as done belong to an unclear write: a task carries the write's key,
-    /// a person's address or number stands in it.
-    fn explain(mut self, sandbox: &Sandbox, keys: &[String], persons: &[String]) -> Self {
+    /// Looks at the objects that we made and that need a closer look: those that are not known as done may belong to an
+    /// unclear write (a task carries the write's key, a person's address or number stands in it), and persons without
+    /// address are told apart by their numbers.
+    fn look_closer(mut self, sandbox: &Sandbox, keys: &[String], persons: &[String]) -> Self {
         let crm = sandbox.hubspot();
-        let property = |object: &str, id: &String, name: &str| {
+        let property = |object: &str, id: &str, name: &str| {
             let found = id.parse().ok().and_then(|id| crm.read(object, id))?;
             found["properties"][name].as_str().map(str::to_owned)
         };
         let done: HashSet<&String> = self.tasks_done.iter().collect();
-        let mut explained = HashSet::new();
-        explained.extend(self.made_by_us("tasks").into_iter().filter(|id| {
+        let mut tasks = self.made_by_us("tasks");
+        tasks.retain(|id| {
             let body = if done.contains(id) { None } else { property("tasks", id, "hs_task_body") };
             body.is_some_and(|body| keys.iter().any(|key| body.contains(key)))
-        }));
-        explained.extend(self.made_by_us("contacts").into_iter().filter(|id| {
-            let by = |name: &str| {
-                let value = if self.persons.contains_key(id) { None } else { property("contacts", id, name) };
-                value.is_some_and(|value| persons.iter().any(|person| person.contains(&value)))
-            };
-            by("email") || by("phone")
-        }));
-        self.explained = explained;
+        });
+        self.explained = tasks;
+        for id in self.made_by_us("contacts") {
+            let shown = |value: &str| persons.iter().any(|person| person.contains(value));
+            // One who was merged away would be read as whom he became.
+            let Some(living) = id.parse().ok().and_then(|id| self.owners.get(&id)) else { continue };
+            let email = living.email.clone();
+            let phone = if email.is_none() { property("contacts", &id, "phone") } else { None };
+            let unclear = email.as_deref().or(phone.as_deref()).is_some_and(shown);
+            if unclear && !self.persons.contains_key(&id) {
+                self.explained.insert(id);
+            }
+            self.phones.extend(phone);
+        }
         self
     }
 

@@ -335,11 +335,11 @@ impl Ledger {
         Ok(self.rows(sql).await?.into_iter().collect())
     }
 
-    /// Closed leads with a write that has not ended.
+    /// Leads that count as written with a write that has not ended. (A lead fails as soon as one write can not be.)
     pub(super) async fn closed_too_soon(&mut self) -> anyhow::Result<Vec<String>> {
         self.texts(
             "SELECT l.id FROM effect e JOIN lead l ON l.id = e.lead AND l.episode = e.episode \
-             WHERE l.state = 'closed' AND e.state IN ('blocked', 'planned', 'sending', 'unknown')",
+             WHERE l.close_reason = 'written' AND e.state IN ('blocked', 'planned', 'sending', 'unknown')",
         )
         .await
     }

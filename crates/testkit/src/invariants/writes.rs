@@ -13,7 +13,8 @@ pub(super) fn persons_twice(evidence: &Evidence) -> Vec<String> {
 }
 
 pub(super) fn phones_twice(evidence: &Evidence) -> Vec<String> {
-    duplicates(evidence.summary.duplicate_phones, &[])
+    let mut seen = HashSet::new();
+    evidence.phones.iter().filter(|phone| !seen.insert(*phone)).cloned().collect()
 }
 
 pub(super) fn tasks_twice(evidence: &Evidence) -> Vec<String> {

@@ -19,6 +19,8 @@ use std::process::Command;
 use anyhow::Context;
 
 const SHIM: &str = include_str!("shim.c");
+/// How much longer each sync takes, milliseconds: a cut that finds everything synced proves nothing.
+const SYNC_MS: &str = "10";
 /// What a disk writes as a whole, bytes.
 const SECTOR: u64 = 512;
 /// Three numbers precede the replaced bytes: offset, their count, and the file's size before.
@@ -84,6 +86,7 @@ impl LossyDisk {
             ("LD_PRELOAD", self.library.clone().into()),
             ("LOSSY_DATABASE", name.to_owned()),
             ("LOSSY_JOURNAL", self.journal.clone().into()),
+            ("LOSSY_SYNC_MS", SYNC_MS.into()),
         ];
         if honesty == Honesty::Deaf {
             all.push(("LOSSY_DEAF", "1".into()));

@@ -3,7 +3,8 @@
  * Loaded before libc by LD_PRELOAD. For the files named by LOSSY_DATABASE (its -wal and -journal too) each write,
  * before it happens, appends what it replaces to <LOSSY_JOURNAL>/<name>.undo; a sync that succeeded empties that file.
  * When the process is killed, the undo files hold exactly what no sync has covered. With LOSSY_DEAF set, syncs empty
- * nothing: a disk that lies, which a test must catch. */
+ * nothing: a disk that lies, which a test must catch. Each sync takes LOSSY_SYNC_MS longer, as one of a slow disk does,
+ * so that a kill mostly comes while something is not synced. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -156,7 +157,9 @@ int ftruncate64(int fd, off_t length) { return ftruncate(fd, length); }
 /* The lock is held over the sync: a write that comes while it runs must not count as covered. */
 static int syncs(int fd, long call) {
     if (!ours(fd)) return (int)syscall(call, fd);
+    const char *slow = getenv("LOSSY_SYNC_MS");
     pthread_mutex_lock(&lock);
+    if (slow) usleep((useconds_t)atoi(slow) * 1000);
     int done = (int)syscall(call, fd);
     int error = errno;
     if (done == 0 && !getenv("LOSSY_DEAF") && syscall(SYS_ftruncate, undo[tracked[fd] - 1], 0) != 0) abort();

@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SIGNATURE: &str = "usher-signature";
 
 /// An address to call. The address itself is a secret: whoever knows it can post there, so it is never shown.
-pub struct Callback {
+pub struct OperatorUrl {
     url: Url,
     client: reqwest::Client,
     key: Option<Secret>,
@@ -24,7 +24,7 @@ pub struct Callback {
 
 /// Why an address can not be called.
 #[derive(Debug, thiserror::Error)]
-pub enum CallbackError {
+pub enum OperatorUrlError {
     /// It is no URL that may be called.
     #[error("the address can not be called")]
     Address(#[source] BaseUrlError),
@@ -36,17 +36,17 @@ pub enum CallbackError {
     Refused(u16),
 }
 
-impl Callback {
+impl OperatorUrl {
     /// An address with the key that posts are signed with. `https`, or `http` to this machine; makes no call.
-    pub fn new(address: &Secret, key: Option<Secret>) -> Result<Self, CallbackError> {
+    pub fn new(address: &Secret, key: Option<Secret>) -> Result<Self, OperatorUrlError> {
         let text = String::from_utf8_lossy(address.expose());
         let url = Url::parse(text.trim())
-            .map_err(|source| CallbackError::Address(BaseUrlError::NotAUrl { source }))?;
+            .map_err(|source| OperatorUrlError::Address(BaseUrlError::NotAUrl { source }))?;
         let mut base = url.clone();
         // A query is part of many such addresses, and of no base URL.
         base.set_query(None);
         base.set_fragment(None);
-        let base = BaseUrl::parse(base.as_str(), false).map_err(CallbackError::Address)?;
+        let base = BaseUrl::parse(base.as_str(), false).map_err(OperatorUrlError::Address)?;
         crate::tls::install();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("usher/", env!("CARGO_PKG_VERSION")))
@@ -65,7 +65,7 @@ impl Callback {
     }
 
     /// Posts JSON. With a key, `Usher-Signature: t=<seconds>,v1=<hex>` holds the HMAC-SHA256 over `<seconds>.<body>`.
-    pub async fn post(&self, body: Vec<u8>, now: Timestamp) -> Result<(), CallbackError> {
+    pub async fn post(&self, body: Vec<u8>, now: Timestamp) -> Result<(), OperatorUrlError> {
         let mut call = self.client.post(self.url.clone()).header("content-type", "application/json");
         if let Some(key) = &self.key {
             call = call.header(SIGNATURE, signature(key, &body, now));
@@ -74,14 +74,14 @@ impl Callback {
     }
 
     /// Lets the receiver know that all is well.
-    pub async fn ping(&self) -> Result<(), CallbackError> {
+    pub async fn ping(&self) -> Result<(), OperatorUrlError> {
         settle(self.client.get(self.url.clone()).send().await)
     }
 }
 
-impl fmt::Debug for Callback {
+impl fmt::Debug for OperatorUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Callback(…)")
+        f.write_str("OperatorUrl(…)")
     }
 }
 
@@ -92,13 +92,13 @@ fn signature(key: &Secret, body: &[u8], now: Timestamp) -> String {
     format!("t={seconds},v1={hex}")
 }
 
-fn settle(answer: Result<reqwest::Response, reqwest::Error>) -> Result<(), CallbackError> {
+fn settle(answer: Result<reqwest::Response, reqwest::Error>) -> Result<(), OperatorUrlError> {
     let status = answer.map_err(failed)?.status();
-    if status.is_success() { Ok(()) } else { Err(CallbackError::Refused(status.as_u16())) }
+    if status.is_success() { Ok(()) } else { Err(OperatorUrlError::Refused(status.as_u16())) }
 }
 
-fn failed(error: reqwest::Error) -> CallbackError {
-    CallbackError::Call(error.without_url())
+fn failed(error: reqwest::Error) -> OperatorUrlError {
+    OperatorUrlError::Call(error.without_url())
 }
 
 #[cfg(test)]
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn fm_093_only_safe_addresses_are_called_and_none_is_shown() {
-        let new = |address: &str| Callback::new(&Secret::new(address), None);
+        let new = |address: &str| OperatorUrl::new(&Secret::new(address), None);
         for good in ["https://hooks.example.com/T0/B0?token=x", "http://127.0.0.1:9/alerts"] {
             assert!(new(good).is_ok(), "{good}");
         }
@@ -127,6 +127,6 @@ mod tests {
             let error = new(wrong).unwrap_err();
             assert!(!format!("{error:?}").contains("hooks.example.com"), "{error:?}");
         }
-        assert_eq!(format!("{:?}", new("https://hooks.example.com/secret").unwrap()), "Callback(…)");
+        assert_eq!(format!("{:?}", new("https://hooks.example.com/secret").unwrap()), "OperatorUrl(…)");
     }
 }
