@@ -173,7 +173,8 @@ pub(crate) fn has_store(settings: &Settings) -> bool {
     sqlite_path(settings).is_none_or(|path| path.exists())
 }
 
-fn sqlite_path(settings: &Settings) -> Option<PathBuf> {
+/// The file of a database that is one.
+pub(crate) fn sqlite_path(settings: &Settings) -> Option<PathBuf> {
     settings.store.strip_prefix("sqlite://").map(|path| settings.resolve(Path::new(path)))
 }
 

@@ -1,12 +1,13 @@
 //! `usher backup`: a verified copy while the daemon runs. `usher restore`: puts one back.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 use usher_store::SqliteStore;
 
 use crate::cli::{Common, Outcome};
+use crate::failure::Failure;
 use crate::output;
 use crate::setup::{self, Access};
 
@@ -49,7 +50,12 @@ pub(crate) async fn back_up(common: &Common, args: &Backup) -> Outcome {
 
 pub(crate) async fn restore(common: &Common, args: &Restore) -> Outcome {
     let loaded = setup::load(&common.config)?;
-    let place = loaded.settings.resolve(Path::new(loaded.settings.store.trim_start_matches("sqlite://")));
+    let Some(place) = setup::sqlite_path(&loaded.settings) else {
+        return Err(Failure::input(
+            "the database is on a server: put its dump back with `pg_restore` into an empty database, and name that one in \
+             `store:`. What may have been sent since the dump is looked up then before anything is sent",
+        ));
+    };
     let place = place.display().to_string();
     let restored = SqliteStore::restore(&args.file, &place, crate::daemon::now()).await?;
     if common.json {

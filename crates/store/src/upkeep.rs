@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use usher_model::{ConnectionName, ExternalId, LeadId};
 
+use crate::codec::{instant, maybe_instant};
 use crate::error::StoreError;
+use crate::fault::Fault;
 
 /// A finished and verified backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,12 +127,48 @@ pub struct Alert {
     pub told: Option<(Told, Timestamp)>,
 }
 
+/// An alert as stored: key, problem, raised_at, ended_at, told, told_at.
+pub(crate) type AlertRow = (String, String, i64, Option<i64>, Option<String>, Option<i64>);
+
+impl Alert {
+    /// Reads a stored alert.
+    pub(crate) fn of((key, problem, raised_at, ended_at, told, told_at): AlertRow) -> Result<Self, Fault> {
+        let told = told.as_deref().map(Told::parse).transpose()?;
+        Ok(Self {
+            key,
+            problem,
+            raised_at: instant(raised_at)?,
+            ended_at: maybe_instant(ended_at)?,
+            told: told.zip(maybe_instant(told_at)?),
+        })
+    }
+}
+
+impl Told {
+    /// The name as stored.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Raised => "raised",
+            Self::Recovered => "recovered",
+        }
+    }
+
+    fn parse(name: &str) -> Result<Self, Fault> {
+        match name {
+            "raised" => Ok(Self::Raised),
+            "recovered" => Ok(Self::Recovered),
+            other => Err(Fault::unreadable("alert", format!("found `{other}`"))),
+        }
+    }
+}
+
 /// Upkeep.
 #[async_trait]
 pub trait Upkeep: Send + Sync {
     /// Writes a verified copy of everything, as it is now, to a new file. Others read and write meanwhile.
     ///
-    /// [`StoreError::Backup`] if the file exists already or the copy does not hold what it should.
+    /// [`StoreError::Backup`] if the file exists already or the copy does not hold what it should; always where the
+    /// server's own tools make copies.
     async fn back_up(&self, to: &Path, now: Timestamp) -> Result<Backup, StoreError>;
 
     /// To be called once on a store that was put back from a backup of `safe_at`: what was not done then may have been
@@ -156,8 +194,8 @@ pub trait Upkeep: Send + Sync {
     /// Everything that does not add up; empty if all is well.
     async fn discrepancies(&self) -> Result<Vec<Discrepancy>, StoreError>;
 
-    /// The wall clock was moved by this much: moves the instants that stand for a duration (leases, next tries, when an
-    /// unclear write was sent), so that none of them lapses early or late.
+    /// This machine's clock was moved by this much: moves the instants that stand for a duration (leases, next tries, when
+    /// an unclear write was sent), so that none of them lapses early or late; none where a server's clock measures them.
     async fn shift(&self, by: SignedDuration) -> Result<(), StoreError>;
 
     /// The alerts, those that are over included until they are forgotten.

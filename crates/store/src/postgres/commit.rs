@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use usher_model::{CloseReason, Decision, EpisodeId, Fields, Lead, LeadId, Mode};
 
-use super::{column, lock, nodes, plan, settle, slots};
+use super::{column, doubt, lock, nodes, plan, settle, slots};
 use crate::codec::{json, ms, text};
 use crate::deciding::{DecisionCommit, IdentityBinding, LinkBinding, NewLead, RecordEnd};
 use crate::ended::Binding;
@@ -38,6 +38,7 @@ pub(super) async fn store(
     slots::bind(conn, &known.collect::<Vec<_>>(), now).await?;
     supersede(conn, &commit.supersedes, now).await?;
     unsettled.extend(plan::effects(conn, &commit.effects, now).await?);
+    doubt::mark(conn, &commit.effects).await?;
     settle::close_leads(conn, &unsettled, now).await?;
     incumbents(conn, &commit).await
 }

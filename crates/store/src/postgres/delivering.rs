@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind};
 
-use super::{PostgresStore, count, finish, lasts};
+use super::{PostgresStore, count, doubt, finish, lasts};
 use crate::codec::{from_json, id, maybe_instant, slot_name, text};
 use crate::delivering::{ClaimedEffect, Delivering, EffectOutcome, SlotBinding};
 use crate::error::StoreError;
@@ -28,13 +28,13 @@ impl Delivering for PostgresStore {
             Box::pin(async move {
                 let rows: Vec<ClaimedRow> = sqlx::query_as(
                     "WITH due AS MATERIALIZED (SELECT seq FROM effect WHERE state = 'planned' AND connection = $1 \
-                     AND kind = $2 AND due_at <= coalesce($4, usher_now()) \
+                     AND kind = $2 AND due_at <= coalesce($4, usher_now()) AND doubt_since IS NULL \
                      AND NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused') \
                      ORDER BY due_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED) \
                      UPDATE effect e SET state = 'sending', attempts = e.attempts + 1, sent_before = e.sent_at, \
                      sent_at = coalesce($4, usher_now()), lease_until = coalesce($4, usher_now()) + $5, claimed_by = $6 \
                      FROM due WHERE e.seq = due.seq \
-                     RETURNING e.due_at, e.seq, key, lead, episode, attempts, sent_before, verified, body",
+                     RETURNING e.due_at, e.seq, key, lead, episode, attempts, sent_before, verified, doubt_since, body",
                 )
                 .bind(text(&connection))
                 .bind(kind.as_str())
@@ -65,7 +65,7 @@ impl Delivering for PostgresStore {
                      AND due_at <= coalesce($3, usher_now()) ORDER BY due_at, seq LIMIT $2 FOR UPDATE SKIP LOCKED) \
                      UPDATE effect e SET attempts = e.attempts + 1, due_at = coalesce($3, usher_now()) + $4, claimed_by = $5 \
                      FROM due WHERE e.seq = due.seq \
-                     RETURNING e.due_at, e.seq, key, lead, episode, attempts, sent_at, verified, body",
+                     RETURNING e.due_at, e.seq, key, lead, episode, attempts, sent_at, verified, doubt_since, body",
                 )
                 .bind(text(&connection))
                 .bind(i64::from(limit))
@@ -97,16 +97,16 @@ impl Delivering for PostgresStore {
                      problem = 'the process that sent it gave no answer' FROM lapsed WHERE e.seq = lapsed.seq",
                 )
                 .bind(clock)
-                .execute(conn)
+                .execute(&mut *conn)
                 .await?;
-                Ok(done.rows_affected())
+                Ok(done.rows_affected() + doubt::divert(conn, clock).await?)
             })
         })
         .await
     }
 }
 
-type ClaimedRow = (i64, i64, String, String, String, i64, Option<i64>, i64, String);
+type ClaimedRow = (i64, i64, String, String, String, i64, Option<i64>, i64, Option<i64>, String);
 
 /// The claimed effects in the order in which they were due, each with the ids of the slots that it needs.
 async fn claimed(
@@ -116,14 +116,14 @@ async fn claimed(
 ) -> Result<Vec<ClaimedEffect>, Fault> {
     rows.sort_by_key(|row| (row.0, row.1));
     let mut claimed = Vec::with_capacity(rows.len());
-    for (_, _, key, lead, episode, attempts, sent_at, verified, body) in rows {
+    for (_, _, key, lead, episode, attempts, sent_at, verified, doubt_since, body) in rows {
         let body: EffectBody = from_json("effect", &body)?;
         let key = EffectKey::new(key);
         let effect =
             Effect { key, connection: connection.clone(), lead: id(&lead)?, episode: id(&episode)?, body };
         let (attempt, verified) = (count(attempts)?, count(verified)?);
-        let sent_at = maybe_instant(sent_at)?;
-        claimed.push(ClaimedEffect { effect, bindings: Vec::new(), attempt, sent_at, verified });
+        let (sent_at, doubt_since) = (maybe_instant(sent_at)?, maybe_instant(doubt_since)?);
+        claimed.push(ClaimedEffect { effect, bindings: Vec::new(), attempt, sent_at, verified, doubt_since });
     }
     let bound = bound_ids(conn, &claimed).await?;
     for claim in &mut claimed {

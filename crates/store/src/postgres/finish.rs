@@ -56,9 +56,11 @@ async fn still_held(conn: &mut PgConnection, outcomes: Vec<EffectOutcome>) -> Re
 async fn update(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
     let in_vain =
         |end: &Ended| i64::from(end.was == EffectState::Unknown && end.state == EffectState::Unknown);
-    // The settle window counts from the end of the attempt: a batch may have been minutes on its way.
+    // The settle window counts from the end of the attempt: a batch may have been minutes on its way. What was looked for
+    // in vain is in doubt no more.
     sqlx::query(
-        "UPDATE effect e SET sent_at = CASE WHEN v.state = 'unknown' AND e.state = 'sending' THEN $9 ELSE e.sent_at END, \
+        "UPDATE effect e SET doubt_since = CASE WHEN v.state = 'planned' AND e.state = 'unknown' THEN NULL \
+         ELSE e.doubt_since END, sent_at = CASE WHEN v.state = 'unknown' AND e.state = 'sending' THEN $9 ELSE e.sent_at END, \
          state = v.state, cancelled = v.cancelled, due_at = coalesce(v.due_at, e.due_at), lease_until = NULL, \
          claimed_by = NULL, verified = e.verified + v.verified, ended_at = v.ended_at, problem = v.problem, \
          external_id = coalesce(v.external_id, e.external_id) FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], \

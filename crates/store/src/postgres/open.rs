@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, SqlSafeStr};
+use sqlx::{ConnectOptions, Connection, SqlSafeStr};
 
+use super::doubt;
 use crate::error::StoreError;
 use crate::fault::Fault;
 
@@ -114,6 +115,12 @@ impl PostgresOptions {
 pub(super) async fn open(options: PostgresOptions, place: &str) -> Result<(PgPool, PgPool), StoreError> {
     let mut first = connect_patiently(&options, place).await?;
     prepare(&mut first, place).await?;
+    let noticed = async {
+        let mut transaction = first.begin().await?;
+        doubt::notice(&mut transaction).await?;
+        Ok(transaction.commit().await?)
+    };
+    noticed.await.map_err(|fault: Fault| fault.during(place, "looks whether it was put back"))?;
     drop(first);
     let pool = |connections, acquire: Duration| {
         PgPoolOptions::new()
@@ -172,15 +179,15 @@ async fn prepare(conn: &mut PgConnection, place: &str) -> Result<(), StoreError>
 }
 
 fn migrations() -> Vec<Migration> {
-    const FILES: [(i64, &str, &str); 3] = [
-        (1, "first", include_str!("../../migrations/postgres/0001_first.sql")),
-        (2, "tokens", include_str!("../../migrations/postgres/0002_tokens.sql")),
-        (6, "intake", include_str!("../../migrations/postgres/0006_intake.sql")),
-    ];
-    let migration = |(version, name, sql): (i64, &'static str, &'static str)| {
-        Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    let migration = |version, name: &'static str, text: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
     };
-    FILES.map(migration).into()
+    vec![
+        migration(1, "first", include_str!("../../migrations/postgres/0001_first.sql")),
+        migration(2, "tokens", include_str!("../../migrations/postgres/0002_tokens.sql")),
+        migration(3, "upkeep", include_str!("../../migrations/postgres/0003_upkeep.sql")),
+        migration(6, "intake", include_str!("../../migrations/postgres/0006_intake.sql")),
+    ]
 }
 
 /// Nodes that start together wait for each other: the migrator holds a lock of the database.

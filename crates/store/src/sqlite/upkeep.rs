@@ -9,13 +9,13 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use usher_model::{ExternalId, LeadId};
 
-use super::codec::{instant, maybe_instant, ms, text};
+use super::codec::{ms, text};
 use super::fault::Fault;
 use super::operation::put_meta;
 use super::writer::Priority;
 use super::{SqliteStore, backup, bulk::Bulk, doubt, retention, vitals};
 use crate::error::StoreError;
-use crate::upkeep::{Alert, Backup, Cutoffs, Discrepancy, Pruned, Told, Upkeep, Vitals};
+use crate::upkeep::{Alert, AlertRow, Backup, Cutoffs, Discrepancy, Pruned, Upkeep, Vitals};
 
 /// A write-ahead log that outgrew this is written back at once: a long reader had kept it from starting afresh.
 const LOG_LIMIT: u64 = 64 * 1024 * 1024;
@@ -109,15 +109,14 @@ impl Upkeep for SqliteStore {
     }
 
     async fn alerts(&self) -> Result<Vec<Alert>, StoreError> {
-        type Found = (String, String, i64, Option<i64>, Option<String>, Option<i64>);
         self.read("reads alerts", move |conn| {
             Box::pin(async move {
-                let rows: Vec<Found> = sqlx::query_as(
+                let rows: Vec<AlertRow> = sqlx::query_as(
                     "SELECT key, problem, raised_at, ended_at, told, told_at FROM alert ORDER BY raised_at, key",
                 )
                 .fetch_all(conn)
                 .await?;
-                rows.into_iter().map(alert).collect()
+                rows.into_iter().map(Alert::of).collect()
             })
         })
         .await
@@ -142,42 +141,5 @@ impl Upkeep for SqliteStore {
             })
         })
         .await
-    }
-}
-
-fn alert(
-    (key, problem, raised_at, ended_at, told, told_at): (
-        String,
-        String,
-        i64,
-        Option<i64>,
-        Option<String>,
-        Option<i64>,
-    ),
-) -> Result<Alert, Fault> {
-    let told = told.as_deref().map(Told::parse).transpose()?;
-    Ok(Alert {
-        key,
-        problem,
-        raised_at: instant(raised_at)?,
-        ended_at: maybe_instant(ended_at)?,
-        told: told.zip(maybe_instant(told_at)?),
-    })
-}
-
-impl Told {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Raised => "raised",
-            Self::Recovered => "recovered",
-        }
-    }
-
-    fn parse(name: &str) -> Result<Self, Fault> {
-        match name {
-            "raised" => Ok(Self::Raised),
-            "recovered" => Ok(Self::Recovered),
-            other => Err(Fault::unreadable("alert", format!("found `{other}`"))),
-        }
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use usher_model::Mode;
+use usher_model::{EffectState, Mode};
 
 use super::Backend;
 use super::cluster::Cluster;
+use super::fixture::{at, crm, decided, states};
 use crate::postgres::{LeaseClock, PostgresOptions, PostgresStore};
 use crate::{Store, StoreError};
 
@@ -99,6 +101,32 @@ impl Backend for PostgresDatabase {
         };
         rows.lines().map(line).collect()
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_105_a_database_that_was_put_back_is_in_doubt() {
+    let Some(database) = PostgresDatabase::start().await else { return };
+    let store = database.store();
+    let lead = decided(&store, 1).await.lead;
+    store.prove_writable(at(50)).await.unwrap();
+    let refused = store.back_up("dump".as_ref(), at(60)).await.unwrap_err();
+    assert!(refused.to_string().contains("pg_dump"), "{refused}");
+    store.close().await.unwrap();
+    // A copy has the rows and another history, as after `pg_restore`.
+    let (server, name) = database.url.rsplit_once('/').unwrap();
+    database.cluster.sql("postgres", &format!("CREATE DATABASE {name}_again TEMPLATE {name}"));
+    let copy: Arc<dyn Store> = Arc::new(node(&format!("{server}/{name}_again"), "two").await.unwrap());
+    copy.recover_effects(at(100)).await.unwrap();
+    assert_eq!(states(&copy, lead).await, [EffectState::Unknown, EffectState::Blocked, EffectState::Blocked]);
+    let looked = copy.claim_unknown(&crm(), 9, at(101), at(110)).await.unwrap();
+    assert_eq!(looked[0].doubt_since, Some(at(50) - SignedDuration::from_secs(60)));
+    // Where nothing was put back, nothing is in doubt.
+    let store = database.reopen().await.store();
+    store.recover_effects(at(100)).await.unwrap();
+    assert_eq!(
+        states(&store, lead).await,
+        [EffectState::Planned, EffectState::Blocked, EffectState::Blocked]
+    );
 }
 
 const FILL: &str = "CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
