@@ -222,11 +222,16 @@ http: {{ listen: \"127.0.0.1:{}\" }}
     }
 
     fn spawn_with(&self, settings: &str, environment: &[(&str, &str)]) -> Daemon {
-        let log =
-            fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log")).unwrap();
         let mut command = self.command();
         command.envs(environment.iter().copied()).args(["run", "--config", settings]);
-        Daemon(command.stdout(Stdio::null()).stderr(log).spawn().unwrap())
+        self.spawn_command(command)
+    }
+
+    /// Starts a command that becomes the daemon.
+    pub(crate) fn spawn_command(&self, mut command: Command) -> Daemon {
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(self.path().join("daemon.log")).unwrap();
+        Daemon(command.current_dir(self.path()).stdout(Stdio::null()).stderr(log).spawn().unwrap())
     }
 
     /// Starts a further node on another port, with its own way to the database if one is given.
@@ -286,7 +291,7 @@ http: {{ listen: \"127.0.0.1:{}\" }}
     /// Posts a form answer again and again until it is taken, as a sender does that may not lose any.
     pub(crate) async fn send_until_taken(&self, token: &str) {
         until("the daemon takes the webhook", async || {
-            self.post_form_hook(token, "SEO").await.is_ok_and(|answer| answer.status().is_success())
+            self.try_form_hook(&client(), token, "SEO").await.is_ok_and(|answer| answer.status().is_success())
         })
         .await;
         self.acknowledged.lock().unwrap().push(token.to_owned());
@@ -336,7 +341,8 @@ http: {{ listen: \"127.0.0.1:{}\" }}
         assert_eq!(broken, []);
     }
 
-    async fn ledger(&self) -> anyhow::Result<Ledger> {
+    /// The database, as the invariant checker reads it.
+    pub(crate) async fn ledger(&self) -> anyhow::Result<Ledger> {
         let file = self.path().join("usher.db");
         Ledger::open(self.postgres.as_deref().unwrap_or(file.to_str().unwrap())).await
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use usher_testkit::invariants::{Ledger, Phase};
+use usher_testkit::invariants::Phase;
 use usher_testkit::{Honesty, LossyDisk};
 
 use crate::installation::{Daemon, Installation, until};
@@ -90,7 +90,7 @@ async fn senders(installation: &Installation, cut: u64) {
 }
 
 async fn integrity(installation: &Installation) -> String {
-    let mut ledger = Ledger::open(&installation.path().join("usher.db")).await.unwrap();
+    let mut ledger = installation.ledger().await.unwrap();
     let integrity = ledger.integrity().await.unwrap();
     ledger.close().await.unwrap();
     integrity
