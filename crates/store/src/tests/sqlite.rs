@@ -257,7 +257,7 @@ async fn fm_103_a_command_changes_no_schema_under_a_running_daemon() {
 
 #[tokio::test]
 async fn fm_104_a_backup_under_load_restores_to_what_was_there() {
-    let file = SqliteFile::start().await;
+    let file = SqliteFile::start().await.unwrap();
     let path = file.folder.path().join("usher.db");
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let writer = {
@@ -295,7 +295,7 @@ async fn fm_104_a_backup_under_load_restores_to_what_was_there() {
 
 #[tokio::test]
 async fn fm_104_a_restore_leaves_no_stale_log_and_loses_nothing() {
-    let file = SqliteFile::start().await;
+    let file = SqliteFile::start().await.unwrap();
     let store = file.store();
     super::fixture::decided(&store, 1).await;
     let (folder, path) = (file.folder.path(), file.folder.path().join("usher.db"));
@@ -325,7 +325,7 @@ async fn fm_104_a_restore_leaves_no_stale_log_and_loses_nothing() {
 
 #[tokio::test]
 async fn fm_104_a_bad_backup_is_refused_and_changes_nothing() {
-    let file = SqliteFile::start().await;
+    let file = SqliteFile::start().await.unwrap();
     super::fixture::decided(&file.store(), 1).await;
     let folder = file.folder.path();
     let backup = folder.join("backup");
@@ -366,7 +366,7 @@ async fn fm_104_a_bad_backup_is_refused_and_changes_nothing() {
 #[tokio::test]
 async fn fm_075_whichever_write_finds_no_room_nothing_is_half_done() {
     use usher_model::EffectKind::{CreateTask, EnsurePerson, UpdateObject};
-    let file = SqliteFile::start().await;
+    let file = SqliteFile::start().await.unwrap();
     let store = file.store();
     let limit = async |spare: Option<i64>| {
         let set = file.store.maintain("limits the file", move |conn| {
