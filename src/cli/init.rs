@@ -105,6 +105,7 @@ version: 1
 mode: observe
 
 store: sqlite://usher.db
+# For several nodes: { url: postgres://usher@db.example/usher, password: { env: USHER_DB_PASSWORD } }
 
 # The accounts that leads come from and go to. Secrets are never in this file: name an environment variable
 # or a file that has them.

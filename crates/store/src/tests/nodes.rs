@@ -16,7 +16,7 @@ use super::fixture::{
 };
 use super::postgres::{PostgresDatabase, node};
 use crate::postgres::{PostgresOptions, PostgresStore};
-use crate::{Fence, Nodes, PullCommit, Store, StoreError};
+use crate::{Fence, PullCommit, Store, StoreError};
 
 use EffectState::{Blocked, Planned, Sending, Unknown};
 
