@@ -112,6 +112,7 @@ version: 1
 mode: observe
 
 store: sqlite://usher.db
+# For several nodes: { url: postgres://usher@db.example/usher, password: { env: USHER_DB_PASSWORD } }
 
 # Encrypts the tokens that vendors grant by OAuth. Back it up, and never together with the database: without it
 # every connection must be connected again. `usher key rotate` replaces it.

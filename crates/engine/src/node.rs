@@ -55,11 +55,15 @@ impl Engine {
         self.store.is_shared()
     }
 
-    /// Says that this node lives, and becomes or stays the leader if no other is.
+    /// Says that this node lives, and becomes or stays the leader if no other is. Where it is the only one, it lives and
+    /// leads for ever.
     ///
     /// # Errors
     /// If the storage fails, or takes longer than a heartbeat may.
     pub async fn beat(&self) -> Result<(), EngineError> {
+        if !self.is_one_of_many() {
+            return Ok(());
+        }
         let lease = Lease::new(Moment::now(), TTL);
         let clock = self.store.beat(TTL).await?;
         self.node.life.renew(lease);
@@ -69,7 +73,7 @@ impl Engine {
             self.node.set_lead(None);
             return Ok(());
         };
-        if self.node.lead() != Some(fence) && self.is_one_of_many() {
+        if self.node.lead() != Some(fence) {
             // Another node may have read them since.
             let (owners, _) = self.store.owners(&self.crm).await?;
             self.replace_owners(&owners);
@@ -90,7 +94,7 @@ impl Engine {
     }
 
     fn compare_clocks(&self, ahead: SignedDuration) {
-        let skewed = self.is_one_of_many() && ahead.abs() > SKEW;
+        let skewed = ahead.abs() > SKEW;
         if self.node.skewed.swap(skewed, Ordering::Relaxed) != skewed && skewed {
             let ahead_ms = i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX);
             tracing::warn!(
