@@ -1,11 +1,21 @@
-//! The book of alerts: told once, over only when it is, and the same after a restart.
+//! The watchdog finds what stands still; the book tells of it once, also after a restart.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::value::RawValue;
+use usher_connector::{Fault, FaultClass};
+use usher_document::{Diagnostics, SourceFile};
+use usher_model::{Clock, InstallKey, Lane, Mode, Record, RecordId};
+use usher_store::{Alert, Intake, NewRecord, Operation, SqliteStore, Upkeep};
 
+use super::Watchdog;
 use super::book::{Book, NoticeKind};
+use crate::settings::{AlertSettings, REFERRALS, WriteSettings};
+use crate::{Engine, EngineError, Setup, Step};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_790_000_000 + seconds)
@@ -121,4 +131,142 @@ fn what_is_long_over_is_forgotten() {
     book.enter(conditions(&["storage"]), at(900 + week));
     book.stored(at(900 + week));
     assert!(book.due(at(900 + week)).iter().all(|notice| notice.key == "storage"));
+}
+
+/// A clock that only the test moves.
+#[derive(Debug)]
+struct Hands(Mutex<Timestamp>);
+
+impl Clock for Hands {
+    fn now(&self) -> Timestamp {
+        *self.0.lock().unwrap()
+    }
+}
+
+const ROUTING: &str = "version: 1
+reps: { ana: { email: ana@agency.example } }
+pools: { all: { members: [ana], strategy: round_robin, if_nobody: { wait: 30m, then: { rep: ana } } } }
+rules: [ { name: All, when: 'true', assign: { pool: all } } ]
+fallback: { rep: ana }
+";
+const MAPPING: &str = "version: 1
+enroll: { on: every_time }
+lead: { email: { from: email } }
+";
+
+/// An engine whose steps nobody runs, with one record to prepare.
+async fn engine(store: &Arc<SqliteStore>, clock: &Arc<Hands>) -> Engine {
+    let diagnostics = Diagnostics::default();
+    let policy =
+        usher_routing::Policy::load(&SourceFile::new("routing.yaml", ROUTING), &diagnostics).unwrap();
+    let referrals =
+        usher_mapping::Mapping::load(&SourceFile::new("map.yaml", MAPPING), &diagnostics).unwrap();
+    let setup = Setup {
+        store: Arc::clone(store) as Arc<_>,
+        clock: Arc::clone(clock) as Arc<_>,
+        install: InstallKey::new([7; 32]),
+        mode: Mode::Live,
+        connections: Vec::new(),
+        crm: "crm".into(),
+        write: WriteSettings::default(),
+        policy: Arc::new(policy),
+        referrals: Arc::new(referrals),
+    };
+    let record = Record {
+        connection: REFERRALS.into(),
+        object: "leads".into(),
+        external_id: "1".into(),
+        revision: "1".to_owned(),
+        created_at: None,
+        modified_at: None,
+        imported: false,
+        gone: false,
+        payload: RawValue::from_string("{}".to_owned()).unwrap(),
+    };
+    let now = clock.now();
+    let new = NewRecord { id: RecordId::new(now), record, lane: Lane::Live, received_at: now, problem: None };
+    store.store_records(vec![new]).await.unwrap();
+    Engine::new(setup).await.unwrap()
+}
+
+async fn open_alerts(store: &SqliteStore) -> Vec<String> {
+    let alerts: Vec<Alert> = store.alerts().await.unwrap();
+    alerts.into_iter().filter(|alert| alert.ended_at.is_none()).map(|alert| alert.key).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn fm_080_a_step_that_stands_still_with_work_waiting_costs_readiness() {
+    let store = Arc::new(SqliteStore::in_memory().await.unwrap());
+    let clock = Arc::new(Hands(Mutex::new(at(0))));
+    let engine = engine(&store, &clock).await;
+    let mut watchdog = Watchdog::new(AlertSettings::default());
+    let pass = async |seconds: u64| {
+        *clock.0.lock().unwrap() += Duration::from_secs(seconds);
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+    };
+    // Deciding waits for the CRM's companies, so preparing was not begun: that is no fault of it.
+    pass(300).await;
+    watchdog.look(&engine).await;
+    assert_eq!(engine.signs().health().unready, Vec::<String>::new());
+    engine.signs().moved(Step::Prepare);
+    engine.signs().moved(Step::Split);
+    pass(59).await;
+    watchdog.look(&engine).await;
+    assert!(engine.signs().health().unready.is_empty());
+    pass(2).await;
+    watchdog.look(&engine).await;
+    let unready = engine.signs().health().unready;
+    assert!(unready.len() == 1 && unready[0].contains("prepare does not get on"), "{unready:?}");
+    assert_eq!(open_alerts(&store).await, ["step/prepare"]);
+    engine.signs().moved(Step::Prepare);
+    watchdog.look(&engine).await;
+    assert!(engine.signs().health().unready.is_empty());
+    // Nobody looks any more: that is found out, too.
+    pass(61).await;
+    assert!(engine.signs().health().unready[0].contains("the watchdog does not run"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fm_107_no_fault_that_needs_a_person_goes_untold() {
+    let store = Arc::new(SqliteStore::in_memory().await.unwrap());
+    let clock = Arc::new(Hands(Mutex::new(at(0))));
+    let engine = engine(&store, &clock).await;
+    let mut watchdog =
+        Watchdog::new(AlertSettings { undecided_after: Duration::from_secs(60), ..AlertSettings::default() });
+    watchdog.look(&engine).await;
+    assert!(open_alerts(&store).await.is_empty());
+    *clock.0.lock().unwrap() = at(61);
+    store.hold(&"site-form".into(), Some("a flood"), at(61)).await.unwrap();
+    let fault = Fault::new(FaultClass::Misconfigured, "the scope `contacts` is missing");
+    let result: Result<(), _> = Err(EngineError::vendor(&"crm".into(), "pulling")(fault));
+    engine.signs().judge(&"crm".into(), "pulling contacts", &result);
+    // What passes by itself is no alert.
+    let passing = Fault::new(FaultClass::Transient, "no answer");
+    engine.signs().judge(
+        &"crm".into(),
+        "fetching",
+        &Err::<(), _>(EngineError::vendor(&"crm".into(), "x")(passing)),
+    );
+    for _ in 0..5 {
+        engine.signs().refused(&"site-form".into());
+    }
+    watchdog.clock_jumped(SignedDuration::from_secs(3_600), at(61));
+    watchdog.look(&engine).await;
+    let expected =
+        ["clock", "connection/crm/pulling-contacts", "held/site-form", "refused/site-form", "undecided"];
+    assert_eq!(open_alerts(&store).await, expected);
+    assert!(watchdog.due(at(61)).iter().any(|notice| notice.problem.contains("scope `contacts`")));
+    engine.signs().judge(&"crm".into(), "pulling contacts", &Ok(()));
+    store.hold(&"site-form".into(), None, at(62)).await.unwrap();
+    tokio::time::advance(Duration::from_secs(601)).await;
+    for now in [62, 130, 700] {
+        *clock.0.lock().unwrap() = at(now);
+        watchdog.look(&engine).await;
+    }
+    assert_eq!(open_alerts(&store).await, ["undecided"]);
+    // A storage that fails can not note its own alert, and is told all the same.
+    store.close().await.unwrap();
+    watchdog.look(&engine).await;
+    assert!(!engine.signs().health().unready.is_empty());
+    assert!(watchdog.due(at(700)).iter().any(|notice| notice.key == "storage"));
 }

@@ -423,3 +423,45 @@ async fn fm_075_whichever_write_finds_no_room_nothing_is_half_done() {
     }
     assert_eq!(full, 12);
 }
+
+#[tokio::test]
+async fn fm_107_what_does_not_add_up_is_found() {
+    let file = SqliteFile::start().await;
+    let store = file.store();
+    for (damage, says) in [
+        ("DELETE FROM lead", "not equally many"),
+        ("UPDATE effect SET state = 'done', ended_at = 1, lease_until = NULL", "nothing is left to write"),
+        ("DELETE FROM draft", "without a draft"),
+        (
+            "DELETE FROM payload WHERE record IN (SELECT seq FROM record WHERE state = 'fetched')",
+            "without a payload",
+        ),
+        ("DELETE FROM need", "wait for nothing"),
+        (
+            "UPDATE effect SET state = 'parked', ended_at = 1 WHERE kind = 'ensure_person'",
+            "blocked by something that is not being written",
+        ),
+    ] {
+        super::fixture::decided(&store, 1).await;
+        super::fixture::mapped(&store, new_record(2), at(2)).await;
+        store.store_records(vec![new_record(3)]).await.unwrap();
+        assert_eq!(store.discrepancies().await.unwrap(), [], "before: {damage}");
+        let run = file.store.maintain("damages the rows", move |conn| {
+            Box::pin(async move { sqlx::query(damage).execute(conn).await.map(drop) })
+        });
+        run.await.unwrap();
+        let found = store.discrepancies().await.unwrap();
+        assert!(found.iter().any(|found| found.what.contains(says) && found.rows > 0), "{damage}: {found:?}");
+        let clear = file.store.maintain("clears the tables", |conn| {
+            Box::pin(async move {
+                for table in
+                    ["record", "payload", "draft", "lead", "effect", "need", "person", "link", "identity_key"]
+                {
+                    sqlx::query(AssertSqlSafe(format!("DELETE FROM {table}"))).execute(&mut *conn).await?;
+                }
+                Ok(())
+            })
+        });
+        clear.await.unwrap();
+    }
+}
