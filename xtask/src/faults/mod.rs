@@ -123,7 +123,10 @@ pub(crate) async fn run(args: Faults) -> anyhow::Result<()> {
             break;
         }
         let number = record.next_round();
-        let points = plan.round.min(plan.points - record.points());
+        // Unclear writes can only be aimed at: the last round of such a run is a whole one.
+        let left =
+            if plan.strike == Strike::LostAnswers { plan.round } else { plan.points - record.points() };
+        let points = plan.round.min(left);
         let finished = round::run(&args, &plan, number, points)
             .await
             .with_context(|| format!("round {number} (seed {})", plan.seed + u64::from(number)))?;

@@ -127,14 +127,13 @@ impl<'a> Scenario<'a> {
         let to_rest = started.elapsed() - loaded;
         let usage = self.installation.usage();
         let resources = Resources { peak_kib: usage.peak_kib, handles: self.installation.handles() };
+        let mut ledger = Ledger::open(&self.installation.place()).await?;
+        let evidence = self.last_word(&mut ledger, resources).await?;
+        self.note(&evidence, Phase::Drained, "at the end");
         let (status, _) = self.installation.stop(STOP_PATIENCE)?;
         if !status.success() {
             self.broken.push(json!({ "rule": "a stop ends well", "examples": [status.to_string()] }));
         }
-        let mut ledger = Ledger::open(&self.installation.place()).await?;
-        let scene = Scene { resources: Some(resources), ..self.scene() };
-        let evidence = Evidence::collect(&mut ledger, &self.sandbox, scene).await?;
-        self.note(&evidence, Phase::Drained, "at the end");
         let counts = counts(&mut ledger, &evidence, people, self.installation.starts).await?;
         ledger.close().await?;
         let unclear = counts.get("writes once unclear").copied().unwrap_or_default();
@@ -151,6 +150,19 @@ impl<'a> Scenario<'a> {
             stuck: !rested,
             broken: std::mem::take(&mut self.broken),
         })
+    }
+
+    /// What holds in the end. A late webhook may have come since everything was at rest, so this looks again for a while.
+    async fn last_word(&self, ledger: &mut Ledger, resources: Resources) -> anyhow::Result<Evidence> {
+        let started = Instant::now();
+        loop {
+            let scene = Scene { resources: Some(resources), ..self.scene() };
+            let evidence = Evidence::collect(ledger, &self.sandbox, scene).await?;
+            if evidence.broken(Phase::Drained).is_empty() || started.elapsed() > STOP_PATIENCE {
+                return Ok(evidence);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// Lets people come while the program is struck. Returns how many came.

@@ -49,6 +49,11 @@ pub(super) fn unfinished_records(evidence: &Evidence) -> Vec<String> {
     moving.map(|record| format!("{}/{} is {}", record.connection, record.external_id, record.state)).collect()
 }
 
+/// Records that count as deadly although none is.
+pub(super) fn given_up(evidence: &Evidence) -> Vec<String> {
+    if evidence.scene.deadly_records { Vec::new() } else { evidence.given_up.clone() }
+}
+
 pub(super) fn unfinished_leads(evidence: &Evidence) -> Vec<String> {
     evidence.leads.iter().filter(|lead| lead.state == "decided").map(|lead| lead.id.clone()).collect()
 }

@@ -24,6 +24,8 @@ pub struct Scene {
     pub log: Option<PathBuf>,
     /// Secrets and addresses that no log line may show.
     pub canaries: Vec<String>,
+    /// Some record takes the process down with it, so that records may be given up for that.
+    pub deadly_records: bool,
     /// What the program uses, where that was measured.
     pub resources: Option<Resources>,
 }
@@ -39,6 +41,7 @@ impl Scene {
             hidden_for: Duration::ZERO,
             log: None,
             canaries: Vec::new(),
+            deadly_records: false,
             resources: None,
         }
     }
@@ -124,6 +127,7 @@ pub struct Evidence {
     pub(super) phones: Vec<String>,
     pub(super) owners_unwritten: BTreeMap<String, String>,
     pub(super) closed_too_soon: Vec<String>,
+    pub(super) given_up: Vec<String>,
     pub(super) shared_emails: Vec<String>,
     pub(super) wrong_balances: Vec<String>,
     pub(super) waited: Vec<Waited>,
@@ -154,6 +158,7 @@ impl Evidence {
             persons: ledger.persons().await?,
             tasks_given_up: ledger.tasks_given_up().await?.into_iter().collect(),
             owners_unwritten: ledger.owners_unwritten().await?,
+            given_up: ledger.given_up().await?,
             closed_too_soon: ledger.closed_too_soon().await?,
             shared_emails: ledger.shared_emails().await?,
             wrong_balances: ledger.wrong_balances().await?,

@@ -344,6 +344,12 @@ impl Ledger {
         .await
     }
 
+    /// Failed records that were blamed for the end of the process.
+    pub(super) async fn given_up(&mut self) -> anyhow::Result<Vec<String>> {
+        self.texts("SELECT id FROM record WHERE state = 'failed' AND detail LIKE '%stopped the program%'")
+            .await
+    }
+
     /// Addresses that belong to several persons although they name one.
     pub(super) async fn shared_emails(&mut self) -> anyhow::Result<Vec<String>> {
         self.texts("SELECT value FROM identity_key WHERE kind = 'email' GROUP BY value HAVING count(DISTINCT person) > 1")

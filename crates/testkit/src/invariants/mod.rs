@@ -61,6 +61,7 @@ const RULES: &[Rule] = &[
     ("I1 everything that arrived was seen", Phase::Drained, Evidence::unseen),
     ("I1 every record has ended", Phase::Drained, arrivals::unfinished_records),
     ("I1 every lead has closed", Phase::Drained, arrivals::unfinished_leads),
+    ("I1 no record is given up because the program died", Phase::Underway, arrivals::given_up),
     ("I1 each opened record is one lead", Phase::Underway, arrivals::opened_without_lead),
     ("I1 no lead counts as written before its writes do", Phase::Underway, arrivals::closed_too_soon),
     ("I1 each written lead's person is at the CRM", Phase::Underway, arrivals::persons_missing),
