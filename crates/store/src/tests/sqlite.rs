@@ -426,7 +426,7 @@ async fn fm_075_whichever_write_finds_no_room_nothing_is_half_done() {
 
 #[tokio::test]
 async fn fm_107_what_does_not_add_up_is_found() {
-    let file = SqliteFile::start().await;
+    let file = SqliteFile::start().await.unwrap();
     let store = file.store();
     for (damage, says) in [
         ("DELETE FROM lead", "not equally many"),
