@@ -47,7 +47,9 @@ async fn fm_039_fifty_kills_at_random_moments_lose_and_repeat_nothing() {
     installation.drained(leads).await;
     installation.assert_invariants().await;
     let summary = installation.sandbox.hubspot().summary();
-    assert!(summary.faults["lost_response"] > 0 && summary.faults["late_commit"] > 0, "{:?}", summary.faults);
+    let unclear = ["lost_response", "late_commit", "server_error_after_commit", "truncated"];
+    let unclear: u64 = unclear.iter().filter_map(|switch| summary.faults.get(switch)).sum();
+    assert!(unclear >= 10, "too few answers were lost to prove anything: {:?}", summary.faults);
     assert_eq!(daemon.stop(), Some(0));
 }
 

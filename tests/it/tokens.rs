@@ -151,7 +151,7 @@ fn assert_no_leak(installation: &Installation, said: &str) {
     let log = installation.log();
     assert!(log.contains("called the vendor") && log.len() > 100_000, "the daemon's log is not traced");
     let mut secrets = installation.sandbox.hubspot().oauth_secrets();
-    assert!(secrets.len() > 20);
+    assert!(secrets.len() > 12, "too few tokens were given out to prove anything");
     secrets.push("sandbox-app-secret".to_owned());
     secrets.push(std::fs::read_to_string(installation.path().join("usher.key")).unwrap().trim().to_owned());
     let database: Vec<u8> = ["usher.db", "usher.db-wal"]

@@ -245,6 +245,7 @@ async fn a_forgetful_writer_is_found_out() {
         "an answer that is lost leaves the outcome unknown",
         "a repeated intent makes one object",
         "a late commit is absent, then found",
+        "a task under a forgotten key is found",
         "a write with a malformed answer is of unknown outcome",
         "each row of a batch has its own outcome",
         "a row that the answer leaves out is of unknown outcome",

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use oauth2::{AuthorizationCode, CsrfToken, PkceCodeVerifier};
-use subtle::ConstantTimeEq as _;
 use url::Url;
+use usher_connector::Secret;
 
 /// How long somebody may think about consenting.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
@@ -145,7 +145,7 @@ impl Attempt {
 
     fn state_fits(&self, found: &[String]) -> bool {
         let [found] = found else { return false };
-        found.as_bytes().ct_eq(self.state.secret().as_bytes()).into()
+        Secret::new(self.state.secret().as_str()).matches(found.as_bytes())
     }
 
     fn in_time(&self, now: Timestamp) -> Result<(), CallbackError> {
