@@ -33,7 +33,7 @@ pub(crate) async fn run(args: Sandbox) -> Outcome {
         Simulators::start(options).await.map_err(|error| Failure::input(crate::failure::chain(&error)))?;
     output::data(&format!("CRM        {}  token {}", simulators.hubspot_url, tokens.0));
     output::data(&format!("form tool  {}  token {}", simulators.typeform_url, tokens.1));
-    let app = simulators.hubspot().app();
+    let app = simulators.crm_app();
     output::data(&format!(
         "OAuth app  client_id {}  client_secret {}  authorize_url {}/oauth/authorize",
         app.client_id, app.client_secret, simulators.hubspot_url

@@ -290,7 +290,7 @@ async fn fm_037_what_every_webhook_drops_comes_by_poll() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fm_015_shuffled_pages_with_repeats_are_read_whole() {
     let installation = Installation::with("observe", MANY).await;
-    installation.sandbox.set_faults(Faults { shuffled: 1.0, ties_ms: 100, ..Faults::default() });
+    installation.sandbox.set_faults(Faults { shuffled: 1.0, ties_ms: 5, ..Faults::default() });
     let daemon = installation.start().await;
     let crm = installation.sandbox.hubspot();
     for n in 0..450 {

@@ -164,6 +164,12 @@ impl Sandbox {
         HubspotSim { world: Arc::clone(&self.world) }
     }
 
+    /// The app that the CRM's authorization server knows.
+    #[must_use]
+    pub fn crm_app(&self) -> OAuthApp {
+        self.hubspot().app()
+    }
+
     /// The Typeform account.
     #[must_use]
     pub fn typeform(&self) -> TypeformSim {
