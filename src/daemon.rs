@@ -52,6 +52,9 @@ impl Daemon {
             TICK,
             |engine| async move { deliver(&engine).await },
         );
+        daemon.repeat("checking owners", None, TICK, |engine| async move {
+            engine.check_owners(engine.crm()).await
+        });
         daemon.start_deciding();
         daemon.tasks.close();
         daemon
@@ -250,6 +253,7 @@ async fn settle(engine: &Engine) -> Result<(), EngineError> {
         work += engine.prepare().await?;
         work += engine.decide().await?;
         work += deliver(engine).await?;
+        work += engine.check_owners(engine.crm()).await?;
         if work == 0 {
             return unfetched.map_or(Ok(()), Err);
         }

@@ -191,6 +191,13 @@ pub(crate) async fn assemble(loaded: &Loaded, store: Arc<dyn Store>) -> Result<E
     Ok(engine.await?)
 }
 
+/// Every connection with its roles. Makes no call.
+pub(crate) fn roles(loaded: &Loaded) -> Result<Vec<(ConnectionName, usher_connector::Connection)>, Failure> {
+    let settings = &loaded.settings;
+    let connect = |each: &ConnectionSettings| Ok((each.name.clone(), connect(settings, each)?));
+    settings.connections.iter().map(connect).collect()
+}
+
 /// Builds a connection's door to its vendor and its roles. Makes no call.
 fn connect(
     settings: &Settings,

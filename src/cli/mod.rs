@@ -13,6 +13,8 @@ mod run;
 mod sandbox;
 mod status;
 mod trial;
+mod undo;
+mod when;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,8 +70,10 @@ enum Verb {
     Compare(compare::Compare),
     /// Stop or resume writing to the CRM, or hold one connection
     Pause(pause::Pause),
+    /// Take back what was decided and written
+    Undo(undo::Undo),
     /// What was seen, decided, written, and what waits
-    Status,
+    Status(status::Status),
     /// List, show or add leads
     Leads(leads::Leads),
     /// List what failed, and give it another try
@@ -112,7 +116,8 @@ async fn dispatch(cli: Cli) -> Outcome {
         Verb::Backfill(args) => backfill::run(&common, &args).await,
         Verb::Compare(args) => compare::run(&common, &args).await,
         Verb::Pause(args) => pause::run(&common, &args).await,
-        Verb::Status => status::run(&common).await,
+        Verb::Undo(args) => undo::run(&common, &args).await,
+        Verb::Status(args) => status::run(&common, &args).await,
         Verb::Leads(args) => leads::run(&common, args).await,
         Verb::Failed(args) => failed::run(&common, args).await,
         Verb::Explain(args) => explain::run(&common, &args).await,

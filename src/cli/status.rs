@@ -2,16 +2,28 @@
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 use usher_store::{ConnectionStatus, Counts};
 
 use crate::cli::{Common, Outcome};
 use crate::output;
-use crate::setup::{self, Access};
+use crate::setup::{self, Access, Loaded};
 
-pub(crate) async fn run(common: &Common) -> Outcome {
+/// What was seen, decided, written, and what waits
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Instead: what usher can write at each connection, and how an unclear write is verified
+    #[arg(long)]
+    capabilities: bool,
+}
+
+pub(crate) async fn run(common: &Common, args: &Status) -> Outcome {
     let loaded = setup::load(&common.config)?;
+    if args.capabilities {
+        return capabilities(common, &loaded);
+    }
     let store = setup::open_store(&loaded.settings, Access::Command).await?;
     let (counts, connections) = (store.counts().await?, store.connections().await?);
     let (paused, mode) = (store.paused().await?, store.mode().await?);
@@ -41,6 +53,35 @@ pub(crate) async fn run(common: &Common) -> Outcome {
     let now = crate::daemon::now();
     output::data(&format!("oldest undecided: {}", age(counts.oldest_undecided, now)));
     output::data(&format!("oldest unwritten: {}", age(counts.oldest_unwritten, now)));
+    Ok(())
+}
+
+/// What each target can do. Makes no call.
+fn capabilities(common: &Common, loaded: &Loaded) -> Outcome {
+    let settle = loaded.settings.write.settle.as_secs_f64();
+    let (mut rows, mut lines) = (Vec::new(), Vec::new());
+    for (name, roles) in setup::roles(loaded)? {
+        for each in roles.target.iter().flat_map(|target| target.capabilities()) {
+            let (kind, verify) = (each.kind.as_str(), each.verify.as_str());
+            rows.push(json!({
+                "connection": name, "write": kind, "object": each.object, "max_batch": each.max_batch,
+                "keyed": each.keyed, "verified_by": verify, "settle_seconds": settle,
+            }));
+            let keyed = if each.keyed { "yes" } else { "no" };
+            let columns = [name.as_str(), kind, each.object, &each.max_batch.to_string(), keyed, verify];
+            lines.push(columns.map(str::to_owned).to_vec());
+        }
+    }
+    if common.json {
+        output::json(&rows);
+        return Ok(());
+    }
+    let head = ["connection", "write", "object", "per call", "keyed", "verified by"];
+    output::data(&output::table(&head, &lines));
+    output::note(&format!(
+        "keyed: the vendor itself lets a repeat make nothing new. An unclear write is looked up for {settle} s \
+         (write.settle) before it may be sent again"
+    ));
     Ok(())
 }
 

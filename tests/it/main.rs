@@ -5,5 +5,8 @@
 mod architecture;
 mod bad_input;
 mod daemon;
+mod effects;
 mod installation;
+mod poison;
+mod undo;
 mod verbs;

@@ -70,6 +70,18 @@ pub(crate) fn read<'a>(
     Ok(Request::new(Method::POST, batch(object, "read"), Access::Read).json(&body)?.lane(lane).limits(CALL))
 }
 
+/// Reads by id what a property was, and when, and by whom.
+pub(crate) fn read_history(
+    object: &str,
+    ids: &[&str],
+    property: &str,
+    lane: CallLane,
+) -> Result<Request, Fault> {
+    let inputs: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
+    let body = json!({ "inputs": inputs, "properties": [property], "propertiesWithHistory": [property] });
+    Ok(Request::new(Method::POST, batch(object, "read"), Access::Read).json(&body)?.lane(lane).limits(CALL))
+}
+
 /// A batch call that writes.
 pub(crate) fn write(path: &str, inputs: &[&Value]) -> Result<Request, Fault> {
     Ok(Request::new(Method::POST, path, Access::Write).json(&json!({ "inputs": inputs }))?.limits(CALL))

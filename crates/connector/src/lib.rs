@@ -31,4 +31,6 @@ pub use crate::retry_after::{http_date, retry_after};
 pub use crate::roles::{Configured, Connection, Connector, FileEntry, Files, Host};
 pub use crate::secret::Secret;
 pub use crate::source::{Batch, Cursor, Fetched, Pull, RowProblem, Source, StreamSpec};
-pub use crate::target::{Capability, SendFailure, Target, Verdict, VerifyBy, Write, Written};
+pub use crate::target::{
+    Capability, ChangedBy, OwnerEntry, OwnerRead, SendFailure, Target, Verdict, VerifyBy, Write, Written,
+};

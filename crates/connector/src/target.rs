@@ -1,6 +1,9 @@
 //! The target role: writes, each with its own outcome, and how an unclear one is verified.
 
+use std::time::Instant;
+
 use async_trait::async_trait;
+use jiff::Timestamp;
 use usher_model::{EffectBody, EffectKey, EffectKind, ExternalId, ObjectType, SlotKind, SlotOrigin};
 
 use crate::fault::Fault;
@@ -24,9 +27,11 @@ pub enum VerifyBy {
 pub struct Capability {
     /// The kind.
     pub kind: EffectKind,
+    /// The vendor's name of the objects that it writes.
+    pub object: &'static str,
     /// Writes per `send`.
     pub max_batch: usize,
-    /// The vendor itself drops a repeat with the same key.
+    /// The vendor itself lets a repeat with the same key make nothing new.
     pub keyed: bool,
     /// How an unclear outcome is verified.
     pub verify: VerifyBy,
@@ -39,6 +44,18 @@ pub struct Write {
     pub key: EffectKey,
     /// What to write.
     pub body: EffectBody,
+    /// What is known of the owner that an owner change expects; of no meaning for other writes.
+    pub owner_read: OwnerRead,
+}
+
+/// How old the knowledge is on which an owner would be overwritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnerRead {
+    /// The host has read the expected owner so recently that the write needs no comparison of its own. Counts for the
+    /// first call only: nobody knows how long that one takes.
+    pub fresh: bool,
+    /// The call that writes must have left by then ([`Request::before`]), lest the read or the comparison be too old.
+    pub until: Instant,
 }
 
 /// A write that is done.
@@ -67,6 +84,21 @@ pub enum SendFailure {
     },
     /// The object to write is gone.
     Gone,
+    /// Somebody has worked on the task meanwhile, so it is not ours to close any more.
+    Touched,
+}
+
+impl VerifyBy {
+    /// How it is shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::UniqueKey => "unique key",
+            Self::ParentListing => "marker among the parent's objects",
+            Self::Nothing => "nothing: parks",
+        }
+    }
 }
 
 impl From<Fault> for SendFailure {
@@ -86,6 +118,26 @@ pub enum Verdict {
     Unsure,
 }
 
+/// Who gave an object its owner, by the vendor's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangedBy {
+    /// A person in the vendor's pages or apps.
+    Human,
+    /// A program: ours, another integration, a workflow, an import.
+    Program,
+}
+
+/// An owner that an object had, by the vendor's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerEntry {
+    /// The owner; `None` for nobody.
+    pub owner: Option<ExternalId>,
+    /// Since when, by the vendor's clock.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: ChangedBy,
+}
+
 /// Writes.
 #[async_trait]
 pub trait Target: Send + Sync {
@@ -101,6 +153,13 @@ pub trait Target: Send + Sync {
 
     /// Looks by strong reads whether the write happened.
     async fn verify(&self, write: &Write) -> Result<Verdict, Fault>;
+
+    /// Objects per call of [`Target::owner_history`]; 0 if the vendor keeps no history.
+    fn history_batch(&self) -> usize;
+
+    /// The owners that these objects had, in the order asked, each newest first; empty for one that is gone. Called in
+    /// the refresh lane, because fresh writes go first.
+    async fn owner_history(&self, objects: &[(SlotKind, ExternalId)]) -> Result<Vec<Vec<OwnerEntry>>, Fault>;
 
     /// The writing requests that `send` would make, for dry runs; reads that only compare are left out.
     fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault>;

@@ -12,7 +12,7 @@ pub mod settings;
 mod step;
 mod wake;
 
-pub use command::{Added, BackfillPlan, BackfillReport, Refused, TrialReport, TrialStep};
+pub use command::{Added, BackfillPlan, BackfillReport, Refused, TrialReport, TrialStep, UndoLine, UndoPlan};
 pub use connected::{Connected, Connector, Registry};
 pub use engine::{Engine, Setup};
 pub use error::EngineError;

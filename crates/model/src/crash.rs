@@ -7,6 +7,37 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// What makes the program panic or die, from `USHER_POISON`.
+struct Poison {
+    point: String,
+    word: String,
+    aborts: bool,
+}
+
+static POISON: OnceLock<Option<Poison>> = OnceLock::new();
+
+fn poison_of(value: &str) -> Option<Poison> {
+    let (point, word) = value.split_once('=')?;
+    let (word, aborts) = word.strip_suffix('!').map_or((word, false), |word| (word, true));
+    Some(Poison { point: point.to_owned(), word: word.to_owned(), aborts })
+}
+
+/// Panics at `point` if what is handled there holds the poisonous word: how a test proves that one poison record costs
+/// only itself. `USHER_POISON` arms it as `prepare=word`, or as `prepare=word!` for a death instead of a panic.
+///
+/// # Panics
+/// If armed, and the word is there.
+pub fn poison(point: &str, text: impl FnOnce() -> String) {
+    let armed = POISON.get_or_init(|| poison_of(&std::env::var("USHER_POISON").ok()?));
+    let Some(poison) = armed.as_ref().filter(|poison| poison.point == point) else { return };
+    if text().contains(&poison.word) {
+        if poison.aborts {
+            std::process::abort();
+        }
+        panic!("poison at {point}");
+    }
+}
+
 struct Armed {
     point: String,
     remaining: AtomicU64,

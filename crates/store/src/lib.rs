@@ -1,7 +1,7 @@
 //! Durable storage: one trait set, SQLite behind it, one suite of tests for every backend.
 //!
 //! Each trait belongs to one step of a lead's way ([`Intake`], [`Preparation`], [`Deciding`], [`Delivering`],
-//! [`DirectoryStore`]) or to the operator ([`Inspection`], [`Operation`]); [`Store`] is all of them. Every call is
+//! [`Ownership`], [`DirectoryStore`]) or to the operator ([`Inspection`], [`Operation`], [`Undoing`]); [`Store`] is all of them. Every call is
 //! set-based and one transaction: it happened or it did not. Times are UTC instants with the grain of a millisecond.
 
 mod deciding;
@@ -11,30 +11,43 @@ mod error;
 mod inspection;
 mod intake;
 mod operation;
+mod ownership;
 mod preparation;
 mod sqlite;
+mod undoing;
 
 pub use deciding::{
     BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey,
     LinkRow, NewEffect, NewLead, OpenLead, Ready, RecordEnd, ViewAsk, WaitingLead,
 };
-pub use delivering::{ClaimedEffect, Delivering, EffectEnd, EffectOutcome, SlotBinding};
+pub use delivering::{ClaimedEffect, Delivering, EffectEnd, EffectOutcome, MOST_LAPSES, SlotBinding};
 pub use directory::{AccountRow, DirectoryStore};
 pub use error::StoreError;
 pub use inspection::{
-    AttemptRow, Comparison, ConnectionStatus, Counts, DecidedOwner, EffectRow, FailedItem, FailedKind,
-    Inspection, LeadFilter, LeadStory, LeadSummary, RecordSummary,
+    AttemptRow, Comparison, ConnectionStatus, Counts, DecidedOwner, EffectRow, FailedFilter, FailedItem,
+    FailedKind, Inspection, LeadFilter, LeadStory, LeadSummary, RecordSummary,
 };
 pub use intake::{
     ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Stored,
 };
 pub use operation::Operation;
+pub use ownership::{Owned, OwnerCheck, OwnerChecked, OwnerWrite, Ownership};
 pub use preparation::{Preparation, Prepared, StoredRecord, Verdict};
 pub use sqlite::{OpenOptions, SqliteStore};
+pub use undoing::{UndoFilter, UndoLead, Undoing, WrittenOwner};
 
 /// The whole storage.
 pub trait Store:
-    Intake + Preparation + Deciding + Delivering + DirectoryStore + Inspection + Operation + std::fmt::Debug
+    Intake
+    + Preparation
+    + Deciding
+    + Delivering
+    + Ownership
+    + DirectoryStore
+    + Inspection
+    + Operation
+    + Undoing
+    + std::fmt::Debug
 {
 }
 
@@ -43,9 +56,11 @@ impl<T> Store for T where
         + Preparation
         + Deciding
         + Delivering
+        + Ownership
         + DirectoryStore
         + Inspection
         + Operation
+        + Undoing
         + std::fmt::Debug
 {
 }

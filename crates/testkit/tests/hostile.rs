@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_connector::{
     AccountBatch, Batch, Capability, Check, Configured, Connection, Connector, CrmPerson, Cursor, Directory,
-    Fault, FaultClass, Fetched, Host, Inbound, Item, Manifest, Parts, Protocol, Pull, Request, SendFailure,
-    Source, SplitError, StreamSpec, Target, Verdict, Write, Written,
+    Fault, FaultClass, Fetched, Host, Inbound, Item, Manifest, OwnerEntry, Parts, Protocol, Pull, Request,
+    SendFailure, Source, SplitError, StreamSpec, Target, Verdict, Write, Written,
 };
 use usher_document::{MapReader, SecretRef};
 use usher_model::{CrmOwner, ExternalId, IdentityKey, ObjectType, SlotKind, SlotOrigin};
@@ -171,6 +171,14 @@ impl Target for Roles {
             (_, Verdict::Absent) => Verdict::Found(Written { id: None, origin: SlotOrigin::Found }),
             (_, other) => other,
         })
+    }
+
+    fn history_batch(&self) -> usize {
+        self.0.target.as_ref().unwrap().history_batch()
+    }
+
+    async fn owner_history(&self, objects: &[(SlotKind, ExternalId)]) -> Result<Vec<Vec<OwnerEntry>>, Fault> {
+        self.0.target.as_ref().unwrap().owner_history(objects).await
     }
 
     fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault> {

@@ -1,7 +1,9 @@
 //! The target role: which writes there are, and the way from a write to its outcome.
 
 mod batch;
+mod close;
 mod companies;
+mod history;
 mod persons;
 mod plan;
 mod tasks;
@@ -12,12 +14,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use usher_connector::{
-    Capability, Fault, FaultClass, Http, Request, SendFailure, Target, Verdict, VerifyBy, Write, Written,
+    Capability, Fault, FaultClass, Http, OwnerEntry, Request, SendFailure, Target, Verdict, VerifyBy, Write,
+    Written,
 };
 use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, ObjectType, SlotKind, SlotOrigin};
 
 use crate::api::{BATCH, BURST, COMPANIES, CONTACTS, TASKS};
-use batch::{Batch, Outcome};
+use batch::{Batch, Outcome, Parts};
 
 /// The target role.
 pub(crate) struct HubSpotTarget {
@@ -71,17 +74,18 @@ impl Target for HubSpotTarget {
     }
 
     fn capabilities(&self) -> Vec<Capability> {
-        let can = |kind, max_batch, verify| Capability { kind, max_batch, keyed: false, verify };
+        let can = |kind, object, verify| Capability { kind, object, max_batch: BATCH, keyed: false, verify };
+        let company = can(EffectKind::EnsureCompany, COMPANIES, VerifyBy::Nothing);
         vec![
-            can(EffectKind::EnsurePerson, BATCH, VerifyBy::UniqueKey),
+            can(EffectKind::EnsurePerson, CONTACTS, VerifyBy::UniqueKey),
             // A domain is not unique at HubSpot, and a search proves nothing.
-            can(EffectKind::EnsureCompany, companies::MOST, VerifyBy::Nothing),
-            Capability { keyed: true, ..can(EffectKind::Associate, BATCH, VerifyBy::Id) },
-            can(EffectKind::UpdateObject, BATCH, VerifyBy::Id),
-            can(EffectKind::CreateTask, BATCH, VerifyBy::ParentListing),
-            can(EffectKind::ReassignTask, BATCH, VerifyBy::Id),
-            can(EffectKind::CloseTask, BATCH, VerifyBy::Id),
-            can(EffectKind::ArchiveObject, BATCH, VerifyBy::Id),
+            Capability { max_batch: companies::MOST, ..company },
+            Capability { keyed: true, ..can(EffectKind::Associate, "contacts → companies", VerifyBy::Id) },
+            can(EffectKind::UpdateObject, CONTACTS, VerifyBy::Id),
+            can(EffectKind::CreateTask, TASKS, VerifyBy::ParentListing),
+            can(EffectKind::ReassignTask, TASKS, VerifyBy::Id),
+            can(EffectKind::CloseTask, TASKS, VerifyBy::Id),
+            can(EffectKind::ArchiveObject, "contacts, companies, tasks", VerifyBy::Id),
         ]
     }
 
@@ -96,6 +100,7 @@ impl Target for HubSpotTarget {
                 let batches = plan::all(writes, &mut outcomes);
                 update::send(&*self.http, writes, batches, &mut outcomes).await;
             }
+            Some(EffectKind::CloseTask) => close::send(&*self.http, writes, &mut outcomes).await,
             Some(_) => {
                 let batches = plan::all(writes, &mut outcomes);
                 run(&*self.http, writes, batches, &mut outcomes).await;
@@ -108,6 +113,14 @@ impl Target for HubSpotTarget {
         verify::verify(&*self.http, write).await
     }
 
+    fn history_batch(&self) -> usize {
+        history::MOST
+    }
+
+    async fn owner_history(&self, objects: &[(SlotKind, ExternalId)]) -> Result<Vec<Vec<OwnerEntry>>, Fault> {
+        history::owners(&*self.http, objects).await
+    }
+
     fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault> {
         let mut outcomes = Outcomes::new(writes.len());
         let batches = plan::all(writes, &mut outcomes);
@@ -118,20 +131,33 @@ impl Target for HubSpotTarget {
 /// Sends batches whose rows need no more than the common reading of an answer.
 async fn run(http: &dyn Http, writes: &[Write], batches: Vec<Batch>, outcomes: &mut Outcomes) {
     for batch in batches {
-        for (write, outcome) in batch::send(http, batch).await {
-            let sent = match outcome {
-                Outcome::Done(_) => Ok(done(writes.get(write))),
-                other => Err(failure(other)),
-            };
-            outcomes.set(write, sent);
+        let mut parts = Parts::of(batch);
+        while let Some(rows) = parts.next() {
+            run_part(http, writes, &mut parts, rows, outcomes).await;
         }
+    }
+}
+
+async fn run_part(
+    http: &dyn Http,
+    writes: &[Write],
+    parts: &mut Parts,
+    rows: Vec<batch::Row>,
+    outcomes: &mut Outcomes,
+) {
+    for (write, outcome) in parts.send(http, rows).await {
+        let sent = match outcome {
+            Outcome::Done(_) => Ok(done(writes.get(write))),
+            other => Err(failure(other)),
+        };
+        outcomes.set(write, sent);
     }
 }
 
 /// What a write binds that makes no object: an owner slot, if any, holds the owner.
 fn done(write: Option<&Write>) -> Written {
     let id = match write.map(|write| &write.body) {
-        Some(EffectBody::UpdateObject { owner: Some(change), slot: Some(_), .. }) => Some(change.to.clone()),
+        Some(EffectBody::UpdateObject { owner: Some(change), slot: Some(_), .. }) => change.to.clone(),
         _ => None,
     };
     Written { id, origin: SlotOrigin::Found }

@@ -31,7 +31,13 @@ pub(super) fn some(
             Err(failure) => outcomes.set(write, Err(failure)),
         }
     }
-    gather(planned)
+    let mut batches = gather(planned);
+    for batch in &mut batches {
+        let changes =
+            batch.rows.iter().filter_map(|row| writes.get(row.write)).filter(|item| update::sets_owner(item));
+        batch.before = changes.map(|item| item.owner_read.until).min();
+    }
+    batches
 }
 
 /// The path, the row, and whether the row must be sent alone.
@@ -51,7 +57,7 @@ fn row(write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {
                 false,
             ))
         }
-        EffectBody::CloseTask { task } => {
+        EffectBody::CloseTask { task, .. } => {
             task_update(write, known(task)?.1.as_str(), &json!({ "hs_task_status": "COMPLETED" }))
         }
         EffectBody::ReassignTask { task, to } => {
@@ -78,7 +84,7 @@ fn gather(planned: Vec<(String, Row, bool)>) -> Vec<Batch> {
     let mut open: BTreeMap<String, Vec<(usize, BTreeSet<String>)>> = BTreeMap::new();
     for (path, row, alone) in planned {
         if alone {
-            batches.push(Batch { path, rows: vec![row] });
+            batches.push(Batch { path, rows: vec![row], before: None });
             continue;
         }
         let name = match &row.name {
@@ -99,7 +105,7 @@ fn gather(planned: Vec<(String, Row, bool)>) -> Vec<Batch> {
             }
             None => {
                 candidates.push((batches.len(), BTreeSet::from([name])));
-                batches.push(Batch { path, rows: vec![row] });
+                batches.push(Batch { path, rows: vec![row], before: None });
             }
         }
     }

@@ -7,7 +7,7 @@ use usher_connector::{CallLane, Fault, FaultClass, Http, SendFailure, Write, Wri
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotOrigin};
 
 use super::batch::{self, Batch, Clue, Name, Outcome, Row};
-use super::{Outcomes, defect, failure, known, marker, mixed, plan, update};
+use super::{Outcomes, close, defect, failure, known, marker, mixed, plan, update};
 use crate::api::{self, TASKS};
 
 /// From a task to another object, by HubSpot's ids of association types.
@@ -76,7 +76,7 @@ async fn set_owners(http: &dyn Http, writes: &[Write], bare: &Tasks) -> Vec<usiz
         Some(Row { write: *write, input, name: Name::Id(id.clone()) })
     };
     let rows: Vec<Row> = bare.iter().filter_map(row).collect();
-    batch::send(http, Batch { path: api::batch(TASKS, "update"), rows }).await;
+    batch::send(http, Batch { path: api::batch(TASKS, "update"), rows, before: None }).await;
     // Whatever became of that call, the tasks themselves tell.
     let ids: Vec<&str> = bare.values().map(String::as_str).collect();
     let owners = update::owners(http, TASKS, &ids, CallLane::Verify).await.unwrap_or_default();
@@ -118,7 +118,7 @@ pub(super) fn row(write: usize, item: &Write) -> Result<(String, Row, bool), Sen
             "hs_timestamp": due.to_string(),
             "hs_task_subject": subject,
             "hs_task_body": format!("{}<br><br>{marker}", html(body)),
-            "hs_task_status": "NOT_STARTED",
+            "hs_task_status": close::UNTOUCHED,
             "hs_task_type": "TODO",
             "hubspot_owner_id": owner,
         },

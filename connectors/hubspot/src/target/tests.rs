@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use serde_json::{Value, json};
-use usher_connector::{Access, CallLane};
+use usher_connector::{Access, CallLane, OwnerRead};
 use usher_model::{EffectKey, IdentityKey, IdentityKind, OwnerChange, Slot};
 
 use super::*;
@@ -23,7 +24,8 @@ fn object(kind: SlotKind, id: &str) -> ObjectRef {
 }
 
 fn write(key: &str, body: EffectBody) -> Write {
-    Write { key: EffectKey::new(key), body }
+    let owner_read = OwnerRead { fresh: false, until: Instant::now() };
+    Write { key: EffectKey::new(key), body, owner_read }
 }
 
 fn person(key: &str, email: Option<&str>) -> Write {
@@ -37,7 +39,12 @@ fn person(key: &str, email: Option<&str>) -> Write {
 }
 
 fn owner(key: &str, id: &str, expected: Option<&str>, to: &str) -> Write {
-    let change = OwnerChange { expected: expected.map(Into::into), to: to.into() };
+    let change = OwnerChange {
+        expected: expected.map(Into::into),
+        to: Some(to.into()),
+        seen_at: None,
+        restores: false,
+    };
     let target = object(SlotKind::Person, id);
     let body = EffectBody::UpdateObject {
         target,
@@ -75,6 +82,7 @@ fn words(outcomes: &[Sent]) -> Vec<String> {
         }
         Err(SendFailure::OwnerRejected { .. }) => "owner rejected".to_owned(),
         Err(SendFailure::Gone) => "gone".to_owned(),
+        Err(SendFailure::Touched) => "touched".to_owned(),
     };
     outcomes.iter().map(word).collect()
 }
@@ -372,6 +380,73 @@ async fn fm_049_halves_of_a_refused_batch_are_compared_again() {
     assert!(script.writes().iter().skip(1).all(|call| !ids(call).contains(&"3".to_owned())));
 }
 
+/// As [`owner`], its owner read a moment ago.
+fn fresh(key: &str, id: &str, to: &str) -> Write {
+    let owner_read = OwnerRead { fresh: true, until: Instant::now() + std::time::Duration::from_secs(5) };
+    Write { owner_read, ..owner(key, id, None, to) }
+}
+
+#[tokio::test]
+async fn fm_049_a_young_read_saves_the_comparison_for_one_call_only() {
+    let script = contacts(&[("1", None), ("2", None)]);
+    let writes = [fresh("k1", "1", "71"), fresh("k2", "2", "71")];
+    assert_eq!(words(&target(&script).send(&writes).await), ["found 71", "found 71"]);
+    let seen = script.seen();
+    assert_eq!(seen.len(), 1, "no comparison");
+    assert_eq!(seen[0].before, Some(writes[0].owner_read.until), "and not later than the read is young");
+
+    // One old read in the call, and everything is compared: nobody knows how long that takes.
+    let script = contacts(&[("1", None), ("2", Some("9"))]);
+    let writes = [owner("k1", "1", None, "71"), fresh("k2", "2", "71")];
+    assert_eq!(words(&target(&script).send(&writes).await), ["found 71", "human 9"]);
+
+    // The halves of a refused call are compared.
+    let mut refused = false;
+    let script = vendor(move |request| {
+        if request.path.ends_with("batch/update") && !std::mem::replace(&mut refused, true) {
+            return (400, json!({ "status": "error", "category": "VALIDATION_ERROR", "message": "no" }));
+        }
+        let rows: Vec<Value> = ids(request)
+            .iter()
+            .map(|id| json!({ "id": id, "properties": { "hubspot_owner_id": "9" } }))
+            .collect();
+        (200, json!({ "results": rows }))
+    });
+    let writes = [fresh("k1", "1", "71"), fresh("k2", "2", "71")];
+    assert_eq!(words(&target(&script).send(&writes).await), ["human 9", "human 9"]);
+}
+
+#[tokio::test]
+async fn an_owner_can_be_taken_away_again() {
+    let script = contacts(&[("1", Some("71"))]);
+    let mut write = owner("k1", "1", Some("71"), "71");
+    let EffectBody::UpdateObject { owner: Some(change), .. } = &mut write.body else { panic!("no update") };
+    change.to = None;
+    assert_eq!(words(&target(&script).send(&[write]).await), ["found -"]);
+    assert_eq!(inputs(&script.writes()[0])[0]["properties"], json!({ "hubspot_owner_id": "" }));
+}
+
+#[tokio::test]
+async fn an_untouched_task_is_closed_and_a_touched_one_left_alone() {
+    let script = vendor(|request| {
+        let status = |id: &str| if id == "2" { "IN_PROGRESS" } else { "NOT_STARTED" };
+        let rows: Vec<Value> = ids(request)
+            .iter()
+            .filter(|id| *id != "3")
+            .map(|id| json!({ "id": id, "properties": { "hs_task_status": status(id) } }))
+            .collect();
+        (200, json!({ "results": rows }))
+    });
+    let close = |key: &str, id: &str, only_untouched| {
+        write(key, EffectBody::CloseTask { task: object(SlotKind::Task, id), only_untouched })
+    };
+    let writes =
+        [close("a", "1", true), close("b", "2", true), close("c", "3", true), close("d", "2", false)];
+    assert_eq!(words(&target(&script).send(&writes).await), ["found -", "touched", "gone", "found -"]);
+    let written: Vec<String> = script.writes().iter().flat_map(ids).collect();
+    assert_eq!(written, ["1", "2"]);
+}
+
 #[tokio::test]
 async fn fm_049_objects_of_two_types_are_compared_each_before_their_own_call() {
     let script = contacts(&[("1", None), ("2", None)]);
@@ -538,7 +613,7 @@ fn small_writes() -> Vec<Write> {
             "a",
             EffectBody::Associate { from: object(SlotKind::Person, "1"), to: object(SlotKind::Company, "2") },
         ),
-        write("b", EffectBody::CloseTask { task: object(SlotKind::Task, "3") }),
+        write("b", EffectBody::CloseTask { only_untouched: false, task: object(SlotKind::Task, "3") }),
         write("c", EffectBody::ReassignTask { task: object(SlotKind::Task, "4"), to: "71".into() }),
         write("d", EffectBody::ArchiveObject { target: object(SlotKind::Task, "5") }),
     ]
@@ -720,7 +795,10 @@ async fn every_kind_is_a_capability_and_nothing_panics_on_odd_input() {
     let kinds: BTreeSet<EffectKind> = hubspot.capabilities().iter().map(|can| can.kind).collect();
     assert_eq!(kinds, EffectKind::ALL.into_iter().collect());
     assert!(hubspot.send(&[]).await.is_empty());
-    let unbound = write("a", EffectBody::CloseTask { task: ObjectRef::Slot { slot: slot(SlotKind::Task) } });
+    let unbound = write(
+        "a",
+        EffectBody::CloseTask { only_untouched: false, task: ObjectRef::Slot { slot: slot(SlotKind::Task) } },
+    );
     assert_eq!(words(&hubspot.send(std::slice::from_ref(&unbound)).await), ["defect"]);
     assert!(hubspot.verify(&unbound).await.is_err());
     assert_eq!(script.seen().len(), 0);

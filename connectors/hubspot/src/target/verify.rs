@@ -31,7 +31,7 @@ pub(super) async fn verify(http: &dyn Http, write: &Write) -> Result<Verdict, Fa
             holds(http, write, target, &wanted).await
         }
         EffectBody::CreateTask { about, .. } => task(http, write, about).await,
-        EffectBody::CloseTask { task } => {
+        EffectBody::CloseTask { task, .. } => {
             holds(http, write, task, &BTreeMap::from([("hs_task_status".to_owned(), "COMPLETED".to_owned())]))
                 .await
         }

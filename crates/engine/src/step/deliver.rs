@@ -3,21 +3,22 @@
 //! The state machine is in the store; this step decides which edge an answer takes. There is no edge from `sending`
 //! back to `planned` unless it is proven that the vendor did nothing.
 
-use std::time::Duration;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use usher_connector::{
-    Capability, Fault, FaultClass, SendFailure, Target, Verdict, VerifyBy, Write, Written,
+    Capability, Fault, FaultClass, OwnerRead, SendFailure, Target, VerifyBy, Write, Written,
 };
 use usher_model::{ConnectionName, EffectBody, EffectKind, EffectState, ExternalId, crash};
-use usher_store::{ClaimedEffect, EffectEnd, EffectOutcome};
+use usher_store::{ClaimedEffect, EffectEnd, EffectOutcome, OwnerWrite};
 
 use crate::connected::Connected;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::step::verify::MISTAKE;
 
-/// Unclear writes looked up in one step: few, because fresh writes wait meanwhile.
-const VERIFY_SLICE: u32 = 10;
 /// A rest after a fault that only an operator can mend.
 const REST: Duration = Duration::from_secs(60);
 
@@ -81,25 +82,50 @@ impl Engine {
         let (mut outcomes, mut writes, mut sent) = (Vec::new(), Vec::new(), Vec::new());
         for effect in claimed {
             match resolve(&effect) {
-                Some(write) => {
+                Some(mut write) => {
+                    write.owner_read = self.owner_read(&effect, now);
                     writes.push(write);
                     sent.push(effect);
                 }
                 None => outcomes.push(outcome(&effect, unresolvable(now))),
             }
         }
-        let mut results = target.send(&writes).await;
+        for (position, reason) in self.beyond_budget(&connected.name, &writes, now).await?.into_iter().rev() {
+            writes.remove(position);
+            outcomes.push(outcome(&sent.remove(position), EffectEnd::Rejected { reason }));
+        }
+        let answers = send(connected, target, &writes, &sent).await;
         crash::point("deliver.after_send");
-        report_blockage(connected, &results);
-        // A connector that answers fewer outcomes than writes leaves the rest unclear.
-        results.resize_with(writes.len(), || Err(SendFailure::Fault(unanswered())));
-        for (effect, result) in sent.iter().zip(results) {
-            outcomes.push(outcome(effect, self.judge(effect, result, target, capability)));
+        let mut owners = Vec::new();
+        for ((effect, write), answer) in sent.iter().zip(&writes).zip(answers) {
+            if matches!(answer, Some(Ok(_))) {
+                owners.extend(self.owner_write(effect, write, target, now));
+            }
+            let end = match answer {
+                Some(Err(SendFailure::Gone)) => self.gone(effect, write).await?,
+                Some(result) => self.judge(effect, result, target, capability),
+                None => {
+                    EffectEnd::Crashed { due_at: self.now() + self.look_after(0), reason: MISTAKE.to_owned() }
+                }
+            };
+            outcomes.push(outcome(effect, end));
         }
         let done = outcomes.iter().filter(|outcome| matches!(outcome.end, EffectEnd::Done { .. })).count();
-        self.store.finish_effects(outcomes, self.now()).await?;
+        self.finish(outcomes, owners).await?;
         crash::point("deliver.after_finish");
         Ok((sent.len(), done))
+    }
+
+    /// Stores outcomes. Owner writes are noted first: one that is noted twice is one, one that is forgotten is no check.
+    pub(super) async fn finish(
+        &self,
+        outcomes: Vec<EffectOutcome>,
+        owners: Vec<OwnerWrite>,
+    ) -> Result<(), EngineError> {
+        if !owners.is_empty() {
+            self.store.note_owner_writes(owners).await?;
+        }
+        Ok(self.store.finish_effects(outcomes, self.now()).await?)
     }
 
     /// Which edge an answer takes.
@@ -117,10 +143,10 @@ impl Engine {
                 let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("owner {owner}"));
                 EffectEnd::Cancelled { reason: format!("a human decided meanwhile: the CRM shows {owner}") }
             }
-            Err(SendFailure::Gone) => EffectEnd::Rejected {
-                reason: "the object is gone at the CRM; restore it there, then `usher failed retry`"
-                    .to_owned(),
-            },
+            Err(SendFailure::Gone) => EffectEnd::Cancelled { reason: super::gone::REASON.to_owned() },
+            Err(SendFailure::Touched) => {
+                EffectEnd::Cancelled { reason: "somebody has worked on the task meanwhile".to_owned() }
+            }
             Err(SendFailure::OwnerRejected { reason }) => EffectEnd::Rejected {
                 reason: format!(
                     "the CRM refuses this owner ({reason}); activate the owner or take the rep out of routing.yaml, then `usher failed retry`"
@@ -157,80 +183,43 @@ impl Engine {
             FaultClass::Defect => EffectEnd::Parked { reason },
         }
     }
+}
 
-    /// Verification looks at growing delays until the settle window has passed.
-    fn look_after(&self, looks: u32) -> Duration {
-        let step = self.write.settle / 8;
-        (step * (looks + 1)).min(self.write.settle).max(Duration::from_millis(200))
-    }
+/// What came of a write that was handed to a connector; `None` if the connector panicked.
+type Answer = Option<Result<Written, SendFailure>>;
 
-    async fn verify(
-        &self,
-        connected: &Connected,
-        target: &dyn Target,
-        capabilities: &[Capability],
-    ) -> Result<usize, EngineError> {
-        let now = self.now();
-        self.store.recover_effects(now).await?;
-        let claimed =
-            self.store.claim_unknown(&connected.name, VERIFY_SLICE, now, now + lease(connected)).await?;
-        let mut outcomes = Vec::with_capacity(claimed.len());
-        for effect in &claimed {
-            // The rest is looked up after the restart, which takes these claims over.
-            if self.is_stopping() {
-                break;
-            }
-            let kind = effect.effect.body.kind();
-            let by = capabilities
-                .iter()
-                .find(|capability| capability.kind == kind)
-                .map(|capability| capability.verify);
-            outcomes.push(outcome(effect, self.look(effect, target, by.unwrap_or(VerifyBy::Nothing)).await));
-        }
-        let count = outcomes.len();
-        if count > 0 {
-            self.store.finish_effects(outcomes, self.now()).await?;
-        }
-        Ok(count)
-    }
-
-    async fn look(&self, effect: &ClaimedEffect, target: &dyn Target, by: VerifyBy) -> EffectEnd {
-        let Some(write) = resolve(effect) else {
-            return unresolvable(self.now());
+/// Sends a batch, but one by one what has taken its sender down before. One answer for each write, whatever the
+/// connector answers.
+async fn send(
+    connection: &Connected,
+    target: &dyn Target,
+    writes: &[Write],
+    effects: &[ClaimedEffect],
+) -> Vec<Answer> {
+    let mut answers: Vec<Answer> = Vec::with_capacity(writes.len());
+    for together in effects.chunk_by(|a, b| a.lapses + b.lapses == 0) {
+        let end = answers.len() + together.len();
+        let batch = writes.get(answers.len()..end).unwrap_or_default();
+        let sending = async {
+            crash::poison("deliver", || format!("{batch:?}"));
+            target.send(batch).await
         };
-        if by == VerifyBy::Nothing {
-            return EffectEnd::Parked {
-                reason: "nothing can tell whether it happened: look at the CRM; if it is not there, `usher failed retry ID --resend`"
-                    .to_owned(),
-            };
-        }
-        let verdict = target.verify(&write).await;
-        let now = self.now();
-        let settled = effect.sent_at.is_none_or(|sent| now.duration_since(sent) >= signed(self.write.settle));
-        let again = now + self.look_after(effect.verified);
-        match verdict {
-            Ok(Verdict::Found(written)) => done(effect, written, target),
-            Ok(Verdict::Absent) if settled => EffectEnd::Planned {
-                due_at: now,
-                reason: "verified absent after the settle window".to_owned(),
-            },
-            Ok(Verdict::Unsure) if settled => EffectEnd::Parked {
-                reason: "the CRM does not tell whether it happened: look there; if it is not there, `usher failed retry ID --resend`"
-                    .to_owned(),
-            },
-            Ok(Verdict::Absent | Verdict::Unsure) => {
-                EffectEnd::Unknown { due_at: again, reason: "not found yet; may still land".to_owned() }
+        match AssertUnwindSafe(sending).catch_unwind().await {
+            Ok(results) => {
+                report_blockage(connection, &results);
+                answers.extend(results.into_iter().map(Some).take(batch.len()));
+                // A connector that answers fewer outcomes than writes leaves the rest unclear.
+                answers.resize_with(end, || Some(Err(unanswered().into())));
             }
-            Err(fault) => {
-                EffectEnd::Unknown { due_at: now + backoff(effect.verified + 1), reason: fault.to_string() }
-            }
+            Err(_) => answers.resize_with(end, || None),
         }
     }
+    answers
 }
 
 /// Far longer than a batch usually takes. A batch that outlives it is safe while one process delivers and does nothing
 /// else meanwhile: claims lapse only when `verify` asks for it, after the batch.
-fn lease(connected: &Connected) -> Duration {
+pub(super) fn lease(connected: &Connected) -> Duration {
     connected.timeout * 12
 }
 
@@ -248,11 +237,11 @@ fn report_blockage(connected: &Connected, results: &[Result<Written, SendFailure
 }
 
 /// Waits of 1, 2, 4 … seconds, at most a minute.
-fn backoff(attempt: u32) -> Duration {
+pub(super) fn backoff(attempt: u32) -> Duration {
     Duration::from_secs(1 << attempt.saturating_sub(1).min(6)).min(Duration::from_secs(60))
 }
 
-fn signed(duration: Duration) -> SignedDuration {
+pub(super) fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
@@ -260,11 +249,11 @@ fn unanswered() -> Fault {
     Fault::new(FaultClass::OutcomeUnknown, "the vendor's answer does not mention this write")
 }
 
-fn unresolvable(now: Timestamp) -> EffectEnd {
+pub(super) fn unresolvable(now: Timestamp) -> EffectEnd {
     EffectEnd::Planned { due_at: now + REST, reason: "an object that it needs is not known yet".to_owned() }
 }
 
-fn outcome(effect: &ClaimedEffect, end: EffectEnd) -> EffectOutcome {
+pub(super) fn outcome(effect: &ClaimedEffect, end: EffectEnd) -> EffectOutcome {
     let state = match &end {
         EffectEnd::Rejected { .. } => Some(EffectState::Rejected),
         EffectEnd::Parked { .. } => Some(EffectState::Parked),
@@ -276,18 +265,19 @@ fn outcome(effect: &ClaimedEffect, end: EffectEnd) -> EffectOutcome {
     EffectOutcome { key: effect.effect.key.clone(), attempt: effect.attempt, end }
 }
 
-fn resolve(effect: &ClaimedEffect) -> Option<Write> {
+pub(super) fn resolve(effect: &ClaimedEffect) -> Option<Write> {
     let body = effect.effect.body.resolved(|slot| {
         effect.bindings.iter().find(|binding| binding.slot == *slot).map(|binding| binding.id.clone())
     })?;
-    Some(Write { key: effect.effect.key.clone(), body })
+    let owner_read = OwnerRead { fresh: false, until: Instant::now() };
+    Some(Write { key: effect.effect.key.clone(), body, owner_read })
 }
 
-fn done(effect: &ClaimedEffect, written: Written, target: &dyn Target) -> EffectEnd {
+pub(super) fn done(effect: &ClaimedEffect, written: Written, target: &dyn Target) -> EffectEnd {
     let slot = effect.effect.body.binds();
     let id: Option<ExternalId> = match &effect.effect.body {
         // The owner slot holds the owner that is now confirmed.
-        EffectBody::UpdateObject { owner: Some(change), .. } => Some(change.to.clone()),
+        EffectBody::UpdateObject { owner: Some(change), .. } => change.to.clone(),
         _ => written.id,
     };
     EffectEnd::Done { id, origin: written.origin, object: slot.and_then(|slot| target.object_of(slot.kind)) }

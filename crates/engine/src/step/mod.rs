@@ -3,8 +3,11 @@
 pub(crate) mod decide;
 pub(crate) mod deliver;
 pub(crate) mod fetch;
+mod gone;
+mod ownership;
 pub(crate) mod prepare;
 pub(crate) mod pull;
 pub(crate) mod receive;
 pub(crate) mod refresh;
 pub(crate) mod split;
+mod verify;

@@ -84,10 +84,19 @@ impl VendorHttp {
         deadline: Instant,
     ) -> Result<Response, Failure> {
         // An attempt that starts in time also ends in time: the request timeout spans connect to last byte.
-        let patience =
+        let mut patience =
             deadline.saturating_duration_since(Instant::now()).saturating_sub(self.settings.request_timeout);
+        if let Some(before) = request.before {
+            patience = patience.min(before.saturating_duration_since(Instant::now().into_std()));
+        }
         let acquired = self.limiter.acquire(request.limits, request.lane, patience).await;
         let permit = acquired.map_err(Failure::last)?;
+        if request.before.is_some_and(|before| before < Instant::now().into_std()) {
+            return Err(Failure::last(Fault::new(
+                FaultClass::Transient,
+                "the call came too late to be of use",
+            )));
+        }
         let wire = wire.try_clone().ok_or_else(|| {
             Failure::last(Fault::new(FaultClass::Defect, "a request body can be sent only once"))
         })?;

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use usher_model::{CloseReason, EffectKind, EffectState, Lane, LeadState, Mode, RecordState, Slot};
+use usher_model::{CloseReason, EffectKind, EffectState, Lane, LeadState, Mode, RecordState, Slot, SlotKind};
 
 use super::fault::Fault;
 
@@ -132,6 +132,11 @@ pub(super) fn effect_state(name: &str) -> Result<EffectState, Fault> {
     use EffectState::{Blocked, Cancelled, Done, Parked, Planned, Rejected, Sending, Unknown};
     let all = [Blocked, Planned, Sending, Unknown, Done, Rejected, Parked, Cancelled];
     named("effect state", name, &all, EffectState::as_str)
+}
+
+pub(super) fn slot_kind(name: &str) -> Result<SlotKind, Fault> {
+    let all = [SlotKind::Person, SlotKind::Company, SlotKind::Task, SlotKind::Owner];
+    named("slot kind", name, &all, SlotKind::as_str)
 }
 
 pub(super) fn effect_kind(name: &str) -> Result<EffectKind, Fault> {

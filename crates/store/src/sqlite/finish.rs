@@ -9,17 +9,18 @@ use usher_model::{EffectBody, EffectState, SlotKind, SlotOrigin};
 use super::bulk::Bulk;
 use super::codec::{effect_state, from_json, list, ms, numbers, text};
 use super::fault::Fault;
+use super::gone::{self, Gone};
 use super::settle;
 use super::slots::{self, Binding};
-use crate::delivering::{EffectEnd, EffectOutcome};
+use crate::delivering::{EffectEnd, EffectOutcome, MOST_LAPSES};
 
 static OUTCOME: Bulk = Bulk::over(
-    "WITH v (seq, state, cancelled, due_at, verified, ended_at, problem, external_id, now)",
-    9,
+    "WITH v (seq, state, cancelled, due_at, verified, lapses, ended_at, problem, external_id, now)",
+    10,
     // The settle window counts from the end of the attempt: a batch may have been minutes on its way.
     "UPDATE effect SET sent_at = CASE WHEN v.state = 'unknown' AND effect.state = 'sending' THEN v.now \
      ELSE effect.sent_at END, state = v.state, cancelled = v.cancelled, due_at = coalesce(v.due_at, effect.due_at), \
-     lease_until = NULL, verified = effect.verified + v.verified, ended_at = v.ended_at, problem = v.problem, \
+     lease_until = NULL, verified = effect.verified + v.verified, lapses = effect.lapses + v.lapses, ended_at = v.ended_at, problem = v.problem, \
      external_id = coalesce(v.external_id, effect.external_id) FROM v WHERE effect.seq = v.seq",
 );
 
@@ -47,6 +48,8 @@ struct Ended {
     state: EffectState,
     due_at: Option<i64>,
     problem: Option<String>,
+    lapsed: bool,
+    gone: Option<Gone>,
     bound: Option<(String, SlotOrigin, Option<String>)>,
 }
 
@@ -56,36 +59,121 @@ pub(super) async fn store(
     outcomes: Vec<EffectOutcome>,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let ended = still_held(conn, outcomes).await?;
+    let mut ended = still_held(conn, outcomes).await?;
     if ended.is_empty() {
         return Ok(());
     }
+    for end in &mut ended {
+        if let Some(gone) = end.gone.take() {
+            let (state, problem) = gone::settle(conn, end.seq, &end.lead, gone, now).await?;
+            (end.state, end.problem) = (state, Some(text(problem)));
+            end.due_at = Some(ms(now));
+        }
+    }
     update(conn, &ended, now).await?;
     bind(conn, &ended, now).await?;
-    let mut leads: BTreeSet<String> = ended.iter().map(|end| end.lead.clone()).collect();
-    for end in &ended {
-        let cancelled = match end.state {
-            EffectState::Rejected | EffectState::Parked => "refused",
-            EffectState::Cancelled => "vendor",
-            _ => continue,
+    let fates: Vec<Fate> = ended.into_iter().map(Fate::from).collect();
+    follow(conn, &fates, now).await
+}
+
+/// What an effect's end means to the others.
+struct Fate {
+    seq: i64,
+    lead: String,
+    binds: Option<String>,
+    /// Why what needs its slot is cancelled, if it is.
+    cancels: Option<&'static str>,
+    problem: Option<String>,
+}
+
+impl From<Ended> for Fate {
+    fn from(end: Ended) -> Self {
+        let cancels = match end.state {
+            EffectState::Rejected | EffectState::Parked => Some("refused"),
+            EffectState::Cancelled => Some("vendor"),
+            _ => None,
         };
-        if let Some(slot) = &end.binds {
-            let problem = end.problem.as_deref().unwrap_or_default();
+        Self { seq: end.seq, lead: end.lead, binds: end.binds, cancels, problem: end.problem }
+    }
+}
+
+/// Cancels what can not be sent any more, and closes the leads that are done by it.
+async fn follow(conn: &mut SqliteConnection, fates: &[Fate], now: Timestamp) -> Result<(), Fault> {
+    let mut leads: BTreeSet<String> = fates.iter().map(|fate| fate.lead.clone()).collect();
+    for fate in fates {
+        if let (Some(slot), Some(cancelled)) = (&fate.binds, fate.cancels) {
+            let problem = fate.problem.as_deref().unwrap_or_default();
             let slots = [slot.clone()];
             leads.extend(settle::cancel_dependents(conn, &slots, cancelled, problem, now).await?);
         }
     }
-    let seqs: Vec<i64> = ended.iter().map(|end| end.seq).collect();
+    let seqs: Vec<i64> = fates.iter().map(|fate| fate.seq).collect();
     leads.extend(settle::leads_behind(conn, numbers(&seqs)?).await?);
     settle::close_leads(conn, &leads, now).await
 }
 
-type HeldRow = (i64, String, u32, String, String, Option<String>, Option<String>);
+/// Fails claimed effects whose stored form can not be read: rejected if they were about to be sent, parked if they may
+/// have been.
+pub(super) async fn fail_unreadable(
+    conn: &mut SqliteConnection,
+    unreadable: Vec<(i64, String)>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let mut fates = Vec::with_capacity(unreadable.len());
+    for (seq, problem) in unreadable {
+        tracing::error!(effect = seq, problem, "a stored write can not be read and fails alone");
+        let (lead, binds): (String, Option<String>) = sqlx::query_as(
+            "UPDATE effect SET state = CASE state WHEN 'sending' THEN 'rejected' ELSE 'parked' END, \
+             lease_until = NULL, ended_at = ?2, problem = ?3 WHERE seq = ?1 RETURNING lead, binds",
+        )
+        .bind(seq)
+        .bind(ms(now))
+        .bind(text(&problem))
+        .fetch_one(&mut *conn)
+        .await?;
+        fates.push(Fate { seq, lead, binds, cancels: Some("refused"), problem: Some(problem) });
+    }
+    if fates.is_empty() { Ok(()) } else { follow(conn, &fates, now).await }
+}
+
+/// Makes `sending` effects unknown whose lease lapsed by then, or all of them: whoever sent them is dead. One that took
+/// its sender down too often is parked.
+pub(super) async fn recover(
+    conn: &mut SqliteConnection,
+    lapsed_by: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<u64, Fault> {
+    let rows: Vec<(i64, String, Option<String>, String)> = sqlx::query_as(
+        "UPDATE effect SET lapses = lapses + 1, sent_at = ?2, lease_until = NULL, \
+         due_at = CASE WHEN lapses + 1 >= ?3 THEN due_at ELSE ?2 END, \
+         ended_at = CASE WHEN lapses + 1 >= ?3 THEN ?2 END, \
+         state = CASE WHEN lapses + 1 >= ?3 THEN 'parked' ELSE 'unknown' END, \
+         problem = CASE WHEN lapses + 1 >= ?3 THEN 'sending it stopped the program too often; report it, look at the \
+           vendor, then `usher failed retry`' ELSE 'the process that sent it gave no answer' END \
+         WHERE state = 'sending' AND (?1 IS NULL OR lease_until <= ?1) RETURNING seq, lead, binds, state",
+    )
+    .bind(lapsed_by.map(ms))
+    .bind(ms(now))
+    .bind(MOST_LAPSES)
+    .fetch_all(&mut *conn)
+    .await?;
+    let count = rows.len() as u64;
+    let parked = rows.into_iter().filter(|(.., state)| state == "parked");
+    let fates: Vec<Fate> = parked
+        .map(|(seq, lead, binds, _)| Fate { seq, lead, binds, cancels: Some("refused"), problem: None })
+        .collect();
+    if !fates.is_empty() {
+        follow(conn, &fates, now).await?;
+    }
+    Ok(count)
+}
+
+type HeldRow = (i64, String, u32, u32, String, String, Option<String>, Option<String>);
 
 /// Compares each outcome with its row: a claim that was taken over, or an effect that ended meanwhile, is left alone.
 async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -> Result<Vec<Ended>, Fault> {
     let rows: Vec<HeldRow> = sqlx::query_as(
-        "SELECT e.seq, e.key, e.attempts, e.state, e.lead, e.binds, CASE WHEN e.binds IS NOT NULL THEN e.body END \
+        "SELECT e.seq, e.key, e.attempts, e.lapses, e.state, e.lead, e.binds, CASE WHEN e.binds IS NOT NULL THEN e.body END \
          FROM json_each(?) j CROSS JOIN effect e ON e.key = j.value WHERE e.state IN ('sending', 'unknown')",
     )
     .bind(list(outcomes.iter().map(|outcome| outcome.key.as_str()))?)
@@ -95,7 +183,8 @@ async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -
     let mut ended = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
         // Removed, so that a second outcome for one claim finds nothing.
-        let Some((seq, key, attempts, was, lead, binds, body)) = held.remove(outcome.key.as_str()) else {
+        let Some((seq, key, attempts, lapses, was, lead, binds, body)) = held.remove(outcome.key.as_str())
+        else {
             continue;
         };
         if attempts != outcome.attempt {
@@ -115,9 +204,11 @@ async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -
             state: EffectState::Done,
             due_at: None,
             problem: None,
+            lapsed: matches!(outcome.end, EffectEnd::Crashed { .. }),
+            gone: None,
             bound: None,
         };
-        end.apply(outcome.end);
+        end.apply(outcome.end, lapses);
         ended.push(end);
     }
     Ok(ended)
@@ -127,12 +218,12 @@ impl Ended {
     /// The owner that an update wrote: it needs no id from the vendor to be confirmed.
     fn owner(&self) -> Option<String> {
         match &self.body {
-            Some(EffectBody::UpdateObject { owner: Some(change), .. }) => Some(text(&change.to)),
+            Some(EffectBody::UpdateObject { owner: Some(change), .. }) => change.to.as_ref().map(text),
             _ => None,
         }
     }
 
-    fn apply(&mut self, outcome: EffectEnd) {
+    fn apply(&mut self, outcome: EffectEnd, lapses: u32) {
         let (state, due_at, problem) = match outcome {
             EffectEnd::Done { id: Some(id), origin, object } => {
                 self.bound = Some((text(&id), origin, object.map(text)));
@@ -151,6 +242,14 @@ impl Ended {
             EffectEnd::Done { .. } => (EffectState::Done, None, None),
             EffectEnd::Planned { due_at, reason } => (EffectState::Planned, Some(due_at), Some(reason)),
             EffectEnd::Unknown { due_at, reason } => (EffectState::Unknown, Some(due_at), Some(reason)),
+            EffectEnd::Crashed { reason, .. } if lapses + 1 >= MOST_LAPSES => {
+                (EffectState::Parked, None, Some(reason))
+            }
+            EffectEnd::Crashed { due_at, reason } => (EffectState::Unknown, Some(due_at), Some(reason)),
+            EffectEnd::Gone { reason, lost, again } => {
+                self.gone = Some(Gone { reason, lost, again });
+                (EffectState::Rejected, None, None)
+            }
             EffectEnd::Rejected { reason } => (EffectState::Rejected, None, Some(reason)),
             EffectEnd::Parked { reason } => (EffectState::Parked, None, Some(reason)),
             EffectEnd::Cancelled { reason } => (EffectState::Cancelled, None, Some(reason)),
@@ -171,6 +270,7 @@ async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) ->
                 .bind((end.state == EffectState::Cancelled).then_some("vendor"))
                 .bind(end.due_at)
                 .bind(i64::from(in_vain))
+                .bind(i64::from(end.lapsed))
                 .bind(end.state.is_final().then(|| ms(now)))
                 .bind(end.problem.clone())
                 .bind(end.bound.as_ref().map(|(id, _, _)| id.clone()))

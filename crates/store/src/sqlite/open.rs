@@ -128,7 +128,11 @@ fn is_fit(version: &str) -> bool {
 
 fn migrations() -> Vec<Migration> {
     let first = include_str!("../../migrations/sqlite/0001_first.sql");
-    vec![Migration::new(1, "first".into(), MigrationType::Simple, first.into_sql_str(), false)]
+    let effects = include_str!("../../migrations/sqlite/0004_effects.sql");
+    vec![
+        Migration::new(1, "first".into(), MigrationType::Simple, first.into_sql_str(), false),
+        Migration::new(4, "effects".into(), MigrationType::Simple, effects.into_sql_str(), false),
+    ]
 }
 
 async fn migrate(conn: &mut SqliteConnection, place: &str) -> Result<(), StoreError> {

@@ -88,7 +88,7 @@ pub(super) async fn owner_left(bench: &Bench) -> Outcome {
         }
         let mut write = write(bench, kind)?;
         match &mut write.body {
-            EffectBody::UpdateObject { owner: Some(change), .. } => change.to = left.clone(),
+            EffectBody::UpdateObject { owner: Some(change), .. } => change.to = Some(left.clone()),
             EffectBody::CreateTask { owner, .. } => *owner = left.clone(),
             EffectBody::ReassignTask { to, .. } => *to = left.clone(),
             _ => {}
@@ -151,7 +151,11 @@ pub(super) async fn owner_dropped(bench: &Bench) -> Outcome {
         if !can(target, body.kind()) {
             continue;
         }
-        let write = usher_connector::Write { key: super::target_samples::key(number), body };
+        let write = usher_connector::Write {
+            key: super::target_samples::key(number),
+            body,
+            owner_read: super::target_samples::compared(),
+        };
         let sent = send(target, &write).await?;
         let kind = write.body.kind().as_str();
         ensure!(sent.is_err(), "{kind}: the vendor dropped the owner, and the write counts as done");

@@ -1,0 +1,52 @@
+//! What failed and waits for somebody to look.
+
+use sqlx::SqliteConnection;
+use usher_model::EffectKey;
+
+use super::codec::{effect_kind, id, instant, ms, text};
+use super::fault::Fault;
+use crate::inspection::{FailedFilter, FailedItem, FailedKind};
+
+type Found = (String, String, String, String, String, i64, Option<String>);
+
+/// Each branch reads the index of its own queue. An earlier episode's refusal was answered by the later one.
+const ALL: &str = "SELECT * FROM (SELECT 'record' AS what, id, '' AS kind, connection, external_id AS about, \
+      coalesce(ended_at, received_at) AS at, detail FROM record WHERE state = 'failed' \
+    UNION ALL SELECT 'lead', l.id, '', l.connection, l.id, coalesce(l.closed_at, l.opened_at), l.detail FROM lead l \
+      WHERE l.state = 'closed' AND l.close_reason = 'failed' \
+      AND NOT EXISTS (SELECT 1 FROM effect e WHERE e.lead = l.id) \
+      AND NOT EXISTS (SELECT 1 FROM shared_effect s WHERE s.lead = l.id) \
+    UNION ALL SELECT e.state, e.key, e.kind, e.connection, e.lead, e.ended_at, e.problem FROM effect e \
+      WHERE e.state IN ('rejected', 'parked') AND (e.kind IN ('ensure_person', 'ensure_company') \
+      OR e.episode = (SELECT l.episode FROM lead l WHERE l.id = e.lead))) \
+    WHERE (?1 IS NULL OR id = ?1) AND (?2 IS NULL OR connection = ?2) AND (?3 IS NULL OR what = ?3) \
+    AND (?4 IS NULL OR instr(lower(detail), lower(?4)) > 0) AND (?5 IS NULL OR at >= ?5) AND (?6 IS NULL OR at < ?6) \
+    ORDER BY at DESC, id DESC LIMIT ?7";
+
+pub(super) async fn list(
+    conn: &mut SqliteConnection,
+    filter: FailedFilter,
+) -> Result<Vec<FailedItem>, Fault> {
+    let rows: Vec<Found> = sqlx::query_as(ALL)
+        .bind(filter.id.map(text))
+        .bind(filter.connection.map(text))
+        .bind(filter.sort.map(text))
+        .bind(filter.reason.map(text))
+        .bind(filter.since.map(ms))
+        .bind(filter.until.map(ms))
+        .bind(filter.limit)
+        .fetch_all(conn)
+        .await?;
+    rows.into_iter().map(item).collect()
+}
+
+fn item((what, key, kind, connection, about, at, problem): Found) -> Result<FailedItem, Fault> {
+    let kind = match what.as_str() {
+        "record" => FailedKind::Record(id(&key)?),
+        "lead" => FailedKind::Lead(id(&key)?),
+        "rejected" => FailedKind::Rejected(EffectKey::new(key), effect_kind(&kind)?),
+        _ => FailedKind::Parked(EffectKey::new(key), effect_kind(&kind)?),
+    };
+    let problem = problem.unwrap_or_else(|| "no reason was stored".to_owned());
+    Ok(FailedItem { kind, connection: connection.into(), about, at: instant(at)?, problem })
+}
