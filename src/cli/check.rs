@@ -2,9 +2,11 @@
 
 use clap::Args;
 use serde_json::json;
+use usher_connector::{KeyProperty, KeyState};
 use usher_document::{Diagnostic, SourceFile};
+use usher_engine::Engine;
 
-use crate::cli::{Common, Outcome};
+use crate::cli::{Common, Outcome, properties};
 use crate::failure::{Failure, chain};
 use crate::output;
 use crate::setup::{self, Loaded};
@@ -75,7 +77,22 @@ async fn ask(loaded: &Loaded) -> Result<Vec<String>, Failure> {
         problems.push(chain(&error));
     } else {
         problems.extend(engine.roster_problems());
+        problems.extend(key_problems(&engine).await);
     }
     engine.store().close().await?;
     Ok(problems)
+}
+
+/// Key properties that usher.yaml names and that can not carry keys.
+async fn key_problems(engine: &Engine) -> Vec<String> {
+    let crm = engine.connection(engine.crm()).ok().map(|crm| &crm.roles);
+    let properties = match properties::ask(crm, false).await {
+        Ok(properties) => properties,
+        Err(failure) => return vec![failure.text()],
+    };
+    let unfit = properties.iter().filter(|each| each.configured && each.state != KeyState::Ready);
+    let tell = |each: &KeyProperty| {
+        format!("{} can not carry keys in `{}`: {}", each.object, each.name, properties::advice(each))
+    };
+    unfit.map(tell).collect()
 }

@@ -9,6 +9,7 @@ mod failed;
 mod init;
 mod leads;
 mod pause;
+mod properties;
 mod run;
 mod sandbox;
 mod status;
@@ -70,6 +71,8 @@ enum Verb {
     Compare(compare::Compare),
     /// Stop or resume writing to the CRM, or hold one connection
     Pause(pause::Pause),
+    /// Show or create the CRM properties that make a repeated write harmless
+    Properties(properties::Properties),
     /// Take back what was decided and written
     Undo(undo::Undo),
     /// What was seen, decided, written, and what waits
@@ -116,6 +119,7 @@ async fn dispatch(cli: Cli) -> Outcome {
         Verb::Backfill(args) => backfill::run(&common, &args).await,
         Verb::Compare(args) => compare::run(&common, &args).await,
         Verb::Pause(args) => pause::run(&common, &args).await,
+        Verb::Properties(args) => properties::run(&common, &args).await,
         Verb::Undo(args) => undo::run(&common, &args).await,
         Verb::Status(args) => status::run(&common, &args).await,
         Verb::Leads(args) => leads::run(&common, args).await,

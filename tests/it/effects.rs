@@ -206,3 +206,40 @@ async fn the_capability_table_says_what_each_write_relies_on() {
     let shown = installation.run(&["status", "--capabilities"]).await;
     assert!(text(&shown.stdout).contains("create_task"), "{}", text(&shown.stdout));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_040_with_a_key_property_a_lost_answer_makes_no_second_task_and_undo_knows_what_is_ours() {
+    let installation = Installation::with("live", "write: { settle: 6s }").await;
+    let crm = installation.sandbox.hubspot();
+    let properties = installation.json(&["properties"]).await;
+    assert_eq!((&properties[1]["object"], &properties[1]["state"]), (&json!("tasks"), &json!("missing")));
+    let keyed = "    limits: off\n    contacts: { unique_property: usher_key }\n    tasks: { unique_property: usher_key }\n    pull: { objects";
+    installation.edit("usher.yaml", "    limits: off\n    pull: { objects", keyed);
+    let said = installation.refused(&["check", "--online"]).await;
+    assert!(said.contains("usher properties --create"), "{said}");
+    let properties = installation.json(&["properties", "--create"]).await;
+    let states: Vec<&Value> = properties.as_array().unwrap().iter().map(|each| &each["state"]).collect();
+    assert_eq!(states, [&json!("ready"), &json!("ready")]);
+    assert!(installation.run(&["check", "--online"]).await.status.success());
+    let rows = installation.json(&["status", "--capabilities"]).await;
+    let keyed = rows.as_array().unwrap().iter().filter(|row| row["keyed"] == json!(true)).count();
+    assert_eq!(keyed, 3, "person, association and task: {rows}");
+
+    let mut faults = installation.sandbox.faults();
+    (faults.lost_response, faults.times) = (1.0, Some(6));
+    faults.only_paths = vec!["batch/create".to_owned()];
+    installation.sandbox.set_faults(faults);
+    let daemon = installation.start().await;
+    for n in 0..3 {
+        installation.submit(&format!("p{n}@acme{n}.example"), &format!("Person{n} Example"));
+    }
+    installation.drained(3).await;
+    let verdict = crm.summary();
+    assert_eq!((verdict.tasks_created, verdict.duplicate_tasks, verdict.duplicate_persons), (3, 0, 0));
+    assert!(verdict.faults["lost_response"] > 1, "{:?}", verdict.faults);
+    installation.assert_invariants().await;
+    // Though the answers to their creation were lost, the keys prove whose the persons are.
+    let plan = installation.json(&["undo", "--since", "1h", "--archive"]).await;
+    assert_eq!(plan.to_string().matches("is archived").count(), 3, "{plan}");
+    assert_eq!(daemon.stop(), Some(0));
+}

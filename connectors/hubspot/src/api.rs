@@ -27,7 +27,7 @@ pub(crate) const DAILY: &str = "daily";
 /// Limit of the search endpoints per account and second; they do not count against the burst limit.
 pub(crate) const SEARCH: &str = "search";
 
-const CALL: &[&str] = &[BURST, DAILY];
+pub(crate) const CALL: &[&str] = &[BURST, DAILY];
 const SEARCH_CALL: &[&str] = &[SEARCH, DAILY];
 
 /// `/crm/objects/<version>/<object>`.

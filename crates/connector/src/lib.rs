@@ -32,5 +32,6 @@ pub use crate::roles::{Configured, Connection, Connector, FileEntry, Files, Host
 pub use crate::secret::Secret;
 pub use crate::source::{Batch, Cursor, Fetched, Pull, RowProblem, Source, StreamSpec};
 pub use crate::target::{
-    Capability, ChangedBy, OwnerEntry, OwnerRead, SendFailure, Target, Verdict, VerifyBy, Write, Written,
+    Capability, ChangedBy, KeyProperty, KeyState, OwnerEntry, OwnerRead, SendFailure, Target, Verdict,
+    VerifyBy, Write, Written,
 };

@@ -138,6 +138,30 @@ pub struct OwnerEntry {
     pub by: ChangedBy,
 }
 
+/// How a property of the vendor's stands that could carry our keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    /// There is none of that name.
+    Missing,
+    /// It is there, but the vendor does not keep its values unique.
+    NotUnique,
+    /// It can carry keys.
+    Ready,
+}
+
+/// A property of the vendor's objects in which a write's key makes a repeat harmless.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyProperty {
+    /// The vendor's object type.
+    pub object: &'static str,
+    /// The property's name.
+    pub name: String,
+    /// The settings of the connection name it.
+    pub configured: bool,
+    /// How it stands.
+    pub state: KeyState,
+}
+
 /// Writes.
 #[async_trait]
 pub trait Target: Send + Sync {
@@ -153,6 +177,10 @@ pub trait Target: Send + Sync {
 
     /// Looks by strong reads whether the write happened.
     async fn verify(&self, write: &Write) -> Result<Verdict, Fault>;
+
+    /// The properties that carry our keys, or could; empty if the vendor has no place for keys, or needs none. `create`
+    /// makes those that are missing, and reads them back.
+    async fn key_properties(&self, create: bool) -> Result<Vec<KeyProperty>, Fault>;
 
     /// Objects per call of [`Target::owner_history`]; 0 if the vendor keeps no history.
     fn history_batch(&self) -> usize;

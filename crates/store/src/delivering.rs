@@ -14,7 +14,7 @@ pub struct SlotBinding {
     pub slot: Slot,
     /// The vendor's id.
     pub id: ExternalId,
-    /// When the object was created, if by us.
+    /// We created the object after this instant, and its first try was answered: it had no owner then.
     pub created_at: Option<Timestamp>,
 }
 

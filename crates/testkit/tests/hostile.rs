@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_connector::{
     AccountBatch, Batch, Capability, Check, Configured, Connection, Connector, CrmPerson, Cursor, Directory,
-    Fault, FaultClass, Fetched, Host, Inbound, Item, Manifest, OwnerEntry, Parts, Protocol, Pull, Request,
-    SendFailure, Source, SplitError, StreamSpec, Target, Verdict, Write, Written,
+    Fault, FaultClass, Fetched, Host, Inbound, Item, KeyProperty, Manifest, OwnerEntry, Parts, Protocol,
+    Pull, Request, SendFailure, Source, SplitError, StreamSpec, Target, Verdict, Write, Written,
 };
 use usher_document::{MapReader, SecretRef};
 use usher_model::{CrmOwner, ExternalId, IdentityKey, ObjectType, SlotKind, SlotOrigin};
@@ -171,6 +171,10 @@ impl Target for Roles {
             (_, Verdict::Absent) => Verdict::Found(Written { id: None, origin: SlotOrigin::Found }),
             (_, other) => other,
         })
+    }
+
+    async fn key_properties(&self, create: bool) -> Result<Vec<KeyProperty>, Fault> {
+        self.0.target.as_ref().unwrap().key_properties(create).await
     }
 
     fn history_batch(&self) -> usize {

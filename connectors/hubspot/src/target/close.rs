@@ -6,6 +6,7 @@ use usher_connector::{CallLane, Fault, Http, SendFailure, Write};
 use usher_model::EffectBody;
 
 use super::batch::{Parts, Row};
+use super::keys::Keys;
 use super::{Outcomes, known, plan, run_part};
 use crate::api::{self, TASKS};
 use crate::source::unread;
@@ -14,8 +15,8 @@ use crate::wire::Objects;
 /// How a task of ours begins (`tasks::row`).
 pub(super) const UNTOUCHED: &str = "NOT_STARTED";
 
-pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outcomes) {
-    for batch in plan::all(writes, outcomes) {
+pub(super) async fn send(http: &dyn Http, keys: &Keys, writes: &[Write], outcomes: &mut Outcomes) {
+    for batch in plan::all(keys, writes, outcomes) {
         let mut parts = Parts::of(batch);
         while let Some(rows) = parts.next() {
             let rows = leave_touched(http, writes, rows, outcomes).await;

@@ -4,6 +4,7 @@ mod batch;
 mod close;
 mod companies;
 mod history;
+mod keys;
 mod persons;
 mod plan;
 mod tasks;
@@ -14,22 +15,24 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use usher_connector::{
-    Capability, Fault, FaultClass, Http, OwnerEntry, Request, SendFailure, Target, Verdict, VerifyBy, Write,
-    Written,
+    Capability, Fault, FaultClass, Http, KeyProperty, OwnerEntry, Request, SendFailure, Target, Verdict,
+    VerifyBy, Write, Written,
 };
 use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, ObjectType, SlotKind, SlotOrigin};
 
 use crate::api::{BATCH, BURST, COMPANIES, CONTACTS, TASKS};
 use batch::{Batch, Outcome, Parts};
+pub(crate) use keys::Keys;
 
 /// The target role.
 pub(crate) struct HubSpotTarget {
     http: Arc<dyn Http>,
+    keys: Keys,
 }
 
 impl HubSpotTarget {
-    pub(crate) fn new(http: Arc<dyn Http>) -> Self {
-        Self { http }
+    pub(crate) fn new(http: Arc<dyn Http>, keys: Keys) -> Self {
+        Self { http, keys }
     }
 }
 
@@ -77,12 +80,20 @@ impl Target for HubSpotTarget {
         let can = |kind, object, verify| Capability { kind, object, max_batch: BATCH, keyed: false, verify };
         let company = can(EffectKind::EnsureCompany, COMPANIES, VerifyBy::Nothing);
         vec![
-            can(EffectKind::EnsurePerson, CONTACTS, VerifyBy::UniqueKey),
+            Capability {
+                keyed: self.keys.contacts.is_some(),
+                ..can(EffectKind::EnsurePerson, CONTACTS, VerifyBy::UniqueKey)
+            },
             // A domain is not unique at HubSpot, and a search proves nothing.
             Capability { max_batch: companies::MOST, ..company },
             Capability { keyed: true, ..can(EffectKind::Associate, "contacts → companies", VerifyBy::Id) },
             can(EffectKind::UpdateObject, CONTACTS, VerifyBy::Id),
-            can(EffectKind::CreateTask, TASKS, VerifyBy::ParentListing),
+            match self.keys.tasks {
+                Some(_) => {
+                    Capability { keyed: true, ..can(EffectKind::CreateTask, TASKS, VerifyBy::UniqueKey) }
+                }
+                None => can(EffectKind::CreateTask, TASKS, VerifyBy::ParentListing),
+            },
             can(EffectKind::ReassignTask, TASKS, VerifyBy::Id),
             can(EffectKind::CloseTask, TASKS, VerifyBy::Id),
             can(EffectKind::ArchiveObject, "contacts, companies, tasks", VerifyBy::Id),
@@ -93,16 +104,20 @@ impl Target for HubSpotTarget {
         let mut outcomes = Outcomes::new(writes.len());
         match writes.first().map(|write| write.body.kind()) {
             None => {}
-            Some(EffectKind::EnsurePerson) => persons::send(&*self.http, writes, &mut outcomes).await,
-            Some(EffectKind::EnsureCompany) => companies::send(&*self.http, writes, &mut outcomes).await,
-            Some(EffectKind::CreateTask) => tasks::send(&*self.http, writes, &mut outcomes).await,
+            Some(EffectKind::EnsurePerson) => {
+                persons::send(&*self.http, &self.keys, writes, &mut outcomes).await;
+            }
+            Some(EffectKind::EnsureCompany) => {
+                companies::send(&*self.http, &self.keys, writes, &mut outcomes).await;
+            }
+            Some(EffectKind::CreateTask) => tasks::send(&*self.http, &self.keys, writes, &mut outcomes).await,
             Some(EffectKind::UpdateObject | EffectKind::ReassignTask) => {
-                let batches = plan::all(writes, &mut outcomes);
+                let batches = plan::all(&self.keys, writes, &mut outcomes);
                 update::send(&*self.http, writes, batches, &mut outcomes).await;
             }
-            Some(EffectKind::CloseTask) => close::send(&*self.http, writes, &mut outcomes).await,
+            Some(EffectKind::CloseTask) => close::send(&*self.http, &self.keys, writes, &mut outcomes).await,
             Some(_) => {
-                let batches = plan::all(writes, &mut outcomes);
+                let batches = plan::all(&self.keys, writes, &mut outcomes);
                 run(&*self.http, writes, batches, &mut outcomes).await;
             }
         }
@@ -110,7 +125,11 @@ impl Target for HubSpotTarget {
     }
 
     async fn verify(&self, write: &Write) -> Result<Verdict, Fault> {
-        verify::verify(&*self.http, write).await
+        verify::verify(&*self.http, &self.keys, write).await
+    }
+
+    async fn key_properties(&self, create: bool) -> Result<Vec<KeyProperty>, Fault> {
+        self.keys.properties(&*self.http, create).await
     }
 
     fn history_batch(&self) -> usize {
@@ -123,7 +142,7 @@ impl Target for HubSpotTarget {
 
     fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault> {
         let mut outcomes = Outcomes::new(writes.len());
-        let batches = plan::all(writes, &mut outcomes);
+        let batches = plan::all(&self.keys, writes, &mut outcomes);
         batches.iter().map(Batch::request).collect()
     }
 }

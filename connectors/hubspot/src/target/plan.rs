@@ -7,17 +7,19 @@ use usher_connector::{SendFailure, Write};
 use usher_model::EffectBody;
 
 use super::batch::{Batch, Name, Row};
+use super::keys::Keys;
 use super::update::Turns;
 use super::{Outcomes, companies, known, persons, tasks, update};
 use crate::api::{self, BATCH, TASKS};
 
 /// The batches for these writes. What can not be planned gets its outcome at once.
-pub(super) fn all(writes: &[Write], outcomes: &mut Outcomes) -> Vec<Batch> {
-    some(writes, 0..writes.len(), outcomes)
+pub(super) fn all(keys: &Keys, writes: &[Write], outcomes: &mut Outcomes) -> Vec<Batch> {
+    some(keys, writes, 0..writes.len(), outcomes)
 }
 
 /// The batches for the writes at these positions.
 pub(super) fn some(
+    keys: &Keys,
     writes: &[Write],
     which: impl Iterator<Item = usize>,
     outcomes: &mut Outcomes,
@@ -26,7 +28,7 @@ pub(super) fn some(
     let mut turns = Turns::default();
     for write in which {
         let Some(item) = writes.get(write) else { continue };
-        match turns.take(item).and_then(|()| row(write, item)) {
+        match turns.take(item).and_then(|()| row(keys, write, item)) {
             Ok((path, row, alone)) => planned.push((path, row, alone)),
             Err(failure) => outcomes.set(write, Err(failure)),
         }
@@ -41,12 +43,12 @@ pub(super) fn some(
 }
 
 /// The path, the row, and whether the row must be sent alone.
-fn row(write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {
+fn row(keys: &Keys, write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {
     match &item.body {
-        EffectBody::EnsurePerson { .. } => persons::row(write, item),
+        EffectBody::EnsurePerson { .. } => persons::row(keys, write, item),
         EffectBody::EnsureCompany { .. } => companies::row(write, item),
         EffectBody::UpdateObject { .. } => update::row(write, item),
-        EffectBody::CreateTask { .. } => tasks::row(write, item),
+        EffectBody::CreateTask { .. } => tasks::row(keys, write, item),
         EffectBody::Associate { from, to } => {
             let ((from_type, from), (to_type, to)) = (known(from)?, known(to)?);
             let input = json!({ "from": { "id": from }, "to": { "id": to } });

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use usher_connector::{Access, CallLane, OwnerRead};
+use usher_connector::{Access, CallLane, KeyState, OwnerRead};
 use usher_model::{EffectKey, IdentityKey, IdentityKind, OwnerChange, Slot};
 
 use super::*;
 use crate::testing::{Script, at, body, ids, vendor};
 
 fn target(script: &Arc<Script>) -> HubSpotTarget {
-    HubSpotTarget::new(script.clone())
+    HubSpotTarget::new(script.clone(), Keys::default())
 }
 
 fn slot(kind: SlotKind) -> Slot {
@@ -731,6 +731,99 @@ async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
             "a task that was not read proves no absence"
         );
     }
+}
+
+/// A target whose contacts and tasks carry keys.
+fn keyed(script: &Arc<Script>) -> HubSpotTarget {
+    let keys = Keys { contacts: Some("usher_key".to_owned()), tasks: Some("usher_key".to_owned()) };
+    HubSpotTarget::new(script.clone(), keys)
+}
+
+/// A vendor with one task and one contact, which carry the key `k1` and refuse it to others.
+fn taken() -> Arc<Script> {
+    vendor(|request| {
+        let row = |id: &str| json!({ "id": id, "properties": { "usher_key": "k1" } });
+        let by_key = body(request)["idProperty"] == "usher_key";
+        let k1 = ids(request).contains(&"k1".to_owned());
+        match request.path.rsplit('/').next() {
+            Some("create") => (
+                400,
+                json!({ "status": "error", "category": "VALIDATION_ERROR",
+                    "message": "Property values were not valid: [{\"isValid\":false,\"message\":\"taken\",\"error\":\"CONFLICTING_UNIQUE_VALUE\",\"name\":\"usher_key\"}]" }),
+            ),
+            _ if by_key && k1 && request.path.contains("tasks") => (200, json!({ "results": [row("900")] })),
+            _ if by_key && k1 => (200, json!({ "results": [row("7")] })),
+            _ => {
+                (207, json!({ "results": [], "errors": [{ "category": "OBJECT_NOT_FOUND", "context": {} }] }))
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn fm_040_a_keyed_create_that_was_done_before_leads_to_what_it_made() {
+    let script = taken();
+    assert_eq!(words(&keyed(&script).send(&[task("k1", "7")]).await), ["created 900"]);
+    let create = &inputs(&script.writes()[0])[0];
+    assert_eq!(create["properties"]["usher_key"], "k1");
+    assert_eq!(create["associations"].as_array().unwrap().len(), 2, "in the same call");
+    assert_eq!(words(&keyed(&script).send(&[person("k1", Some("ana@acme.example"))]).await), ["created 7"]);
+
+    let found = |verdict| match verdict {
+        Verdict::Found(Written { id, origin }) => format!("{} {}", origin.as_str(), id.unwrap()),
+        other => format!("{other:?}"),
+    };
+    let verify = async |write: Write| found(keyed(&script).verify(&write).await.unwrap());
+    assert_eq!(verify(task("k1", "7")).await, "created 900");
+    assert_eq!(verify(task("k2", "7")).await, "Absent");
+    assert_eq!(verify(person("k1", Some("ana@acme.example"))).await, "created 7", "the key proves it ours");
+    assert_eq!(verify(person("k2", Some("ana@acme.example"))).await, "Absent");
+    let listed = script.seen().iter().any(|request| request.path.contains("associations"));
+    assert!(!listed, "one read by key replaces the listing of the contact's tasks");
+}
+
+#[tokio::test]
+async fn fm_052_a_task_about_somebody_who_is_gone_says_so() {
+    for (there, word) in [(true, "rejected"), (false, "gone")] {
+        let script = vendor(move |request| match request.path.rsplit('/').next() {
+            Some("create") => {
+                (400, json!({ "status": "error", "category": "VALIDATION_ERROR", "message": "no" }))
+            }
+            _ if there => (200, json!({ "results": [{ "id": "7", "properties": {} }] })),
+            _ => {
+                (207, json!({ "results": [], "errors": [{ "category": "OBJECT_NOT_FOUND", "context": {} }] }))
+            }
+        });
+        assert_eq!(words(&target(&script).send(&[task("k1", "7")]).await), [word]);
+    }
+}
+
+#[tokio::test]
+async fn a_key_property_is_made_if_it_is_missing_and_read_back() {
+    let mut defined: Vec<Value> =
+        vec![json!({ "name": "usher_key", "hasUniqueValue": false, "of": "tasks" })];
+    let script = vendor(move |request| {
+        let object = if request.path.contains("contacts") { "contacts" } else { "tasks" };
+        if request.access == Access::Write {
+            let mut made = body(request);
+            assert_eq!(made["hasUniqueValue"], true);
+            made["of"] = json!(object);
+            defined.push(made);
+            return (201, json!({}));
+        }
+        if request.path.ends_with("/groups") {
+            return (200, json!({ "results": [{ "name": "information" }] }));
+        }
+        let of = defined.iter().filter(|property| property["of"] == object);
+        (200, json!({ "results": of.collect::<Vec<_>>() }))
+    });
+    let states = async |create| {
+        let properties = target(&script).key_properties(create).await.unwrap();
+        properties.iter().map(|property| (property.object, property.state)).collect::<Vec<_>>()
+    };
+    let (missing, plain) = (("contacts", KeyState::Missing), ("tasks", KeyState::NotUnique));
+    assert_eq!(states(false).await, [missing, plain]);
+    assert_eq!(states(true).await, [("contacts", KeyState::Ready), plain], "what is there is left as it is");
 }
 
 #[tokio::test]

@@ -24,6 +24,9 @@ CREATE INDEX record_again ON record (attempts, due_at) WHERE state = 'fetched' A
 
 CREATE INDEX turn_decision ON turn (decision);
 
+-- When we sent the create that made the object, where its first try was answered: it had no owner then.
+ALTER TABLE slot ADD COLUMN made_at INTEGER;
+
 -- A digest of what the mapping last read of the object: a version that brings nothing new opens nothing.
 ALTER TABLE link ADD COLUMN seen TEXT;
 

@@ -90,6 +90,7 @@ pub(super) async fn store(
         id: id.clone(),
         origin: *origin,
         object: None,
+        made_at: None,
         effect: String::new(),
     });
     slots::bind(conn, &known.collect::<Vec<_>>(), now).await?;

@@ -143,8 +143,7 @@ async fn bound_ids(
     names.sort_unstable();
     names.dedup();
     let rows: Vec<(String, String, Option<i64>)> = sqlx::query_as(
-        "SELECT s.name, s.external_id, CASE s.origin WHEN 'created' THEN s.bound_at END FROM json_each(?) j \
-         CROSS JOIN slot s ON s.name = j.value",
+        "SELECT s.name, s.external_id, s.made_at FROM json_each(?) j CROSS JOIN slot s ON s.name = j.value",
     )
     .bind(list(&names)?)
     .fetch_all(conn)

@@ -41,6 +41,7 @@ struct Ended {
     seq: i64,
     attempt: u32,
     was: EffectState,
+    sent_at: Option<i64>,
     lead: String,
     binds: Option<String>,
     body: Option<EffectBody>,
@@ -168,12 +169,12 @@ pub(super) async fn recover(
     Ok(count)
 }
 
-type HeldRow = (i64, String, u32, u32, String, String, Option<String>, Option<String>);
+type HeldRow = (i64, String, u32, u32, String, Option<i64>, String, Option<String>, Option<String>);
 
 /// Compares each outcome with its row: a claim that was taken over, or an effect that ended meanwhile, is left alone.
 async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -> Result<Vec<Ended>, Fault> {
     let rows: Vec<HeldRow> = sqlx::query_as(
-        "SELECT e.seq, e.key, e.attempts, e.lapses, e.state, e.lead, e.binds, CASE WHEN e.binds IS NOT NULL THEN e.body END \
+        "SELECT e.seq, e.key, e.attempts, e.lapses, e.state, e.sent_at, e.lead, e.binds, CASE WHEN e.binds IS NOT NULL THEN e.body END \
          FROM json_each(?) j CROSS JOIN effect e ON e.key = j.value WHERE e.state IN ('sending', 'unknown')",
     )
     .bind(list(outcomes.iter().map(|outcome| outcome.key.as_str()))?)
@@ -183,7 +184,8 @@ async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -
     let mut ended = Vec::with_capacity(outcomes.len());
     for outcome in outcomes {
         // Removed, so that a second outcome for one claim finds nothing.
-        let Some((seq, key, attempts, lapses, was, lead, binds, body)) = held.remove(outcome.key.as_str())
+        let Some((seq, key, attempts, lapses, was, sent_at, lead, binds, body)) =
+            held.remove(outcome.key.as_str())
         else {
             continue;
         };
@@ -197,6 +199,7 @@ async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -
             seq,
             attempt: outcome.attempt,
             was,
+            sent_at,
             lead,
             binds,
             body,
@@ -298,7 +301,10 @@ async fn bind(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) -> R
         let (Some((id, origin, object)), Some(body)) = (&end.bound, &end.body) else { continue };
         let Some(slot) = body.binds().cloned() else { continue };
         let (id, effect) = (id.as_str().into(), end.key.clone());
-        bindings.push(Binding { slot, id, origin: *origin, object: object.clone(), effect });
+        // A later try may have met what an earlier one made, and somebody else may own by now.
+        let first = end.attempt == 1 && end.was == EffectState::Sending && *origin == SlotOrigin::Created;
+        let made_at = end.sent_at.filter(|_| first);
+        bindings.push(Binding { slot, id, origin: *origin, object: object.clone(), made_at, effect });
     }
     let persons: Vec<(&Binding, &str)> = bindings
         .iter()

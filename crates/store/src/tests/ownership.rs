@@ -148,3 +148,34 @@ async fn second_lead(store: &Arc<dyn Store>, first: &Opened, n: i64) -> Opened {
     store.commit_decisions(second.commit.clone(), at(n)).await.unwrap();
     second
 }
+
+pub(crate) async fn fm_049_only_an_answered_first_create_tells_that_nobody_owns_it(backend: impl Backend) {
+    let store = backend.store();
+    let (first, second) = (decided(&store, 1).await, decided(&store, 2).await);
+    let claimed = claim(&store, EnsurePerson, 5).await;
+    let lost = EffectEnd::Unknown { due_at: at(6), reason: "no answer".to_owned() };
+    let outcomes = claimed.iter().map(|claim| {
+        if claim.effect.lead == first.lead { done(claim, "c1") } else { end(claim, lost.clone()) }
+    });
+    store.finish_effects(outcomes.collect(), at(6)).await.unwrap();
+    let looked = store.claim_unknown(&crm(), 9, at(20), at(99)).await.unwrap();
+    store.finish_effects(vec![done(&looked[0], "c2")], at(21)).await.unwrap();
+    let claim_all = claim(&store, UpdateObject, 30).await;
+    let known = |lead| {
+        let claims = claim_all.iter().find(|claim: &&crate::ClaimedEffect| claim.effect.lead == lead);
+        claims.unwrap().bindings[0].created_at
+    };
+    assert_eq!((known(first.lead), known(second.lead)), (Some(at(5)), None));
+}
+
+pub(crate) async fn an_object_first_seen_in_a_poll_may_turn_out_to_be_ours(backend: impl Backend) {
+    let store = backend.store();
+    let ana = decided(&store, 1).await;
+    let ensure = claim(&store, EnsurePerson, 5).await.remove(0);
+    let slots = vec![(person_slot(ana.person), "c1".into(), usher_model::SlotOrigin::Found)];
+    store.commit_decisions(crate::DecisionCommit { slots, ..Default::default() }, at(6)).await.unwrap();
+    store.finish_effects(vec![done(&ensure, "c1")], at(7)).await.unwrap();
+    let filter = crate::UndoFilter { since: at(0), until: at(99), path: None, lead: None, limit: 9 };
+    let undoable = store.undoable(&filter).await.unwrap();
+    assert_eq!(undoable[0].created, Some("c1".into()));
+}
