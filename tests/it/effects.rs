@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use usher_sandbox::{Actor, HubspotSim};
+use usher_sandbox::{Actor, HubspotSim, Span};
 
 use crate::installation::{Installation, object, text, until};
 
@@ -186,6 +186,95 @@ async fn fm_052_a_lead_ends_with_the_contact_that_it_came_from() {
     assert_eq!((crm.count("contacts"), crm.summary().tasks_created), (0, 0), "nobody asked for it back");
     let leads = installation.json(&["leads", "list"]).await;
     assert!(leads[0]["detail"].as_str().unwrap().contains("deleted at the CRM"), "{leads}");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_042_a_write_that_lands_late_inside_the_settle_window_is_not_repeated() {
+    let installation = Installation::with("live", "write: { settle: 8s }").await;
+    let mut faults = installation.sandbox.faults();
+    (faults.late_commit, faults.late_commit_ms, faults.times) = (1.0, Span(1_500, 4_000), Some(4));
+    faults.only_paths = vec!["batch/create".to_owned(), "contacts/batch/update".to_owned()];
+    installation.sandbox.set_faults(faults);
+    let daemon = installation.start().await;
+    for n in 0..3 {
+        installation.submit(&format!("p{n}@acme{n}.example"), &format!("Person{n} Example"));
+    }
+    installation.drained(3).await;
+    let verdict = installation.sandbox.hubspot().summary();
+    assert_eq!((verdict.tasks_created, verdict.duplicate_tasks, verdict.duplicate_persons), (3, 0, 0));
+    assert!(verdict.faults["late_commit"] >= 2, "{:?}", verdict.faults);
+    installation.assert_invariants().await;
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_043_a_pair_that_is_half_done_shows_it_and_goes_on_at_the_failed_half() {
+    let installation = Installation::new().await;
+    let crm = installation.sandbox.hubspot();
+    let mut faults = installation.sandbox.faults();
+    (faults.partial_row, faults.times) = (1.0, Some(1));
+    faults.partial_category = "VALIDATION_ERROR".to_owned();
+    faults.only_paths = vec!["tasks".to_owned()];
+    installation.sandbox.set_faults(faults);
+    let contact = json!({ "object": "contacts", "createdAt": "2024-01-01T00:00:00Z", "source": "CRM_UI", "properties": { "email": "zoe@acme.example" } });
+    let contact = crm.seed(&contact.to_string()).unwrap()[0];
+    let daemon = installation.start().await;
+    installation.submit("zoe@acme.example", "Zoe Acme");
+    installation.drained(1).await;
+    let lead = installation.json(&["leads", "show", "zoe@acme.example"]).await;
+    let states: Vec<(&Value, &Value)> =
+        lead["writes"].as_array().unwrap().iter().map(|write| (&write["kind"], &write["state"])).collect();
+    let half = [(&json!("update_object"), &json!("done")), (&json!("create_task"), &json!("rejected"))];
+    assert_eq!(states, half, "{lead}");
+    assert_eq!(lead["lead"]["close_reason"], json!("failed"));
+    assert!(installation.run(&["failed", "retry", "--kind", "rejected"]).await.status.success());
+    until("the task is there", async || crm.summary().tasks_created == 1).await;
+    installation.drained(1).await;
+    assert_eq!(installation.json(&["status"]).await["leads"]["closed:written"], json!(1));
+    let ours = owners_written(&crm, contact, |actor| matches!(actor, Actor::Api(_)));
+    assert_eq!(ours.len(), 1, "the owner is not written again");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_054_a_company_that_the_crm_makes_by_itself_stays_the_only_one() {
+    let installation = Installation::new().await;
+    let mut faults = installation.sandbox.faults();
+    (faults.auto_company, faults.aftermath_ms) = (1.0, Span(0, 1_000));
+    installation.sandbox.set_faults(faults);
+    let crm = installation.sandbox.hubspot();
+    let daemon = installation.start().await;
+    for n in 0..4 {
+        installation.submit(&format!("p{n}@acme.example"), &format!("Person{n} Example"));
+    }
+    installation.drained(4).await;
+    until("the CRM has made the company", async || crm.summary().pending == 0).await;
+    assert_eq!(crm.count("companies"), 1);
+    installation.assert_invariants().await;
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_057_turns_stay_even_though_the_daemon_is_killed() {
+    let installation = Installation::with("live", "write: { settle: 6s }").await;
+    installation.start().await.kill();
+    for n in 0..40 {
+        installation.submit(&format!("p{n}@acme{n}.example"), &format!("Person{n} Example"));
+    }
+    for tasks in [1, 15] {
+        let daemon = installation.start().await;
+        until("some tasks are written", async || {
+            installation.sandbox.hubspot().summary().tasks_created >= tasks
+        })
+        .await;
+        daemon.kill();
+    }
+    let daemon = installation.start().await;
+    installation.drained(40).await;
+    let owned = installation.sandbox.hubspot().ownership();
+    let of = |owner: u64| owned.iter().filter(|contact| contact.owner == owner).count();
+    assert_eq!((of(101), of(102)), (20, 20), "no turn lost, none taken twice");
     assert_eq!(daemon.stop(), Some(0));
 }
 

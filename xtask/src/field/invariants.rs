@@ -243,7 +243,8 @@ impl Evidence {
 
     /// E-mails with several inquiries that were carried out.
     fn doubled_leads(&self) -> Vec<String> {
-        let counts = self.inquiries(|lead| lead.state != "closed:failed");
+        let undone = ["closed:failed", "closed:suppressed"];
+        let counts = self.inquiries(|lead| !undone.contains(&lead.state.as_str()));
         counts
             .into_iter()
             .filter(|(_, count)| *count > 1)

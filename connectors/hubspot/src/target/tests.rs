@@ -414,6 +414,7 @@ async fn fm_049_a_young_read_saves_the_comparison_for_one_call_only() {
     });
     let writes = [fresh("k1", "1", "71"), fresh("k2", "2", "71")];
     assert_eq!(words(&target(&script).send(&writes).await), ["human 9", "human 9"]);
+    assert_eq!(script.writes().len(), 1, "nothing was overwritten");
 }
 
 #[tokio::test]

@@ -148,7 +148,7 @@ pub(crate) fn create(hub: &mut Hub, call: &Call<'_>, kind: usize) -> Result<Repl
             outcome = Err(ApiError::validation("Duplicate values of a unique property found in batch input"));
         }
         if partial && outcome.is_ok() {
-            outcome = unlucky_row(hub, call).map_or(outcome, Err);
+            outcome = unlucky_row(hub, call, kind).map_or(outcome, Err);
         }
         match outcome {
             Ok(prepared) => ready.push((prepared, trace)),
@@ -174,7 +174,10 @@ fn context(key: &str, value: &str) -> Map<String, Value> {
 }
 
 /// The switch `partial_row`.
-fn unlucky_row(hub: &mut Hub, call: &Call<'_>) -> Option<ApiError> {
+fn unlucky_row(hub: &mut Hub, call: &Call<'_>, kind: usize) -> Option<ApiError> {
+    if !hub.faults.covers(&format!("{}/batch", KINDS[kind].plural)) {
+        return None;
+    }
     let rate = hub.faults.partial_row;
     let fires = hub.fires(rate, "partial_row", call.stamp.at, call.stamp.correlation);
     fires.then(|| ApiError::new(500, &hub.faults.partial_category, "internal error"))
@@ -227,7 +230,7 @@ pub(crate) fn update(hub: &mut Hub, call: &Call<'_>, kind: usize) -> Result<Repl
             missing.push(id);
             continue;
         };
-        let outcome = match unlucky_row(hub, call) {
+        let outcome = match unlucky_row(hub, call, kind) {
             Some(error) => Err(error),
             None => change(hub, kind, found, &mut input.properties, call.stamp),
         };
@@ -294,7 +297,7 @@ pub(crate) fn upsert(hub: &mut Hub, call: &Call<'_>, kind: usize) -> Result<Repl
     let (mut rows, mut errors) = (Vec::new(), Vec::new());
     for input in body.inputs {
         let (id, trace) = (id_text(&input.id), input.object_write_trace_id.clone());
-        let outcome = match unlucky_row(hub, call).filter(|_| !by_email) {
+        let outcome = match unlucky_row(hub, call, kind).filter(|_| !by_email) {
             Some(error) => Err(error),
             None => upsert_one(hub, call, kind, input),
         };
