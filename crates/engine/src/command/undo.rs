@@ -249,3 +249,35 @@ fn credit(turn: &Turn, now: Timestamp, commit: &mut DecisionCommit) {
         ..turn.clone()
     });
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_credit_takes_back_the_turn_and_everybodys_share_of_it() {
+        let at = Timestamp::from_second(1_795_341_600).unwrap();
+        let turn = Turn {
+            pool: "seo".to_owned(),
+            mode: Mode::Live,
+            decision: DecisionId::new(at),
+            at,
+            rep: "ana".into(),
+            shares: [("ana".into(), 0.75), ("ben".into(), 0.25)].into(),
+            count: 1,
+            reason: "assigned".to_owned(),
+        };
+        let mut commit = DecisionCommit::default();
+        credit(&turn, at, &mut commit);
+        credit(&turn, at, &mut commit);
+        let lines: Vec<(i32, f64)> =
+            commit.turns.iter().map(|line| (line.count, line.shares.values().sum())).collect();
+        assert_eq!(lines, [(-1, -1.0), (-1, -1.0)]);
+        let gained = |rep: &str| {
+            let delta = commit.balances.iter().find(|delta| delta.rep.as_str() == rep).unwrap();
+            (delta.add.entitled, delta.add.taken)
+        };
+        assert_eq!((gained("ana"), gained("ben")), ((-1.5, -2.0), (-0.5, 0.0)), "the sums of the lines");
+    }
+}
