@@ -8,7 +8,7 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use usher_engine::{Connected, Engine, EngineError, Step};
+use usher_engine::{Connected, Engine, EngineError, Listener, Step};
 use usher_model::{ConnectionName, Lane, ObjectType};
 
 use crate::failure::chain;
@@ -19,6 +19,12 @@ const TICK: Duration = Duration::from_secs(1);
 const OWNERS_EVERY: Duration = Duration::from_secs(300);
 /// How often changed companies are read.
 const ACCOUNTS_EVERY: Duration = Duration::from_secs(300);
+/// How often what is spent of the vendors' limits is stored.
+const QUOTAS_EVERY: Duration = Duration::from_secs(60);
+/// Slices of records prepared side by side, so that a CRM that answers slowly is asked about several at a time.
+const PREPARERS: u32 = 4;
+/// How long each preparer leaves new records to those before it: together they are asked about in one call.
+const LATE: Duration = Duration::from_millis(50);
 /// A rest after a step failed.
 const REST: Duration = Duration::from_secs(5);
 /// Steps of one pull before the stream looks whether to stop.
@@ -45,13 +51,20 @@ impl Daemon {
             TICK,
             |engine| async move { engine.split().await },
         );
-        daemon.repeat("fetching", Some(Step::Fetch), TICK, |engine| async move { fetch_all(&engine).await });
-        daemon.repeat(
-            "delivering",
-            Some(Step::Deliver),
-            TICK,
-            |engine| async move { deliver(&engine).await },
-        );
+        for connected in engine.connections().filter(|connected| connected.roles.source.is_some()) {
+            let name = connected.name.clone();
+            daemon.repeat("fetching", Some(Step::Fetch), TICK, move |engine| {
+                let name = name.clone();
+                async move { engine.fetch(&name).await }
+            });
+        }
+        daemon.repeat("delivering", Some(Step::Deliver), TICK, |engine| async move {
+            engine.deliver(engine.crm()).await.map(|report| report.sent)
+        });
+        daemon.repeat("verifying", None, TICK, |engine| async move { engine.verify(engine.crm()).await });
+        daemon.repeat("saving quotas", None, QUOTAS_EVERY, |engine| async move {
+            engine.save_quotas().await.map(|()| 0)
+        });
         daemon.start_deciding();
         daemon.tasks.close();
         daemon
@@ -62,6 +75,9 @@ impl Daemon {
         self.engine.wind_down();
         self.stop.cancel();
         self.tasks.wait().await;
+        if let Err(error) = self.engine.save_quotas().await {
+            complain("saving quotas", &error);
+        }
     }
 
     fn start_pulls(&self, connected: &Connected) {
@@ -93,12 +109,11 @@ impl Daemon {
                 }
                 pause(&daemon.stop, REST).await;
             }
-            daemon.repeat(
-                "preparing",
-                Some(Step::Prepare),
-                TICK,
-                |engine| async move { engine.prepare().await },
-            );
+            for nth in 0..PREPARERS {
+                daemon.repeat_late("preparing", Some(Step::Prepare), TICK, LATE * nth, |engine| async move {
+                    engine.prepare().await
+                });
+            }
             daemon.repeat(
                 "deciding",
                 Some(Step::Decide),
@@ -114,18 +129,40 @@ impl Daemon {
         });
     }
 
-    /// Repeats a step while it finds work; otherwise until its bell rings or its time is up. A step that fails, or
+    /// Repeats a step when its bell rings, which a step that left work rings itself, or its time is up; one without a
+    /// bell while it finds work. A step that fails, or
     /// panics, is repeated after a rest: nothing that it did is kept in memory only.
     fn repeat<F, R>(&self, name: &'static str, step: Option<Step>, every: Duration, run: F)
     where
         F: Fn(Arc<Engine>) -> R + Send + 'static,
         R: Future<Output = Result<usize, EngineError>> + Send,
     {
+        self.repeat_late(name, step, every, Duration::ZERO, run);
+    }
+
+    /// As [`Daemon::repeat`], but after its bell it waits a moment: it takes what one that answers at once has left.
+    fn repeat_late<F, R>(
+        &self,
+        name: &'static str,
+        step: Option<Step>,
+        every: Duration,
+        late: Duration,
+        run: F,
+    ) where
+        F: Fn(Arc<Engine>) -> R + Send + 'static,
+        R: Future<Output = Result<usize, EngineError>> + Send,
+    {
         let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
+        let mut bell = step.map(|step| engine.wake().listen(step));
         self.tasks.spawn(async move {
             while !stop.is_cancelled() {
                 match AssertUnwindSafe(run(Arc::clone(&engine))).catch_unwind().await {
-                    Ok(Ok(0)) => rest(&engine, &stop, step, every).await,
+                    Ok(Ok(done)) if done == 0 || bell.is_some() => {
+                        rest(&stop, bell.as_mut(), every).await;
+                        if !late.is_zero() {
+                            pause(&stop, late).await;
+                        }
+                    }
                     Ok(Ok(_)) => {}
                     Ok(Err(error)) => {
                         complain(name, &error);
@@ -144,10 +181,10 @@ impl Daemon {
     }
 }
 
-async fn rest(engine: &Engine, stop: &CancellationToken, step: Option<Step>, every: Duration) {
+async fn rest(stop: &CancellationToken, bell: Option<&mut Listener>, every: Duration) {
     let bell = async {
-        match step {
-            Some(step) => engine.wake().rung(step).await,
+        match bell {
+            Some(bell) => bell.rung().await,
             None => std::future::pending().await,
         }
     };
@@ -175,7 +212,7 @@ async fn pull(
     Ok(usize::from(!report.done))
 }
 
-/// Fetches hinted objects of every connection; one that fails does not keep the others waiting.
+/// Fetches hinted objects of every connection, for one pass; one that fails does not keep the others waiting.
 async fn fetch_all(engine: &Engine) -> Result<usize, EngineError> {
     let (mut count, mut failed) = (0, None);
     for connected in engine.connections() {
@@ -188,11 +225,6 @@ async fn fetch_all(engine: &Engine) -> Result<usize, EngineError> {
         Some(error) if count == 0 => Err(error),
         _ => Ok(count),
     }
-}
-
-async fn deliver(engine: &Engine) -> Result<usize, EngineError> {
-    let report = engine.deliver(engine.crm()).await?;
-    Ok(report.sent + report.verified)
 }
 
 async fn pause(stop: &CancellationToken, time: Duration) {
@@ -249,7 +281,7 @@ async fn settle(engine: &Engine) -> Result<(), EngineError> {
         }
         work += engine.prepare().await?;
         work += engine.decide().await?;
-        work += deliver(engine).await?;
+        work += engine.deliver(engine.crm()).await?.sent + engine.verify(engine.crm()).await?;
         if work == 0 {
             return unfetched.map_or(Ok(()), Err);
         }

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use usher_connector::{Auth, Host, Secret};
+use usher_connector::{Auth, Gauge, Host, Http, Secret};
 use usher_document::{Diagnostics, SecretRef, SourceFile};
 use usher_engine::settings::{ConnectionSettings, Limits, REFERRALS, Settings};
 use usher_engine::{Connected, Engine, Setup};
+use usher_host::{NoHttp, VendorHttp};
 use usher_mapping::Mapping;
 use usher_model::{Clock, ConnectionName, InstallKey, SystemClock};
 use usher_routing::Policy;
@@ -166,14 +167,16 @@ pub(crate) async fn assemble(loaded: &Loaded, store: Arc<dyn Store>) -> Result<E
     for connection in &settings.connections {
         let row = store.connect(&connection.name, clock.now()).await?;
         let Some(mapping) = loaded.mappings.get(&connection.name) else { continue };
+        let (roles, gauge) = connect(settings, connection)?;
         connections.push(Connected {
             name: connection.name.clone(),
             connector: connection.connector.manifest().id,
-            roles: connect(settings, connection)?,
+            roles,
             mapping: Arc::clone(mapping),
             every: connection.every,
             sweep_every: connection.sweep_every,
             timeout: connection.timeout,
+            gauge,
             started_at: row.started_at,
         });
     }
@@ -195,7 +198,7 @@ pub(crate) async fn assemble(loaded: &Loaded, store: Arc<dyn Store>) -> Result<E
 fn connect(
     settings: &Settings,
     connection: &ConnectionSettings,
-) -> Result<usher_connector::Connection, Failure> {
+) -> Result<(usher_connector::Connection, Arc<dyn Gauge>), Failure> {
     let wrong = |error: &dyn std::error::Error| {
         Failure::input(format!("connection `{}`: {}", connection.name, crate::failure::chain(error)))
     };
@@ -203,23 +206,28 @@ fn connect(
     for (name, reference) in connection.configured.secrets() {
         secrets.insert(name, secret(&reference, &settings.folder)?);
     }
+    let (http, gauge): (Arc<dyn Http>, Arc<dyn Gauge>) = match door(settings, connection, &wrong)? {
+        Some(door) => (Arc::clone(&door) as _, door),
+        None => (Arc::new(NoHttp), Arc::new(NoHttp)),
+    };
     let host = Host {
         connection: connection.name.clone(),
-        http: http(settings, connection, &wrong)?,
+        http,
         files: Arc::new(usher_host::LocalFiles::new(&settings.folder)),
         secrets,
     };
-    Ok(connection.configured.connect(host))
+    Ok((connection.configured.connect(host), gauge))
 }
 
-fn http(
+/// The door to the vendor; none for a connector that makes no calls.
+fn door(
     settings: &Settings,
     connection: &ConnectionSettings,
     wrong: &dyn Fn(&dyn std::error::Error) -> Failure,
-) -> Result<Arc<dyn usher_connector::Http>, Failure> {
+) -> Result<Option<Arc<VendorHttp>>, Failure> {
     let manifest = connection.connector.manifest();
     let (Some(protocol), Some(usual)) = (connection.configured.protocol(), manifest.base_url) else {
-        return Ok(Arc::new(usher_host::NoHttp));
+        return Ok(None);
     };
     let address = connection.base_url.as_deref().unwrap_or(usual);
     let base_url = usher_host::BaseUrl::parse(address, false).map_err(|error| wrong(&error))?;
@@ -237,9 +245,8 @@ fn http(
         limits: usher_host::LimiterSettings::all(allowance(connection.limits)),
         ..usher_host::HttpSettings::default()
     };
-    let http =
-        usher_host::VendorHttp::new(spec, http, Arc::new(SystemClock)).map_err(|error| wrong(&error))?;
-    Ok(Arc::new(http))
+    let door = VendorHttp::new(spec, http, Arc::new(SystemClock)).map_err(|error| wrong(&error))?;
+    Ok(Some(Arc::new(door)))
 }
 
 fn allowance(limits: Limits) -> usher_host::Allowance {

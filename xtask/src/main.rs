@@ -36,6 +36,12 @@ enum Bench {
     Pull(bench::pull::Pull),
     /// Prepared records to stored decisions
     Decide(bench::decide::Decide),
+    /// Form answers posted to the real program until their tasks are at the simulated CRM
+    Hook(bench::hook::Hook),
+    /// Webhooks acknowledged by the real program, against the disk's own rate of commits
+    Ack(bench::ack::Ack),
+    /// Owner and task of leads that the CRM knows, written within HubSpot's limits
+    Write(bench::write::Write),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,6 +53,9 @@ fn main() -> anyhow::Result<()> {
             Chore::Field(args) => field::run(args).await,
             Chore::Bench(Bench::Pull(args)) => bench::pull::run(&args).await,
             Chore::Bench(Bench::Decide(args)) => bench::decide::run(&args).await,
+            Chore::Bench(Bench::Hook(args)) => bench::hook::run(&args).await,
+            Chore::Bench(Bench::Ack(args)) => bench::ack::run(&args).await,
+            Chore::Bench(Bench::Write(args)) => bench::write::run(&args).await,
             Chore::Serve(args) => bench::serve::run(&args).await,
             Chore::BenchPullWorker(args) => bench::worker::run(&args).await,
         }

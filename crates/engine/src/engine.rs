@@ -10,6 +10,7 @@ use usher_model::{Clock, ConnectionName, CrmOwner, InstallKey, Mode};
 use usher_routing::{Policy, Roster};
 use usher_store::Store;
 
+use crate::breaker::Breakers;
 use crate::connected::Connected;
 use crate::error::EngineError;
 use crate::settings::{REFERRALS, WriteSettings};
@@ -56,6 +57,7 @@ pub struct Engine {
     stopping: AtomicBool,
     /// How many leads the next fold takes: fewer after one that could not be stored.
     pub(crate) slice: AtomicU32,
+    pub(crate) breakers: Breakers,
 }
 
 impl Engine {
@@ -66,6 +68,7 @@ impl Engine {
     pub async fn new(setup: Setup) -> Result<Self, EngineError> {
         let (owners, _) = setup.store.owners(&setup.crm).await?;
         let roster = Roster::new(&setup.policy, &owners);
+        let breakers = Breakers::resume(setup.store.resting().await?);
         Ok(Self {
             store: setup.store,
             clock: setup.clock,
@@ -80,11 +83,12 @@ impl Engine {
             wake: Wake::default(),
             stopping: AtomicBool::new(false),
             slice: AtomicU32::new(SLICE),
+            breakers,
         })
     }
 
     /// To be called once, before any step, by the process that holds the storage alone: enters the mode, and takes over
-    /// what a process that died had claimed. Returns how many leads going live has closed, because they were only
+    /// what a process that died had claimed and what of the vendors' limits it had spent. Returns how many leads going live has closed, because they were only
     /// observed.
     ///
     /// # Errors
@@ -92,6 +96,7 @@ impl Engine {
     pub async fn begin(&self) -> Result<u64, EngineError> {
         let now = self.now();
         self.store.take_over(now).await?;
+        self.resume_quotas().await?;
         Ok(self.store.enter_mode(self.mode, now).await?)
     }
 

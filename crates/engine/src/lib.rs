@@ -4,12 +4,15 @@
 //! step does a bounded amount of work in few transactions and reports what it did; whoever calls it (the daemon, a
 //! single pass, a test) owns the loop. Nothing a step does is kept in memory only: a step that is killed is repeated.
 
+mod breaker;
 mod command;
 mod connected;
 mod engine;
 mod error;
 pub mod settings;
 mod step;
+#[cfg(test)]
+mod testing;
 mod wake;
 
 pub use command::{Added, BackfillPlan, BackfillReport, Refused, TrialReport, TrialStep};
@@ -20,4 +23,4 @@ pub use step::deliver::DeliverReport;
 pub use step::pull::PullReport;
 pub use step::receive::Received;
 pub use step::refresh::RefreshReport;
-pub use wake::{Step, Wake};
+pub use wake::{Listener, Step, Wake};

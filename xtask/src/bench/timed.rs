@@ -8,14 +8,15 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 use usher_model::{
-    Account, AccountKey, CloseReason, ConnectionName, CrmOwner, DeliveryId, EffectKey, EffectKind,
-    EffectState, LeadId, LeadState, Mode, RecordId,
+    Account, AccountKey, CloseReason, ConnectionName, CrmOwner, EffectKey, EffectKind, EffectState, LeadId,
+    LeadState, Mode, RecordId,
 };
 use usher_store::{
     AccountRow, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, DecidedOwner, Deciding,
-    DecisionCommit, DecisionView, Delivering, Delivery, DirectoryStore, EffectOutcome, FailedItem,
-    FetchCommit, Hint, Inspection, Intake, LeadFilter, LeadStory, LeadSummary, NewDelivery, NewRecord,
-    Operation, Preparation, Prepared, PullCommit, Ready, Store, StoreError, Stored, StoredRecord, ViewAsk,
+    DecisionCommit, DecisionView, Delivering, Delivery, Direction, DirectoryStore, DueEffects, EffectOutcome,
+    FailedItem, FetchCommit, Hint, Inspection, Intake, LeadFilter, LeadStory, LeadSummary, NewDelivery,
+    NewRecord, Operation, Preparation, Prepared, PullCommit, Quotas, Ready, RestingEndpoint, Split, Store,
+    StoreError, Stored, StoredRecord, ViewAsk,
 };
 
 type Answer<T> = Result<T, StoreError>;
@@ -63,7 +64,7 @@ timed! { Intake {
     fn connect(name: &ConnectionName, now: Timestamp) -> ConnectionRow;
     fn store_delivery(delivery: NewDelivery) -> ();
     fn deliveries_to_split(limit: u32) -> Vec<Delivery>;
-    fn commit_split(delivery: DeliveryId, records: Vec<NewRecord>, hints: Vec<Hint>, now: Timestamp) -> Stored;
+    fn commit_splits(splits: Vec<Split>, now: Timestamp) -> Stored;
     fn store_records(records: Vec<NewRecord>) -> Vec<RecordId>;
     fn hints(connection: &ConnectionName, limit: u32) -> Vec<Hint>;
     fn commit_fetch(commit: FetchCommit) -> Stored;
@@ -84,7 +85,16 @@ timed! { Deciding {
     fn commit_decisions(commit: DecisionCommit, now: Timestamp) -> ();
 } }
 
+timed! { Quotas {
+    fn quotas() -> Vec<(ConnectionName, Value)>;
+    fn put_quota(connection: &ConnectionName, value: Value, now: Timestamp) -> ();
+    fn resting() -> Vec<RestingEndpoint>;
+    fn rest(endpoint: RestingEndpoint) -> ();
+    fn well(connection: &ConnectionName, direction: Direction) -> ();
+} }
+
 timed! { Delivering {
+    fn due_effects(connection: &ConnectionName, limit: u32, now: Timestamp) -> Vec<DueEffects>;
     fn claim_effects(connection: &ConnectionName, kind: EffectKind, limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<ClaimedEffect>;
     fn claim_unknown(connection: &ConnectionName, limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<ClaimedEffect>;
     fn finish_effects(outcomes: Vec<EffectOutcome>, now: Timestamp) -> ();

@@ -1,8 +1,8 @@
 //! The field run: the real program as a child process, simulators in this one, real companies, thousands of leads.
 
-mod installation;
+pub(crate) mod installation;
 mod invariants;
-mod ledger;
+pub(crate) mod ledger;
 mod verdict;
 mod weather;
 mod world;

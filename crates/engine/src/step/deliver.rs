@@ -1,23 +1,27 @@
 //! Deliver: planned writes are sent in batches; an unclear outcome is verified, never guessed.
 //!
 //! The state machine is in the store; this step decides which edge an answer takes. There is no edge from `sending`
-//! back to `planned` unless it is proven that the vendor did nothing.
+//! back to `planned` unless it is proven that the vendor did nothing. Which batch goes when is for `dispatch`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use usher_connector::{
     Capability, Fault, FaultClass, SendFailure, Target, Verdict, VerifyBy, Write, Written,
 };
-use usher_model::{ConnectionName, EffectBody, EffectKind, EffectState, ExternalId, crash};
-use usher_store::{ClaimedEffect, EffectEnd, EffectOutcome};
+use usher_model::{ConnectionName, EffectBody, EffectState, ExternalId, crash};
+use usher_store::{ClaimedEffect, Direction, EffectEnd, EffectOutcome};
 
+use crate::breaker::Leave;
 use crate::connected::Connected;
 use crate::engine::Engine;
 use crate::error::EngineError;
 
 /// Unclear writes looked up in one step: few, because fresh writes wait meanwhile.
 const VERIFY_SLICE: u32 = 10;
+/// A lease outlives its batch by so much, for what is done after the answer.
+const MARGIN: Duration = Duration::from_secs(30);
 /// A rest after a fault that only an operator can mend.
 const REST: Duration = Duration::from_secs(60);
 
@@ -28,56 +32,66 @@ pub struct DeliverReport {
     pub sent: usize,
     /// Of these, done.
     pub done: usize,
-    /// Unclear writes looked up.
-    pub verified: usize,
 }
 
 impl Engine {
-    /// Sends what is planned and due at a connection, one batch of each kind, in the order in which a lead's writes
-    /// happen; then looks up what is unclear. Does nothing while writes are paused or in observe mode.
+    /// Sends what is planned and due at a connection, until nothing of it is left. Does nothing while writes are paused
+    /// or in observe mode.
     ///
     /// # Errors
     /// If the storage fails. A vendor's faults are outcomes of the writes.
     pub async fn deliver(&self, connection: &ConnectionName) -> Result<DeliverReport, EngineError> {
-        let mut report = DeliverReport::default();
-        let connected = self.connection(connection)?;
-        let Some(target) = connected.roles.target.clone() else {
-            return Ok(report);
-        };
-        if self.mode == usher_model::Mode::Observe || self.store.paused().await?.is_some() {
-            return Ok(report);
+        match self.writes_to(connection).await? {
+            Some((connected, target)) => self.dispatch(connected, &*target).await,
+            None => Ok(DeliverReport::default()),
         }
-        let capabilities = target.capabilities();
-        for kind in EffectKind::ALL {
-            if self.is_stopping() {
-                return Ok(report);
-            }
-            if let Some(capability) = capabilities.iter().find(|capability| capability.kind == kind) {
-                let (sent, done) = self.send_kind(connected, &*target, capability).await?;
-                report.sent += sent;
-                report.done += done;
-            }
-        }
-        report.verified = self.verify(connected, &*target, &capabilities).await?;
-        Ok(report)
     }
 
-    async fn send_kind(
+    /// Looks up what is unclear at a connection: a few writes. Returns how many. Does nothing while writes are paused or
+    /// in observe mode.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn verify(&self, connection: &ConnectionName) -> Result<usize, EngineError> {
+        match self.writes_to(connection).await? {
+            Some((connected, target)) => self.look_up(connected, &*target, &target.capabilities()).await,
+            None => Ok(0),
+        }
+    }
+
+    /// The connection and its target, if it may be written to.
+    async fn writes_to(
+        &self,
+        connection: &ConnectionName,
+    ) -> Result<Option<(&Connected, Arc<dyn Target>)>, EngineError> {
+        let connected = self.connection(connection)?;
+        let Some(target) = connected.roles.target.clone() else {
+            return Ok(None);
+        };
+        let silent = self.mode == usher_model::Mode::Observe || self.store.paused().await?.is_some();
+        Ok((!silent).then_some((connected, target)))
+    }
+
+    pub(super) async fn claim_batch(
+        &self,
+        connected: &Connected,
+        capability: &Capability,
+    ) -> Result<Vec<ClaimedEffect>, EngineError> {
+        let now = self.now();
+        let limit = u32::try_from(capability.max_batch).unwrap_or(u32::MAX);
+        let lease = now + longest_batch(connected) + MARGIN;
+        Ok(self.store.claim_effects(&connected.name, capability.kind, limit, now, lease).await?)
+    }
+
+    pub(super) async fn send_batch(
         &self,
         connected: &Connected,
         target: &dyn Target,
         capability: &Capability,
-    ) -> Result<(usize, usize), EngineError> {
-        let now = self.now();
-        let limit = u32::try_from(capability.max_batch).unwrap_or(u32::MAX);
-        let claimed = self
-            .store
-            .claim_effects(&connected.name, capability.kind, limit, now, now + lease(connected))
-            .await?;
-        if claimed.is_empty() {
-            return Ok((0, 0));
-        }
+        claimed: Vec<ClaimedEffect>,
+    ) -> Result<DeliverReport, EngineError> {
         crash::point("deliver.after_claim");
+        let now = self.now();
         let (mut outcomes, mut writes, mut sent) = (Vec::new(), Vec::new(), Vec::new());
         for effect in claimed {
             match resolve(&effect) {
@@ -88,18 +102,21 @@ impl Engine {
                 None => outcomes.push(outcome(&effect, unresolvable(now))),
             }
         }
-        let mut results = target.send(&writes).await;
+        // Cut off before its lease lapses; whatever of it was under way then is unclear.
+        let sending = tokio::time::timeout(longest_batch(connected), target.send(&writes));
+        let mut results = sending.await.unwrap_or_default();
         crash::point("deliver.after_send");
         report_blockage(connected, &results);
         // A connector that answers fewer outcomes than writes leaves the rest unclear.
         results.resize_with(writes.len(), || Err(SendFailure::Fault(unanswered())));
+        self.note(&connected.name, Direction::Write, common_fault(&results)).await?;
         for (effect, result) in sent.iter().zip(results) {
             outcomes.push(outcome(effect, self.judge(effect, result, target, capability)));
         }
         let done = outcomes.iter().filter(|outcome| matches!(outcome.end, EffectEnd::Done { .. })).count();
         self.store.finish_effects(outcomes, self.now()).await?;
         crash::point("deliver.after_finish");
-        Ok((sent.len(), done))
+        Ok(DeliverReport { sent: sent.len(), done })
     }
 
     /// Which edge an answer takes.
@@ -164,7 +181,7 @@ impl Engine {
         (step * (looks + 1)).min(self.write.settle).max(Duration::from_millis(200))
     }
 
-    async fn verify(
+    async fn look_up(
         &self,
         connected: &Connected,
         target: &dyn Target,
@@ -172,8 +189,13 @@ impl Engine {
     ) -> Result<usize, EngineError> {
         let now = self.now();
         self.store.recover_effects(now).await?;
-        let claimed =
-            self.store.claim_unknown(&connected.name, VERIFY_SLICE, now, now + lease(connected)).await?;
+        let slice = match self.leave(&connected.name, Direction::Write) {
+            Leave::Go => VERIFY_SLICE,
+            Leave::Probe => 1,
+            Leave::Rest(_) => return Ok(0),
+        };
+        let lease = now + longest_batch(connected) + MARGIN;
+        let claimed = self.store.claim_unknown(&connected.name, slice, now, lease).await?;
         let mut outcomes = Vec::with_capacity(claimed.len());
         for effect in &claimed {
             // The rest is looked up after the restart, which takes these claims over.
@@ -228,10 +250,18 @@ impl Engine {
     }
 }
 
-/// Far longer than a batch usually takes. A batch that outlives it is safe while one process delivers and does nothing
-/// else meanwhile: claims lapse only when `verify` asks for it, after the batch.
-fn lease(connected: &Connected) -> Duration {
+/// The longest that a batch may take: far longer than it usually does, because a refused one is sent again in parts.
+fn longest_batch(connected: &Connected) -> Duration {
     connected.timeout * 12
+}
+
+/// The fault of a batch of which nothing came through.
+fn common_fault(results: &[Result<Written, SendFailure>]) -> Option<&Fault> {
+    let faults = results.iter().map(|result| match result {
+        Err(SendFailure::Fault(fault)) => Some(fault),
+        _ => None,
+    });
+    faults.collect::<Option<Vec<&Fault>>>()?.first().copied()
 }
 
 /// Says once for a batch that nothing will pass until an operator acts.

@@ -3,8 +3,9 @@
 use serde_json::value::RawValue;
 use usher_connector::Fetched;
 use usher_model::{ConnectionName, ExternalId, Lane, ObjectType, Record, RecordId};
-use usher_store::{FetchCommit, Hint, NewRecord};
+use usher_store::{Direction, FetchCommit, Hint, NewRecord};
 
+use crate::breaker::Leave;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::wake::Step;
@@ -26,11 +27,13 @@ impl Engine {
         let Some(object) = hints.first().map(|hint| hint.object.clone()) else {
             return Ok(0);
         };
+        if matches!(self.leave(connection, Direction::Pull), Leave::Rest(_)) {
+            return Ok(0);
+        }
         let ids: Vec<ExternalId> = hints.iter().map(|hint| hint.external_id.clone()).collect();
-        let fetched = source
-            .fetch(&object, &ids)
-            .await
-            .map_err(EngineError::vendor(connection, "fetching hinted objects"))?;
+        let fetched = source.fetch(&object, &ids).await;
+        self.note(connection, Direction::Pull, fetched.as_ref().err()).await?;
+        let fetched = fetched.map_err(EngineError::vendor(connection, "fetching hinted objects"))?;
         let now = self.now();
         let mut records = Vec::with_capacity(fetched.len());
         let mut answered = Vec::with_capacity(fetched.len());
@@ -53,6 +56,9 @@ impl Engine {
             answered.push(hint.clone());
         }
         let count = answered.len();
+        if hints.len() >= limit as usize {
+            self.wake().ring(Step::Fetch);
+        }
         self.commit_fetched(connection, answered, records).await?;
         Ok(count)
     }

@@ -2,9 +2,11 @@
 
 pub(crate) mod decide;
 pub(crate) mod deliver;
+pub(crate) mod dispatch;
 pub(crate) mod fetch;
 pub(crate) mod prepare;
 pub(crate) mod pull;
+pub(crate) mod quota;
 pub(crate) mod receive;
 pub(crate) mod refresh;
 pub(crate) mod split;

@@ -13,16 +13,16 @@ use usher_mapping::Mapped;
 use usher_model::{
     Account, AccountKey, Draft, Enrollment, IdentityKey, IdentityKind, IgnoreReason, Lane, RecordId,
 };
-use usher_store::{Prepared, StoredRecord, Verdict};
+use usher_store::{Direction, Prepared, StoredRecord, Verdict};
 
+use crate::breaker::Leave;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::wake::Step;
 
 /// Records prepared in one step.
 const SLICE: u32 = 250;
-/// How long a claim lasts. A slice that outlives it is safe while one process prepares: it claims again only after it
-/// has stored what it did.
+/// How long a claim lasts. A slice that outlives it is prepared twice, and only the first outcome is stored.
 const LEASE: Duration = Duration::from_secs(120);
 /// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. Far above
 /// what a machine that is restarted again and again brings about, because a panic costs one attempt only.
@@ -31,6 +31,8 @@ const MAX_ATTEMPTS: u32 = 25;
 const PER_KEY: u32 = 20;
 /// How long a record waits when the CRM could not be asked who the person is.
 const RETRY: Duration = Duration::from_secs(15);
+/// The longest that it waits again while the CRM rests.
+const LONGEST_RETRY: Duration = Duration::from_secs(120);
 
 /// A record that was mapped and waits for look-ups.
 struct Candidate {
@@ -60,10 +62,13 @@ impl Engine {
             }
         }
         self.match_accounts(&mut candidates).await?;
-        let unanswered = self.look_people_up(&mut candidates).await;
+        let unanswered = self.look_people_up(&mut candidates).await?;
         prepared.extend(candidates.into_iter().map(|candidate| conclude(candidate, &unanswered, now)));
         self.store.commit_prepared(prepared, self.now()).await?;
         self.wake().ring(Step::Decide);
+        if count >= SLICE as usize {
+            self.wake().ring(Step::Prepare);
+        }
         Ok(count)
     }
 
@@ -177,12 +182,15 @@ impl Engine {
 
     /// Asks the CRM which of the drafts' persons it knows. Returns the records whose question was not answered: they
     /// wait, because a decision that does not know the present owner would be a guess.
-    async fn look_people_up(&self, candidates: &mut [Candidate]) -> BTreeMap<RecordId, Verdict> {
+    async fn look_people_up(
+        &self,
+        candidates: &mut [Candidate],
+    ) -> Result<BTreeMap<RecordId, Verdict>, EngineError> {
         let mut unanswered = BTreeMap::new();
         let directory =
             self.connections.get(&self.crm).and_then(|connected| connected.roles.directory.clone());
         let Some(directory) = directory else {
-            return unanswered;
+            return Ok(unanswered);
         };
         let mut asked: Vec<(usize, IdentityKey)> = Vec::new();
         for (index, candidate) in candidates.iter().enumerate() {
@@ -195,7 +203,15 @@ impl Engine {
             asked.chunks(directory.people_limit().max(1)).collect();
         while let Some(chunk) = chunks.pop() {
             let keys: Vec<IdentityKey> = chunk.iter().map(|(_, key)| key.clone()).collect();
-            match directory.people(&keys).await {
+            if let Leave::Rest(until) = self.leave(&self.crm, Direction::Pull) {
+                for candidate in chunk.iter().filter_map(|(index, _)| candidates.get(*index)) {
+                    unanswered.insert(candidate.record.id, candidate.rest(until, self.now()));
+                }
+                continue;
+            }
+            let answer = directory.people(&keys).await;
+            self.note(&self.crm, Direction::Pull, answer.as_ref().err()).await?;
+            match answer {
                 Ok(people) => {
                     for ((index, _), person) in chunk.iter().zip(people) {
                         if let (Some(candidate), Some(person)) = (candidates.get_mut(*index), person) {
@@ -219,7 +235,7 @@ impl Engine {
                 }
             }
         }
-        unanswered
+        Ok(unanswered)
     }
 }
 
@@ -234,6 +250,14 @@ fn unanswered_verdict(fault: &Fault, now: Timestamp) -> Verdict {
 }
 
 impl Candidate {
+    /// Waits while the CRM rests: the longer it has waited the longer, so that a backlog does not come back in one heap
+    /// each time that the CRM is asked.
+    fn rest(&self, until: Timestamp, now: Timestamp) -> Verdict {
+        let waited = now.duration_since(self.record.received_at).unsigned_abs();
+        let at = until.max(now + (waited / 8).min(LONGEST_RETRY));
+        Verdict::Later { at, problem: "the CRM rests: it could not be asked who the person is".to_owned() }
+    }
+
     fn recognise(&mut self, person: CrmPerson) {
         self.draft.crm_person = Some(person.external_id);
         self.draft.crm_owner = person.owner;

@@ -15,6 +15,11 @@ pub(super) fn ms(instant: Timestamp) -> i64 {
     instant.as_millisecond()
 }
 
+/// From here on a lead is fresh.
+pub(super) fn fresh_since(now: Timestamp) -> Timestamp {
+    now.saturating_sub(crate::quota::FRESH).unwrap_or(Timestamp::MIN)
+}
+
 /// A stored instant.
 pub(super) fn instant(ms: i64) -> Result<Timestamp, Fault> {
     Timestamp::from_millisecond(ms).map_err(|error| Fault::unreadable("instant", error))

@@ -95,7 +95,7 @@ pub(super) async fn store(
     for (lead, episode) in &commit.supersedes {
         supersede(conn, *lead, *episode, now).await?;
     }
-    unsettled.extend(plan::effects(conn, &commit.effects, now).await?);
+    unsettled.extend(plan::effects(conn, &commit.effects, &commit.opened, now).await?);
     settle::close_leads(conn, &unsettled, now).await?;
     INCUMBENT
         .run(conn, &commit.incumbents, |query, (lead, owner, at)| {

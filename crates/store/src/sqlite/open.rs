@@ -127,8 +127,14 @@ fn is_fit(version: &str) -> bool {
 }
 
 fn migrations() -> Vec<Migration> {
-    let first = include_str!("../../migrations/sqlite/0001_first.sql");
-    vec![Migration::new(1, "first".into(), MigrationType::Simple, first.into_sql_str(), false)]
+    let scripts = [
+        (1, "first", include_str!("../../migrations/sqlite/0001_first.sql")),
+        (5, "quota", include_str!("../../migrations/sqlite/0005_quota.sql")),
+    ];
+    let migration = |(number, name, sql): (i64, &'static str, &'static str)| {
+        Migration::new(number, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    scripts.map(migration).into()
 }
 
 async fn migrate(conn: &mut SqliteConnection, place: &str) -> Result<(), StoreError> {

@@ -28,8 +28,8 @@ impl Engine {
     /// If the storage fails; nothing of the fold is stored then, and the next fold is half as long, so that one record
     /// that can not be stored does not hold its neighbours up.
     pub async fn decide(&self) -> Result<usize, EngineError> {
-        let now = self.now();
-        let ready = self.store.ready(self.slice.load(Ordering::Relaxed), now).await?;
+        let (now, slice) = (self.now(), self.slice.load(Ordering::Relaxed));
+        let ready = self.store.ready(slice, now).await?;
         let count = ready.drafts.len() + ready.waiting.len();
         if count == 0 {
             return Ok(0);
@@ -50,6 +50,9 @@ impl Engine {
         allowance.hold_flooded(self, now).await?;
         usher_model::crash::point("decide.after_commit");
         self.wake().ring(Step::Deliver);
+        if count >= slice as usize {
+            self.wake().ring(Step::Decide);
+        }
         Ok(count)
     }
 
