@@ -14,6 +14,7 @@ use crate::breaker::Breakers;
 use crate::connected::Connected;
 use crate::error::EngineError;
 use crate::settings::{REFERRALS, WriteSettings};
+use crate::slices::Slices;
 use crate::step::decide::SLICE;
 use crate::wake::Wake;
 
@@ -58,6 +59,8 @@ pub struct Engine {
     /// How many leads the next fold takes: fewer after one that could not be stored.
     pub(crate) slice: AtomicU32,
     pub(crate) breakers: Breakers,
+    /// The slices of records being prepared.
+    pub(crate) preparing: Slices,
 }
 
 impl Engine {
@@ -84,6 +87,7 @@ impl Engine {
             stopping: AtomicBool::new(false),
             slice: AtomicU32::new(SLICE),
             breakers,
+            preparing: Slices::default(),
         })
     }
 

@@ -10,9 +10,10 @@ mod connected;
 mod engine;
 mod error;
 pub mod settings;
+mod slices;
 mod step;
 #[cfg(test)]
-mod testing;
+mod tests;
 mod wake;
 
 pub use command::{Added, BackfillPlan, BackfillReport, Refused, TrialReport, TrialStep};

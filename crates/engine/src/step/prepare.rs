@@ -42,11 +42,14 @@ struct Candidate {
 }
 
 impl Engine {
-    /// Prepares the next records. Returns how many; 0 if there is nothing to do.
+    /// Prepares the next records. Returns how many; 0 if there is nothing to do, or if another slice has just begun.
     ///
     /// # Errors
     /// If the storage fails. A vendor that does not answer only delays the records that need it.
     pub async fn prepare(&self) -> Result<usize, EngineError> {
+        let Some(_slice) = self.preparing.begin() else {
+            return Ok(0);
+        };
         let now = self.now();
         let records = self.store.claim_records(SLICE, now, now + LEASE).await?;
         if records.is_empty() {

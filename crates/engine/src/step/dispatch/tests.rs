@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use usher_connector::FaultClass;
 use usher_model::EffectKind;
 
-use crate::testing::{Act, World, until, within_limits};
+use crate::tests::world::{Act, World, until, within_limits};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fm_068_a_batch_that_hangs_holds_up_no_other_lead() {
@@ -130,4 +130,24 @@ async fn fm_064_one_stray_429_rests_a_write_for_a_second() {
     world.clock.advance(1);
     assert_eq!(world.deliver().await, 3);
     assert!(world.story().await.effects.iter().all(|effect| effect.state.is_final()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_068_records_pass_a_look_up_that_hangs() {
+    let world = World::new().await;
+    let release = Arc::new(Notify::new());
+    *world.crm.silent.lock().unwrap() = Some(Arc::clone(&release));
+    world.inquire("slow").await;
+    let engine = Arc::clone(&world.engine);
+    let hung = tokio::spawn(async move { engine.prepare().await.unwrap() });
+    until("the look-up hangs", async || world.crm.asked.lock().unwrap().len() == 1).await;
+    for name in ["ann", "bob", "cy"] {
+        world.inquire(name).await;
+    }
+    // Not at once: what comes within a moment is asked about together.
+    until("another slice begins", async || world.engine.prepare().await.unwrap() == 3).await;
+    assert!(!hung.is_finished());
+    assert_eq!(*world.crm.asked.lock().unwrap(), [1, 3]);
+    release.notify_one();
+    assert_eq!(hung.await.unwrap(), 1);
 }
