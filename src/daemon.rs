@@ -23,8 +23,6 @@ const ACCOUNTS_EVERY: Duration = Duration::from_secs(300);
 const QUOTAS_EVERY: Duration = Duration::from_secs(60);
 /// Slices of records prepared side by side, so that a CRM that answers slowly is asked about several at a time.
 const PREPARERS: u32 = 4;
-/// How long each preparer leaves new records to those before it: together they are asked about in one call.
-const LATE: Duration = Duration::from_millis(50);
 /// A rest after a step failed.
 const REST: Duration = Duration::from_secs(5);
 /// Steps of one pull before the stream looks whether to stop.
@@ -109,8 +107,8 @@ impl Daemon {
                 }
                 pause(&daemon.stop, REST).await;
             }
-            for nth in 0..PREPARERS {
-                daemon.repeat_late("preparing", Some(Step::Prepare), TICK, LATE * nth, |engine| async move {
+            for _ in 0..PREPARERS {
+                daemon.repeat("preparing", Some(Step::Prepare), TICK, |engine| async move {
                     engine.prepare().await
                 });
             }
@@ -137,21 +135,6 @@ impl Daemon {
         F: Fn(Arc<Engine>) -> R + Send + 'static,
         R: Future<Output = Result<usize, EngineError>> + Send,
     {
-        self.repeat_late(name, step, every, Duration::ZERO, run);
-    }
-
-    /// As [`Daemon::repeat`], but after its bell it waits a moment: it takes what one that answers at once has left.
-    fn repeat_late<F, R>(
-        &self,
-        name: &'static str,
-        step: Option<Step>,
-        every: Duration,
-        late: Duration,
-        run: F,
-    ) where
-        F: Fn(Arc<Engine>) -> R + Send + 'static,
-        R: Future<Output = Result<usize, EngineError>> + Send,
-    {
         let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
         let mut bell = step.map(|step| engine.wake().listen(step));
         self.tasks.spawn(async move {
@@ -159,9 +142,6 @@ impl Daemon {
                 match AssertUnwindSafe(run(Arc::clone(&engine))).catch_unwind().await {
                     Ok(Ok(done)) if done == 0 || bell.is_some() => {
                         rest(&stop, bell.as_mut(), every).await;
-                        if !late.is_zero() {
-                            pause(&stop, late).await;
-                        }
                     }
                     Ok(Ok(_)) => {}
                     Ok(Err(error)) => {
