@@ -268,8 +268,14 @@ impl Ledger {
     }
 
     pub(super) async fn leads(&mut self) -> anyhow::Result<Vec<LeadRow>> {
-        let persons: Vec<(String, String)> =
-            self.rows("SELECT of, external_id FROM slot WHERE kind = 'person'").await?;
+        // A deleted contact's slot is let go; the link still says who it was. Slots come last, so that they count.
+        let persons: Vec<(String, String)> = self
+            .rows(
+                "SELECT person, external_id FROM (SELECT person, external_id, 0 AS place FROM link \
+                 WHERE connection IN (SELECT connection FROM slot) \
+                 UNION ALL SELECT of, external_id, 1 FROM slot WHERE kind = 'person') AS known ORDER BY place",
+            )
+            .await?;
         let persons: HashMap<String, String> = persons.into_iter().collect();
         let rows: Vec<StoredLead> = self
             .rows(
