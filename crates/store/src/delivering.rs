@@ -89,8 +89,8 @@ pub struct EffectOutcome {
 /// Delivering.
 #[async_trait]
 pub trait Delivering: Send + Sync {
-    /// Claims planned effects of one kind that are due and not in doubt, oldest first, and marks them `sending`: from here on they are
-    /// assumed to have reached the vendor until an outcome says otherwise.
+    /// Claims planned effects of one kind that are due and not in doubt, oldest first, and marks them `sending`: from
+    /// here on they are assumed to have reached the vendor until an outcome says otherwise.
     async fn claim_effects(
         &self,
         connection: &ConnectionName,

@@ -197,8 +197,6 @@ pub(super) async fn read_mode(conn: &mut SqliteConnection) -> Result<Option<Mode
     meta(conn, "mode").await?.map(|name| mode(&name)).transpose()
 }
 
-/// Only effects of a lead's last episode, and those that no episode owns, are worth another try: an earlier decision
-/// was replaced by a later one.
 /// Unreadable items of webhook bodies: their rows give way and the bodies are split once more.
 async fn split_again(conn: &mut SqliteConnection, records: Option<&str>) -> Result<u64, Fault> {
     let items: Vec<(i64, String)> = sqlx::query_as(
@@ -221,6 +219,8 @@ async fn split_again(conn: &mut SqliteConnection, records: Option<&str>) -> Resu
     Ok(items.len() as u64)
 }
 
+/// Only effects of a lead's last episode, and those that no episode owns, are worth another try: an earlier decision
+/// was replaced by a later one.
 async fn retry_effects(
     conn: &mut SqliteConnection,
     keys: Vec<String>,
