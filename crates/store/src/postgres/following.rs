@@ -103,6 +103,8 @@ async fn learn(conn: &mut PgConnection, pair: &Pair, now: Timestamp) -> Result<b
 }
 
 /// Lets the winner be what the loser was. Returns how many leads were closed as merged.
+///
+/// What we made is ours no more: the merged object carries what others wrote, so nothing may archive it as our own.
 async fn follow(conn: &mut PgConnection, pair: &Pair, now: Timestamp) -> Result<u64, Fault> {
     let [connection, object, loser, winner] = pair;
     sqlx::query(
@@ -118,7 +120,8 @@ async fn follow(conn: &mut PgConnection, pair: &Pair, now: Timestamp) -> Result<
     .execute(&mut *conn)
     .await?;
     sqlx::query(
-        "UPDATE slot SET external_id = $3 WHERE kind = 'person' AND connection = $1 AND external_id = $2",
+        "UPDATE slot SET external_id = $3, origin = 'found' WHERE kind = 'person' AND connection = $1 \
+         AND external_id IN ($2, $3)",
     )
     .bind(connection)
     .bind(loser)
@@ -241,8 +244,8 @@ async fn unbind(
     Ok(())
 }
 
-/// Cancels what the leads have not sent, and closes those that have nothing on its way; the others close with the
-/// outcome of what is. Returns how many were closed.
+/// Cancels what the leads have not sent, and closes them. What is on its way ends by itself and changes nothing about
+/// that. Returns how many were closed.
 async fn end(
     conn: &mut PgConnection,
     leads: &BTreeSet<String>,
@@ -255,7 +258,7 @@ async fn end(
     }
     let leads: Vec<&str> = leads.iter().map(String::as_str).collect();
     // What ensures a person or a company goes on if another lead counts on it. A claim that is faster than this keeps its
-    // effect, and the next statement sees it.
+    // effect.
     sqlx::query(
         "UPDATE effect SET state = 'cancelled', cancelled = 'suppressed', problem = $2, ended_at = $3 \
          WHERE lead = ANY($1) AND state IN ('blocked', 'planned') \
@@ -270,8 +273,7 @@ async fn end(
     .await?;
     let done = sqlx::query(
         "UPDATE lead SET state = 'closed', close_reason = $4, detail = $2, closed_at = $3, wait = NULL, wait_until = NULL \
-         WHERE id = ANY($1) AND state != 'closed' AND NOT EXISTS (SELECT 1 FROM effect e \
-           WHERE e.lead = lead.id AND e.state IN ('sending', 'unknown'))",
+         WHERE id = ANY($1) AND state != 'closed'",
     )
     .bind(&leads)
     .bind(reason)

@@ -104,6 +104,8 @@ async fn learn(conn: &mut SqliteConnection, pair: &Pair, now: Timestamp) -> Resu
 }
 
 /// Lets the winner be what the loser was. Returns how many leads were closed as merged.
+///
+/// What we made is ours no more: the merged object carries what others wrote, so nothing may archive it as our own.
 async fn follow(
     conn: &mut SqliteConnection,
     connection: &ConnectionName,
@@ -115,7 +117,8 @@ async fn follow(
          SELECT connection, object, ?4, person, enrolled, ours FROM link \
          WHERE connection = ?1 AND object = ?2 AND external_id = ?3 \
          ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled), ours = min(ours, excluded.ours)",
-        "UPDATE slot SET external_id = ?4 WHERE kind = 'person' AND connection = ?1 AND external_id = ?3 AND ?2 != ''",
+        "UPDATE slot SET external_id = ?4, origin = 'found' WHERE kind = 'person' AND connection = ?1 \
+         AND external_id IN (?3, ?4) AND ?2 != ''",
     ];
     for sql in MOVES {
         let query = pair.iter().fold(sqlx::query(sql), |query, part| query.bind(part.clone()));
@@ -241,8 +244,8 @@ async fn unbind(
     Ok(())
 }
 
-/// Cancels what the leads have not sent, and closes those that have nothing on its way; the others close with the
-/// outcome of what is. Returns how many were closed.
+/// Cancels what the leads have not sent, and closes them. What is on its way ends by itself and changes nothing about
+/// that. Returns how many were closed.
 async fn end(
     conn: &mut SqliteConnection,
     leads: &BTreeSet<String>,
@@ -269,8 +272,7 @@ async fn end(
     .await?;
     let done = sqlx::query(
         "UPDATE lead SET state = 'closed', close_reason = ?4, detail = ?2, closed_at = ?3, wait = NULL, wait_until = NULL \
-         WHERE id IN (SELECT value FROM json_each(?1)) AND state != 'closed' AND NOT EXISTS (SELECT 1 FROM effect e \
-           WHERE e.lead = lead.id AND +e.state IN ('sending', 'unknown'))",
+         WHERE id IN (SELECT value FROM json_each(?1)) AND state != 'closed'",
     )
     .bind(leads)
     .bind(text(reason))

@@ -97,6 +97,25 @@ pub(crate) async fn fm_020_what_was_begun_stays(backend: impl Backend) {
     assert_eq!(view.slots, [(person_slot(one.person), "c9".into())]);
 }
 
+pub(crate) async fn fm_020_a_merged_lead_stays_merged_whatever_was_under_way(backend: impl Backend) {
+    let store = backend.store();
+    let (one, two) = (decided(&store, 1).await, decided(&store, 2).await);
+    let later = at(5) + jiff::SignedDuration::from_secs(90);
+    let lost = |claim: &crate::ClaimedEffect| {
+        let unknown = crate::EffectEnd::Unknown { due_at: later, reason: "no answer".to_owned() };
+        super::fixture::end(claim, unknown)
+    };
+    finish(&store, EnsurePerson, 5, lost).await;
+    let followed = store.follow_merges(merged(&[("1", "10"), ("2", "10")]), at(8)).await.unwrap();
+    assert_eq!(followed.leads, 1);
+    let looked = store.claim_unknown(&crm(), 9, later, later).await.unwrap();
+    let found = looked.iter().map(|claim| done(claim, "c1")).collect();
+    store.finish_effects(found, later).await.unwrap();
+    assert_eq!(states(&store, two.lead).await, [Done, Cancelled, Cancelled]);
+    let standings = (standing(&store, one.lead).await, standing(&store, two.lead).await);
+    assert_eq!(standings, ("decided".to_owned(), "closed:merged".to_owned()));
+}
+
 pub(crate) async fn fm_019_a_deleted_contact_ends_its_open_lead(backend: impl Backend) {
     let store = backend.store();
     // New, routed with its person written, and not the one that is deleted.

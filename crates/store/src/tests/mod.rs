@@ -72,7 +72,7 @@ macro_rules! suite {
             operating: fm_107_counts_add_up, operating: the_story_tells_everything, operating: leads_are_found,
             operating: the_installation_key_is_made_once,
             following: fm_020_a_chain_of_merges_leaves_one_lead_of_one_person, following: fm_020_a_merged_object_opens_no_second_lead,
-            following: fm_020_what_was_begun_stays, following: fm_019_a_deleted_contact_ends_its_open_lead,
+            following: fm_020_a_merged_lead_stays_merged_whatever_was_under_way, following: fm_020_what_was_begun_stays, following: fm_019_a_deleted_contact_ends_its_open_lead,
             following: fm_019_after_a_deletion_the_person_is_written_anew, following: objects_behind_open_leads_are_listed,
             standing: troubles_come_and_go, standing: hook_tallies_add_up, standing: the_last_recount_is_kept,
             tokens: a_grant_is_kept_whole, tokens: fm_058_only_the_version_that_was_read_is_replaced,
