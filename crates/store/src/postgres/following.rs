@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use usher_model::{CloseReason, ConnectionName, ExternalId, ObjectType, Slot, SlotKind, SlotOrigin};
 
-use super::{PostgresStore, column, lock, slots};
+use super::{PostgresStore, column, lock, settle, slots};
 use crate::codec::{ms, text};
 use crate::deciding::LinkKey;
 use crate::ended::Binding;
@@ -257,20 +257,7 @@ async fn end(
         return Ok(0);
     }
     let leads: Vec<&str> = leads.iter().map(String::as_str).collect();
-    // What ensures a person or a company goes on if another lead counts on it. A claim that is faster than this keeps its
-    // effect.
-    sqlx::query(
-        "UPDATE effect SET state = 'cancelled', cancelled = 'suppressed', problem = $2, ended_at = $3 \
-         WHERE lead = ANY($1) AND state IN ('blocked', 'planned') \
-         AND NOT EXISTS (SELECT 1 FROM shared_effect s WHERE s.effect = effect.seq AND s.lead != effect.lead) \
-         AND NOT EXISTS (SELECT 1 FROM need n JOIN effect e ON e.seq = n.effect WHERE n.slot = effect.binds \
-           AND e.state = 'blocked' AND e.lead != ALL($1))",
-    )
-    .bind(&leads)
-    .bind(reason)
-    .bind(ms(now))
-    .execute(&mut *conn)
-    .await?;
+    settle::cancel_unsent(conn, &leads, reason, now).await?;
     let done = sqlx::query(
         "UPDATE lead SET state = 'closed', close_reason = $4, detail = $2, closed_at = $3, wait = NULL, wait_until = NULL \
          WHERE id = ANY($1) AND state != 'closed'",

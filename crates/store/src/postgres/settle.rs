@@ -55,6 +55,46 @@ pub(super) async fn close_leads(
     Ok(())
 }
 
+/// Cancels what was not sent of leads that were closed from outside. What ensures a person or a company goes on if
+/// another lead counts on it. A claim that is faster than this keeps its effect.
+pub(super) async fn cancel_unsent(
+    conn: &mut PgConnection,
+    leads: &[&str],
+    problem: &str,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE effect SET state = 'cancelled', cancelled = 'suppressed', problem = $2, ended_at = $3 \
+         WHERE lead = ANY($1) AND state IN ('blocked', 'planned') \
+         AND NOT EXISTS (SELECT 1 FROM shared_effect s WHERE s.effect = effect.seq AND s.lead != effect.lead) \
+         AND NOT EXISTS (SELECT 1 FROM need n JOIN effect e ON e.seq = n.effect WHERE n.slot = effect.binds \
+           AND e.state = 'blocked' AND e.lead != ALL($1))",
+    )
+    .bind(leads)
+    .bind(problem)
+    .bind(ms(now))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Cancels those of the effects that were under way when their lead was closed from outside and would be sent again now.
+pub(super) async fn recall(conn: &mut PgConnection, effects: &[i64], now: Timestamp) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE effect SET state = 'cancelled', cancelled = 'suppressed', problem = lead.detail, ended_at = $2 FROM lead \
+         WHERE effect.seq = ANY($1) AND effect.state = 'planned' AND lead.id = effect.lead \
+         AND lead.close_reason IN ('merged', 'suppressed') AND effect.planned_at < lead.closed_at \
+         AND NOT EXISTS (SELECT 1 FROM shared_effect s WHERE s.effect = effect.seq AND s.lead != effect.lead) \
+         AND NOT EXISTS (SELECT 1 FROM need n JOIN effect e ON e.seq = n.effect WHERE n.slot = effect.binds \
+           AND e.state = 'blocked' AND e.lead != effect.lead)",
+    )
+    .bind(effects)
+    .bind(ms(now))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Cancels the blocked effects that need one of the slots, directly or through each other. Returns their leads.
 pub(super) async fn cancel_dependents(
     conn: &mut PgConnection,

@@ -49,6 +49,8 @@ pub(super) async fn store(
     }
     update(conn, &ended, now).await?;
     bind(conn, &ended, now).await?;
+    let again = ended.iter().filter(|end| end.state == EffectState::Planned).map(|end| end.seq);
+    settle::recall(conn, numbers(&again.collect::<Vec<_>>())?, now).await?;
     let mut leads: BTreeSet<String> = ended.iter().map(|end| end.lead.clone()).collect();
     for end in &ended {
         let cancelled = match end.state {

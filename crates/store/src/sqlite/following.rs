@@ -10,8 +10,8 @@ use usher_model::{CloseReason, ConnectionName, ExternalId, ObjectType, Slot, Slo
 use super::SqliteStore;
 use super::codec::{clean, json, list, ms, text};
 use super::fault::Fault;
-use super::slots;
 use super::writer::Priority;
+use super::{settle, slots};
 use crate::deciding::LinkKey;
 use crate::ended::Binding;
 use crate::error::StoreError;
@@ -257,19 +257,7 @@ async fn end(
         return Ok(0);
     }
     let leads = list(leads)?;
-    // What ensures a person or a company goes on if another lead counts on it.
-    sqlx::query(
-        "UPDATE effect SET state = 'cancelled', cancelled = 'suppressed', problem = ?2, ended_at = ?3 \
-         WHERE lead IN (SELECT value FROM json_each(?1)) AND +state IN ('blocked', 'planned') \
-         AND NOT EXISTS (SELECT 1 FROM shared_effect s WHERE s.effect = effect.seq AND s.lead != effect.lead) \
-         AND NOT EXISTS (SELECT 1 FROM need n CROSS JOIN effect e ON e.seq = n.effect WHERE n.slot = effect.binds \
-           AND e.state = 'blocked' AND e.lead NOT IN (SELECT value FROM json_each(?1)))",
-    )
-    .bind(leads.clone())
-    .bind(text(reason))
-    .bind(ms(now))
-    .execute(&mut *conn)
-    .await?;
+    settle::cancel_unsent(conn, leads.clone(), reason, now).await?;
     let done = sqlx::query(
         "UPDATE lead SET state = 'closed', close_reason = ?4, detail = ?2, closed_at = ?3, wait = NULL, wait_until = NULL \
          WHERE id IN (SELECT value FROM json_each(?1)) AND state != 'closed'",

@@ -284,18 +284,5 @@ async fn suppress(
     .bind(ms(now))
     .execute(&mut *conn)
     .await?;
-    // What ensures a person or a company goes on if another lead counts on it.
-    sqlx::query(
-        "UPDATE effect SET state = 'cancelled', cancelled = 'suppressed', problem = ?2, ended_at = ?3 \
-         WHERE lead = ?1 AND +state IN ('blocked', 'planned') \
-         AND NOT EXISTS (SELECT 1 FROM shared_effect s WHERE s.effect = effect.seq AND s.lead != ?1) \
-         AND NOT EXISTS (SELECT 1 FROM need n CROSS JOIN effect e ON e.seq = n.effect WHERE n.slot = effect.binds \
-                         AND e.lead != ?1 AND e.state = 'blocked')",
-    )
-    .bind(lead.to_string())
-    .bind(reason)
-    .bind(ms(now))
-    .execute(conn)
-    .await?;
-    Ok(())
+    super::settle::cancel_unsent(conn, list([lead.to_string()])?, &reason, now).await
 }

@@ -116,6 +116,23 @@ pub(crate) async fn fm_020_a_merged_lead_stays_merged_whatever_was_under_way(bac
     assert_eq!(standings, ("decided".to_owned(), "closed:merged".to_owned()));
 }
 
+pub(crate) async fn fm_019_what_was_under_way_is_not_sent_again_for_who_is_gone(backend: impl Backend) {
+    let store = backend.store();
+    let ana = decided(&store, 1).await;
+    finish(&store, EnsurePerson, 5, |claim| done(claim, "c1")).await;
+    let throttled = |claim: &crate::ClaimedEffect| {
+        super::fixture::end(
+            claim,
+            crate::EffectEnd::Planned { due_at: at(9), reason: "throttled".to_owned() },
+        )
+    };
+    let under_way = claim(&store, UpdateObject, 6).await;
+    assert_eq!(store.vanish(&crm(), &"contacts".into(), &ids(&["c1"]), at(7)).await.unwrap(), 1);
+    store.finish_effects(under_way.iter().map(throttled).collect(), at(8)).await.unwrap();
+    assert_eq!(states(&store, ana.lead).await, [Cancelled; 3]);
+    assert_eq!(standing(&store, ana.lead).await, "closed:suppressed");
+}
+
 pub(crate) async fn fm_019_a_deleted_contact_ends_its_open_lead(backend: impl Backend) {
     let store = backend.store();
     // New, routed with its person written, and not the one that is deleted.
