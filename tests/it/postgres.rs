@@ -1,13 +1,7 @@
 //! The whole program on Postgres: alone, with several nodes, and through restarts and partitions of the database.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use usher_testkit::Cluster;
+use usher_testkit::{Cluster, Detour};
 
 use crate::installation::{Installation, until};
 
@@ -128,8 +122,8 @@ async fn fm_080_a_restart_of_the_database_under_load_heals() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fm_078_a_node_cut_off_from_the_database_writes_nothing_more() {
     let Some((cluster, url, installation)) = installation().await else { return };
-    let path = Path::open(cluster.port()).await;
-    let detour = url.replace(&format!(":{}/", cluster.port()), &format!(":{}/", path.port));
+    let path = Detour::open(cluster.port()).await.unwrap();
+    let detour = url.replace(&format!(":{}/", cluster.port()), &format!(":{}/", path.port()));
     let first = installation.spawn_node("first.yaml", Some(&detour));
     until("the first node leads", async || {
         // Its schema may not be there yet.
@@ -149,41 +143,4 @@ async fn fm_078_a_node_cut_off_from_the_database_writes_nothing_more() {
     assert_written(&installation, 60).await;
     assert_eq!(first.stop(), Some(0));
     assert_eq!(second.stop(), Some(0));
-}
-
-/// A way to the database that can be cut: packets stay where they are, as in a network that lost its middle.
-struct Path {
-    port: u16,
-    is_cut: Arc<watch::Sender<bool>>,
-}
-
-impl Path {
-    async fn open(to: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, is_cut) = (listener.local_addr().unwrap().port(), Arc::new(watch::Sender::new(false)));
-        let gate = Arc::clone(&is_cut);
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                let far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
-                let (near, far) = (near.into_split(), far.into_split());
-                tokio::spawn(carry(near.0, far.1, gate.subscribe()));
-                tokio::spawn(carry(far.0, near.1, gate.subscribe()));
-            }
-        });
-        Self { port, is_cut }
-    }
-
-    fn cut(&self, cut: bool) {
-        self.is_cut.send_replace(cut);
-    }
-}
-
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut is_cut: watch::Receiver<bool>) {
-    let mut buffer = [0; 16 * 1024];
-    while let Ok(length @ 1..) = from.read(&mut buffer).await {
-        let open = is_cut.wait_for(|cut| !cut).await.is_ok();
-        if !open || to.write_all(&buffer[..length]).await.is_err() {
-            return;
-        }
-    }
 }

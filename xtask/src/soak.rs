@@ -55,7 +55,12 @@ pub(crate) async fn run(args: Soak) -> anyhow::Result<()> {
     for form in &forms {
         sandbox.typeform().define(world::form(form));
     }
-    let tuning = Tuning { timeout: Duration::from_secs(30), settle: Duration::from_secs(90), more: "" };
+    let tuning = Tuning {
+        timeout: Duration::from_secs(30),
+        settle: Duration::from_secs(90),
+        more: "",
+        postgres: None,
+    };
     let mut installation = Installation::write(folder.path(), &sandbox, &options, &world::routing(), tuning)?;
     fs::write(folder.path().join("usher.yaml"), settings(&sandbox, &forms, &installation.address))
         .context("writing usher.yaml")?;

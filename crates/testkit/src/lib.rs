@@ -6,6 +6,7 @@
 
 mod clock;
 pub mod conformance;
+mod detour;
 pub mod invariants;
 mod log;
 mod lossy;
@@ -16,6 +17,7 @@ mod storm;
 mod until;
 
 pub use crate::clock::ManualClock;
+pub use crate::detour::Detour;
 pub use crate::lossy::{Cut, Honesty, LossyDisk};
 pub use crate::postgres::Cluster;
 pub use crate::storm::{Storm, Wreckage, storm};

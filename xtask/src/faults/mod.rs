@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod coverage;
+mod fleet;
 mod load;
 mod record;
 mod round;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use usher_testkit::Cluster;
 
 use crate::report::progress;
 use record::Record;
@@ -70,6 +72,9 @@ struct What {
     /// Lose or delay the answers of so many writes
     #[arg(long)]
     lost: Option<u32>,
+    /// Kill, stop or cut off one of three nodes so often
+    #[arg(long)]
+    nodes: Option<u32>,
     /// Only list which failure modes have a test
     #[arg(long)]
     coverage: bool,
@@ -81,6 +86,8 @@ struct What {
 enum Store {
     /// One file, one node
     Sqlite,
+    /// A private server, which this program starts and stops
+    Postgres,
 }
 
 /// What a run is, as far as its rounds can be compared.
@@ -103,6 +110,7 @@ impl Faults {
             (Strike::Pause, self.what.pause),
             (Strike::PowerCut, self.what.cuts),
             (Strike::LostAnswers, self.what.lost),
+            (Strike::Nodes, self.what.nodes),
         ];
         let (strike, points) = what.into_iter().find_map(|(strike, points)| Some((strike, points?)))?;
         let (round, seed, store) = (self.round.max(1), self.seed, self.store);
@@ -115,6 +123,7 @@ pub(crate) async fn run(args: Faults) -> anyhow::Result<()> {
     let Some(plan) = args.plan() else {
         return coverage::run();
     };
+    let cluster = cluster(&plan)?;
     let started = std::time::Instant::now();
     let mut record = Record::open(args.report.as_deref(), plan.clone())?;
     while record.points() < plan.points {
@@ -127,7 +136,7 @@ pub(crate) async fn run(args: Faults) -> anyhow::Result<()> {
         let left =
             if plan.strike == Strike::LostAnswers { plan.round } else { plan.points - record.points() };
         let points = plan.round.min(left);
-        let finished = round::run(&args, &plan, number, points)
+        let finished = round::run(&args, &plan, cluster.as_ref(), number, points)
             .await
             .with_context(|| format!("round {number} (seed {})", plan.seed + u64::from(number)))?;
         record.add(finished)?;
@@ -135,4 +144,18 @@ pub(crate) async fn run(args: Faults) -> anyhow::Result<()> {
     crate::report::print(&record.report(), None)?;
     anyhow::ensure!(record.holds(), "a rule was broken or a round got stuck; see the report");
     Ok(())
+}
+
+/// The server, if the plan needs one.
+fn cluster(plan: &Plan) -> anyhow::Result<Option<Cluster>> {
+    match (plan.store, plan.strike) {
+        (Store::Sqlite, Strike::Nodes) => anyhow::bail!("one file serves one node; add `--store postgres`"),
+        (Store::Postgres, Strike::PowerCut) => {
+            anyhow::bail!("what a server forgets is its own affair; power cuts are for `--store sqlite`")
+        }
+        (Store::Sqlite, _) => Ok(None),
+        (Store::Postgres, _) => {
+            Ok(Some(Cluster::start().context("install Postgres, as `apt-get install postgresql` does")?))
+        }
+    }
 }

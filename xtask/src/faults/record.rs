@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Plan;
 use super::strike::Struck;
-use crate::report::round;
+use crate::report::{percentile, round};
 
 /// A finished round.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -101,10 +101,23 @@ impl Record {
                 "disturbed": round(sum(|round| round.disturbed) / self.rounds.len().max(1) as f64),
                 "people_per_second": round(counts.get("people").copied().unwrap_or_default() as f64 / load.max(0.001)),
                 "seconds": { "load": round(load), "to_rest": round(sum(|round| round.seconds[1])) },
+                "takeover_seconds": takeovers(&self.rounds),
                 "peak_mib": self.rounds.iter().map(|round| round.peak_mib).max(),
                 "counts": counts,
             },
             "rounds": self.rounds,
         })
     }
+}
+
+/// Seconds from a blow at the leader until another node led; nothing if no node was struck.
+fn takeovers(rounds: &[Round]) -> Value {
+    let all = rounds.iter().flat_map(|round| &round.struck.takeovers);
+    let mut all: Vec<u64> = all.map(|seconds| (seconds * 1000.0) as u64).collect();
+    if all.is_empty() {
+        return Value::Null;
+    }
+    all.sort_unstable();
+    let at = |percent| round(percentile(&all, percent) as f64 / 1000.0);
+    json!({ "count": all.len(), "p50": at(50), "p99": at(99), "max": at(100) })
 }

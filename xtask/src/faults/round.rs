@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use usher_sandbox::{Faults as Weather, Options, Sandbox, Span, Summary};
 use usher_testkit::invariants::{Evidence, Ledger, Phase, Resources, Scene};
-use usher_testkit::{Honesty, LossyDisk};
+use usher_testkit::{Cluster, Detour, Honesty, LossyDisk};
 
+use super::fleet::{self, Fleet};
 use super::load::{self, Acknowledged, Doors};
 use super::record::Round;
 use super::strike::{Strike, Struck};
@@ -55,6 +56,10 @@ struct Scenario<'a> {
     sandbox: Arc<Sandbox>,
     installation: Installation,
     disk: Option<LossyDisk>,
+    cluster: Option<&'a Cluster>,
+    /// Ways to the database, until the other nodes take them over.
+    ways: Vec<Detour>,
+    fleet: Option<Fleet>,
     acknowledged: Acknowledged,
     dice: StdRng,
     struck: Struck,
@@ -62,10 +67,16 @@ struct Scenario<'a> {
 }
 
 /// Runs a round of so many points.
-pub(super) async fn run(args: &Faults, plan: &Plan, number: u32, points: u32) -> anyhow::Result<Round> {
+pub(super) async fn run(
+    args: &Faults,
+    plan: &Plan,
+    cluster: Option<&Cluster>,
+    number: u32,
+    points: u32,
+) -> anyhow::Result<Round> {
     let folder = tempfile::Builder::new().prefix("usher-faults-").tempdir().context("making a folder")?;
     let seed = plan.seed + u64::from(number);
-    let mut scenario = Scenario::prepare(args, plan, seed, folder.path()).await?;
+    let mut scenario = Scenario::prepare(args, plan, cluster, seed, folder.path()).await?;
     let finished = scenario.go(number, points, seed).await;
     if args.keep || !finished.as_ref().is_ok_and(|round| round.broken.is_empty() && !round.stuck) {
         progress(&format!("the installation is kept in {}", folder.keep().display()));
@@ -74,7 +85,13 @@ pub(super) async fn run(args: &Faults, plan: &Plan, number: u32, points: u32) ->
 }
 
 impl<'a> Scenario<'a> {
-    async fn prepare(args: &'a Faults, plan: &'a Plan, seed: u64, folder: &Path) -> anyhow::Result<Self> {
+    async fn prepare(
+        args: &'a Faults,
+        plan: &'a Plan,
+        cluster: Option<&'a Cluster>,
+        seed: u64,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         let options = Options {
             limits: None,
             typeform_per_second: None,
@@ -88,7 +105,8 @@ impl<'a> Scenario<'a> {
             sandbox.typeform().define(world::form(form));
         }
         let settle = if plan.strike == Strike::LostAnswers { SCALED_SETTLE } else { SETTLE };
-        let tuning = Tuning { timeout: TIMEOUT, settle, more: load::SETTINGS };
+        let postgres = cluster.map(Cluster::database);
+        let tuning = Tuning { timeout: TIMEOUT, settle, more: load::SETTINGS, postgres };
         let mut installation = Installation::write(folder, &sandbox, &options, &world::routing(), tuning)?;
         std::fs::write(folder.join("site.token"), load::TOKEN).context("writing the sender's token")?;
         installation.hook_up(&sandbox, &options).await?;
@@ -98,12 +116,22 @@ impl<'a> Scenario<'a> {
         if let Some(disk) = &disk {
             installation.environment = disk.environment(Honesty::Honest);
         }
+        let ways = match cluster {
+            Some(cluster) if plan.strike == Strike::Nodes => Fleet::ways(cluster).await?,
+            _ => Vec::new(),
+        };
+        if let (Some(cluster), Some(way)) = (cluster, ways.first()) {
+            installation.reach_database_by(&fleet::detour(&installation.place(), cluster, way))?;
+        }
         Ok(Self {
             args,
             plan,
             sandbox,
             installation,
             disk,
+            cluster,
+            ways,
+            fleet: None,
             acknowledged: Acknowledged::default(),
             dice: StdRng::seed_from_u64(seed),
             struck: Struck::default(),
@@ -114,6 +142,10 @@ impl<'a> Scenario<'a> {
     async fn go(&mut self, number: u32, points: u32, seed: u64) -> anyhow::Result<Round> {
         self.installation.start()?;
         watch::directory(&mut self.installation, load::companies().len()).await?;
+        if let (Some(cluster), Strike::Nodes) = (self.cluster, self.plan.strike) {
+            let (ways, place) = (std::mem::take(&mut self.ways), self.installation.place());
+            self.fleet = Some(Fleet::start(&self.installation, ways, cluster, &place).await?);
+        }
         let calm = self.sandbox.hubspot().summary();
         self.sandbox.set_faults(weather(self.plan.strike));
         let started = Instant::now();
@@ -130,8 +162,11 @@ impl<'a> Scenario<'a> {
         let mut ledger = Ledger::open(&self.installation.place()).await?;
         let evidence = self.last_word(&mut ledger, resources).await?;
         self.note(&evidence, Phase::Drained, "at the end");
-        let (status, _) = self.installation.stop(STOP_PATIENCE)?;
-        if !status.success() {
+        let mut endings = vec![self.installation.stop(STOP_PATIENCE)?.0];
+        if let Some(fleet) = &mut self.fleet {
+            endings.extend(fleet.stop(STOP_PATIENCE)?);
+        }
+        for status in endings.iter().filter(|status| !status.success()) {
             self.broken.push(json!({ "rule": "a stop ends well", "examples": [status.to_string()] }));
         }
         let counts = counts(&mut ledger, &evidence, people, self.installation.starts).await?;
@@ -142,7 +177,7 @@ impl<'a> Scenario<'a> {
             number,
             seed,
             points: if by_unclear { u32::try_from(unclear)? } else { self.struck.strikes },
-            struck: self.struck,
+            struck: std::mem::take(&mut self.struck),
             counts,
             disturbed: rounded(disturbed(&calm, &stormy)),
             seconds: [rounded(loaded.as_secs_f64()), rounded(to_rest.as_secs_f64())],
@@ -188,6 +223,12 @@ impl<'a> Scenario<'a> {
     async fn strike(&mut self, point: u32) -> anyhow::Result<()> {
         let gap = self.dice.random_range(0.0..2.0 * self.plan.gap);
         tokio::time::sleep(Duration::from_secs_f64(gap)).await;
+        if let Some(fleet) = &mut self.fleet {
+            let place = self.installation.place();
+            fleet.event(&mut self.installation, &place, &mut self.dice, &mut self.struck).await?;
+            watch::say(&self.installation, &format!("event {point}")).await;
+            return Ok(());
+        }
         let strike = self.plan.strike;
         strike.hit(&mut self.installation, self.disk.as_ref(), &mut self.dice, &mut self.struck)?;
         self.look(point).await?;

@@ -21,10 +21,12 @@ pub(super) enum Strike {
     PowerCut,
     /// The program runs through; the answers of its writes are lost or late.
     LostAnswers,
+    /// One of three nodes is killed, stopped or cut off from the database, most often the one that leads.
+    Nodes,
 }
 
 /// What strikes did, summed up.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Struck {
     /// How often.
     pub(super) strikes: u32,
@@ -32,6 +34,9 @@ pub(super) struct Struck {
     pub(super) unsynced: usize,
     /// Seconds that the program stood still.
     pub(super) paused: f64,
+    /// Seconds from a blow at the leader until another node led.
+    #[serde(default)]
+    pub(super) takeovers: Vec<f64>,
 }
 
 impl Strike {
@@ -56,7 +61,7 @@ impl Strike {
                 struck.unsynced += unsynced;
                 Ok(())
             }
-            Self::LostAnswers => Ok(()),
+            Self::LostAnswers | Self::Nodes => Ok(()),
         }
     }
 
@@ -76,7 +81,7 @@ impl Strike {
                 struck.paused += pause.as_secs_f64();
                 installation.signal("CONT")
             }
-            Self::LostAnswers => Ok(()),
+            Self::LostAnswers | Self::Nodes => Ok(()),
         }
     }
 }

@@ -20,7 +20,7 @@ pub(crate) const HOOK_SECRET: &str = "field-run-secret";
 const SETTINGS: &str = r"
 version: 1
 mode: live
-store: sqlite://usher.db
+store: {store}
 connections:
   hubspot-main:
     connector: hubspot
@@ -54,7 +54,7 @@ http: { listen: '127.0.0.1:{port}' }
 ";
 
 /// How the program is set up for a run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Tuning {
     /// How long one call may take.
     pub(crate) timeout: Duration,
@@ -62,6 +62,8 @@ pub(crate) struct Tuning {
     pub(crate) settle: Duration,
     /// Further connections, as lines of usher.yaml.
     pub(crate) more: &'static str,
+    /// The URL of a Postgres database; else a file in the folder is used.
+    pub(crate) postgres: Option<String>,
 }
 
 /// A folder with the files of an installation, and the child that runs in it.
@@ -69,6 +71,9 @@ pub(crate) struct Tuning {
 pub(crate) struct Installation {
     pub(crate) folder: PathBuf,
     program: PathBuf,
+    /// The name of its settings file.
+    settings: String,
+    postgres: Option<String>,
     /// Where the child listens.
     pub(crate) address: String,
     /// What the child finds in its environment beside what is there.
@@ -89,7 +94,9 @@ impl Installation {
         tuning: Tuning,
     ) -> anyhow::Result<Self> {
         let port = free_port()?;
+        let store = tuning.postgres.as_deref().unwrap_or("sqlite://usher.db");
         let settings = SETTINGS
+            .replace("{store}", store)
             .replace("{crm}", &sandbox.hubspot_url)
             .replace("{form}", &sandbox.typeform_url)
             .replace("{timeout}", &format!("{}s", tuning.timeout.as_secs()))
@@ -109,8 +116,44 @@ impl Installation {
         Ok(Self {
             folder: folder.to_owned(),
             program: program()?,
+            settings: "usher.yaml".to_owned(),
+            postgres: tuning.postgres,
             address: format!("http://127.0.0.1:{port}"),
             environment: Vec::new(),
+            child: None,
+            before: Usage::default(),
+            starts: 0,
+        })
+    }
+
+    /// Lets the child reach its database in another way. Whoever looks into it from here still goes straight.
+    pub(crate) fn reach_database_by(&self, postgres: &str) -> anyhow::Result<()> {
+        let own = self.postgres.as_deref().context("a file is reached by its path")?;
+        let file = self.folder.join(&self.settings);
+        let settings = fs::read_to_string(&file).context("reading the settings")?;
+        fs::write(file, settings.replace(own, postgres)).context("writing the settings")
+    }
+
+    /// A further node in the same folder, which reaches the database in its own way.
+    pub(crate) fn node(&self, name: &str, postgres: &str) -> anyhow::Result<Self> {
+        let own = fs::read_to_string(self.folder.join(&self.settings)).context("reading the settings")?;
+        let address = format!("http://127.0.0.1:{}", free_port()?);
+        let listen = |address: &str| address.trim_start_matches("http://").to_owned();
+        let settings = own.replace(&listen(&self.address), &listen(&address));
+        let stores = settings.lines().map(|line| match line.strip_prefix("store: ") {
+            Some(_) => format!("store: {postgres}"),
+            None => line.to_owned(),
+        });
+        let file = format!("{name}.yaml");
+        fs::write(self.folder.join(&file), stores.collect::<Vec<_>>().join("\n"))
+            .with_context(|| format!("writing {file}"))?;
+        Ok(Self {
+            folder: self.folder.clone(),
+            program: self.program.clone(),
+            settings: file,
+            postgres: self.postgres.clone(),
+            address,
+            environment: self.environment.clone(),
             child: None,
             before: Usage::default(),
             starts: 0,
@@ -144,7 +187,7 @@ impl Installation {
 
     /// The database as the invariant checker wants it named.
     pub(crate) fn place(&self) -> String {
-        self.database().display().to_string()
+        self.postgres.clone().unwrap_or_else(|| self.database().display().to_string())
     }
 
     /// Where the child's log lines go.
@@ -156,7 +199,7 @@ impl Installation {
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
         let log = File::options().create(true).append(true).open(self.log()).context("opening the log")?;
         let child = Command::new(&self.program)
-            .arg("run")
+            .args(["run", "--config", &self.settings])
             .current_dir(&self.folder)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

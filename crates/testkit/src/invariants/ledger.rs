@@ -209,6 +209,24 @@ impl Ledger {
         .await
     }
 
+    /// The node that leads at this moment, by the database's own clock. Only a database of several nodes knows.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn leader(&mut self) -> anyhow::Result<Option<String>> {
+        let holders =
+            self.texts("SELECT holder FROM lease WHERE role = 'leader' AND until > usher_now()").await?;
+        Ok(holders.into_iter().next())
+    }
+
+    /// All nodes that the database remembers.
+    ///
+    /// # Errors
+    /// If the database does not answer.
+    pub async fn nodes(&mut self) -> anyhow::Result<Vec<String>> {
+        self.texts("SELECT name FROM node").await
+    }
+
     /// Milliseconds from arrival to the task, sorted.
     ///
     /// # Errors
