@@ -1,6 +1,7 @@
 //! The door to a vendor: one connection's calls, from the limits to the judged answer.
 
 pub(crate) mod exchange;
+mod gauge;
 mod outcome;
 mod prepare;
 mod settings;
@@ -15,7 +16,10 @@ use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable as _};
 use jiff::SignedDuration;
 use tokio::time::Instant;
-use usher_connector::{Access, Fault, FaultClass, Http, Protocol, Request, Response, http_date, retry_after};
+use usher_connector::{
+    Access, CallLane, Fault, FaultClass, Gauge, Http, LimitStanding, Protocol, Request, Response, http_date,
+    retry_after,
+};
 use usher_model::{Clock, ConnectionName};
 
 use self::exchange::exchange;
@@ -247,6 +251,18 @@ impl Http for NoHttp {
     async fn send(&self, _request: Request) -> Result<Response, Fault> {
         Err(Fault::new(FaultClass::Defect, "a connector that declares no HTTP made a call"))
     }
+}
+
+impl Gauge for NoHttp {
+    fn wait(&self, _lane: CallLane) -> Duration {
+        Duration::ZERO
+    }
+
+    fn standing(&self) -> Vec<LimitStanding> {
+        Vec::new()
+    }
+
+    fn resume(&self, _standing: Vec<LimitStanding>) {}
 }
 
 fn lapsed() -> Fault {
