@@ -12,6 +12,7 @@ mod installation;
 mod intake;
 mod keys;
 mod kills;
+mod limits;
 mod lossy_disk;
 mod postgres;
 mod restore;

@@ -17,6 +17,11 @@ pub(crate) fn ms(instant: Timestamp) -> i64 {
     instant.as_millisecond()
 }
 
+/// From here on a lead is fresh.
+pub(crate) fn fresh_since(now: Timestamp) -> Timestamp {
+    now.saturating_sub(crate::quota::FRESH).unwrap_or(Timestamp::MIN)
+}
+
 /// A stored instant.
 pub(crate) fn instant(ms: i64) -> Result<Timestamp, Fault> {
     Timestamp::from_millisecond(ms).map_err(|error| Fault::unreadable("instant", error))

@@ -86,11 +86,31 @@ pub struct EffectOutcome {
     pub end: EffectEnd,
 }
 
+/// Planned effects of one kind that are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueEffects {
+    /// The kind.
+    pub kind: EffectKind,
+    /// How many; counted up to the limit asked for.
+    pub count: u32,
+    /// Some of them belong to a fresh lead.
+    pub fresh: bool,
+}
+
 /// Delivering.
 #[async_trait]
 pub trait Delivering: Send + Sync {
-    /// Claims planned effects of one kind that are due and not in doubt, oldest first, and marks them `sending`: from
-    /// here on they are assumed to have reached the vendor until an outcome says otherwise.
+    /// The kinds of which planned effects are due at a connection; none while writes are paused. Counts end at `limit`.
+    async fn due_effects(
+        &self,
+        connection: &ConnectionName,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<DueEffects>, StoreError>;
+
+    /// Claims planned effects of one kind that are due and not in doubt, and marks them `sending`: from here on they are
+    /// assumed to have reached the vendor until an outcome says otherwise. Those of fresh leads ([`crate::FRESH`]) come
+    /// first, but one in five is the one that is due for longest.
     async fn claim_effects(
         &self,
         connection: &ConnectionName,

@@ -2,10 +2,9 @@
 //!
 //! Each trait belongs to one step of a lead's way ([`Intake`], [`Preparation`], [`Deciding`], [`Delivering`],
 //! [`DirectoryStore`]), to what happens at the vendors meanwhile ([`Following`], [`Standing`]), to the operator
-//! ([`Inspection`], [`Operation`], [`Upkeep`]) or to the processes that share a database ([`Nodes`]); [`Tokens`] keeps what
-//! OAuth granted; [`Store`] is all of them. Every
-//! call is set-based and one transaction: it happened or it did not. Times are UTC instants with the grain of a
-//! millisecond.
+//! ([`Inspection`], [`Operation`], [`Upkeep`]), to the vendors' limits ([`Quotas`]) or to the processes that share a
+//! database ([`Nodes`]); [`Tokens`] keeps what OAuth granted; [`Store`] is all of them. Every call is set-based and one
+//! transaction: it happened or it did not. Times are UTC instants with the grain of a millisecond.
 
 mod codec;
 mod deciding;
@@ -22,6 +21,7 @@ mod nodes;
 mod operation;
 mod postgres;
 mod preparation;
+mod quota;
 mod sqlite;
 mod standing;
 mod tokens;
@@ -31,7 +31,7 @@ pub use deciding::{
     BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey,
     LinkRow, NewEffect, NewLead, OpenLead, Ready, RecordEnd, ViewAsk, WaitingLead,
 };
-pub use delivering::{ClaimedEffect, Delivering, EffectEnd, EffectOutcome, SlotBinding};
+pub use delivering::{ClaimedEffect, Delivering, DueEffects, EffectEnd, EffectOutcome, SlotBinding};
 pub use directory::{AccountRow, DirectoryStore};
 pub use error::StoreError;
 pub use following::{Followed, Following, Merged};
@@ -40,12 +40,13 @@ pub use inspection::{
     Inspection, LeadFilter, LeadStory, LeadSummary, RecordSummary,
 };
 pub use intake::{
-    ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Stored,
+    ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Split, Stored,
 };
 pub use nodes::{Fence, NodeStatus, Nodes};
 pub use operation::Operation;
 pub use postgres::{LeaseClock, PostgresOptions, PostgresStore};
 pub use preparation::{Preparation, Prepared, StoredRecord, Verdict};
+pub use quota::{Direction, FRESH, Quotas, RestingEndpoint, most_fresh};
 pub use sqlite::{OpenOptions, SqliteStore};
 pub use standing::{HookTally, Recount, Standing, Trouble};
 pub use tokens::Tokens;
@@ -65,6 +66,7 @@ pub trait Store:
     + Standing
     + Tokens
     + Upkeep
+    + Quotas
     + std::fmt::Debug
 {
 }
@@ -82,6 +84,7 @@ impl<T> Store for T where
         + Standing
         + Tokens
         + Upkeep
+        + Quotas
         + std::fmt::Debug
 {
 }

@@ -79,7 +79,8 @@ pub struct Prepared {
 /// Preparation.
 #[async_trait]
 pub trait Preparation: Send + Sync {
-    /// Claims fetched records, live lane first, then oldest; the claim lapses at `lease_until`.
+    /// Claims fetched records, from every connection in turn: of each the fresh ones ([`crate::FRESH`]) of the live lane
+    /// first, but one in five from the rest, live lane first, then oldest. The claim lapses at `lease_until`.
     async fn claim_records(
         &self,
         limit: u32,

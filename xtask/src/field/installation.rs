@@ -88,14 +88,26 @@ impl Installation {
         routing: &str,
         tuning: Tuning,
     ) -> anyhow::Result<Self> {
-        let port = free_port()?;
         let settings = SETTINGS
-            .replace("{crm}", &sandbox.hubspot_url)
-            .replace("{form}", &sandbox.typeform_url)
             .replace("{timeout}", &format!("{}s", tuning.timeout.as_secs()))
             .replace("{settle}", &format!("{}s", tuning.settle.as_secs()))
-            .replace("{port}", &port.to_string())
             .replace("{more}", tuning.more);
+        Self::write_with(folder, &settings, sandbox, options, routing)
+    }
+
+    /// As [`Installation::write`], with settings that name the places of simulators and port as `{crm}`, `{form}`, `{port}`.
+    pub(crate) fn write_with(
+        folder: &Path,
+        settings: &str,
+        sandbox: &Sandbox,
+        options: &Options,
+        routing: &str,
+    ) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let settings = settings
+            .replace("{crm}", &sandbox.hubspot_url)
+            .replace("{form}", &sandbox.typeform_url)
+            .replace("{port}", &port.to_string());
         let files = [
             ("usher.yaml", settings.as_str()),
             ("routing.yaml", routing),

@@ -1,8 +1,9 @@
 //! Deliver: planned writes are sent in batches; an unclear outcome is verified, never guessed.
 //!
 //! The state machine is in the store; this step decides which edge an answer takes. There is no edge from `sending`
-//! back to `planned` unless it is proven that the vendor did nothing.
+//! back to `planned` unless it is proven that the vendor did nothing. Which batch goes when is for `dispatch`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,9 +11,10 @@ use usher_connector::{
     Capability, Fault, FaultClass, SendFailure, Target, Verdict, VerifyBy, Write, Written,
 };
 use usher_host::{Lease, Moment};
-use usher_model::{ConnectionName, EffectBody, EffectKind, EffectState, ExternalId, crash};
-use usher_store::{ClaimedEffect, EffectEnd, EffectOutcome};
+use usher_model::{ConnectionName, EffectBody, EffectState, ExternalId, crash};
+use usher_store::{ClaimedEffect, Direction, EffectEnd, EffectOutcome};
 
+use crate::breaker::Leave;
 use crate::connected::Connected;
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -22,6 +24,12 @@ const VERIFY_SLICE: u32 = 10;
 /// A rest after a fault that only an operator can mend.
 const REST: Duration = Duration::from_secs(60);
 
+/// Writes that were taken up, to be sent before the claim lapses.
+pub(super) struct Claim {
+    lease: Lease,
+    pub(super) effects: Vec<ClaimedEffect>,
+}
+
 /// What a step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeliverReport {
@@ -29,61 +37,71 @@ pub struct DeliverReport {
     pub sent: usize,
     /// Of these, done.
     pub done: usize,
-    /// Unclear writes looked up.
-    pub verified: usize,
 }
 
 impl Engine {
-    /// Sends what is planned and due at a connection, one batch of each kind, in the order in which a lead's writes
-    /// happen; then looks up what is unclear. Does nothing while writes are paused or in observe mode.
+    /// Sends what is planned and due at a connection, until nothing of it is left. Does nothing while writes are paused
+    /// or in observe mode.
     ///
     /// # Errors
     /// If the storage fails. A vendor's faults are outcomes of the writes.
     pub async fn deliver(&self, connection: &ConnectionName) -> Result<DeliverReport, EngineError> {
-        let mut report = DeliverReport::default();
-        let connected = self.connection(connection)?;
-        let Some(target) = connected.roles.target.clone() else {
-            return Ok(report);
-        };
-        if !self.node.life().goes_on()
-            || self.mode == usher_model::Mode::Observe
-            || self.store.paused().await?.is_some()
-        {
-            return Ok(report);
+        match self.writes_to(connection).await? {
+            Some((connected, target)) => self.dispatch(connected, &*target).await,
+            None => Ok(DeliverReport::default()),
         }
-        let capabilities = target.capabilities();
-        for kind in EffectKind::ALL {
-            if self.is_stopping() {
-                return Ok(report);
-            }
-            if let Some(capability) = capabilities.iter().find(|capability| capability.kind == kind) {
-                let (sent, done) = self.send_kind(connected, &*target, capability).await?;
-                report.sent += sent;
-                report.done += done;
-            }
-        }
-        report.verified = self.verify(connected, &*target, &capabilities).await?;
-        Ok(report)
     }
 
-    async fn send_kind(
+    /// Looks up what is unclear at a connection: a few writes. Returns how many. Does nothing while writes are paused or
+    /// in observe mode.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn verify(&self, connection: &ConnectionName) -> Result<usize, EngineError> {
+        match self.writes_to(connection).await? {
+            Some((connected, target)) => self.look_up(connected, &*target, &target.capabilities()).await,
+            None => Ok(0),
+        }
+    }
+
+    /// The connection and its target, if it may be written to.
+    async fn writes_to(
+        &self,
+        connection: &ConnectionName,
+    ) -> Result<Option<(&Connected, Arc<dyn Target>)>, EngineError> {
+        let connected = self.connection(connection)?;
+        let Some(target) = connected.roles.target.clone() else {
+            return Ok(None);
+        };
+        let silent = !self.node.life().goes_on()
+            || self.mode == usher_model::Mode::Observe
+            || self.store.paused().await?.is_some();
+        Ok((!silent).then_some((connected, target)))
+    }
+
+    pub(super) async fn claim_batch(
+        &self,
+        connected: &Connected,
+        capability: &Capability,
+    ) -> Result<Claim, EngineError> {
+        let (now, asked) = (self.now(), Moment::now());
+        let limit = u32::try_from(capability.max_batch).unwrap_or(u32::MAX);
+        let until = now + lease(connected);
+        let effects = self.store.claim_effects(&connected.name, capability.kind, limit, now, until).await?;
+        Ok(Claim { lease: Lease::new(asked, lease(connected)), effects })
+    }
+
+    pub(super) async fn send_batch(
         &self,
         connected: &Connected,
         target: &dyn Target,
         capability: &Capability,
-    ) -> Result<(usize, usize), EngineError> {
-        let (now, asked) = (self.now(), Moment::now());
-        let limit = u32::try_from(capability.max_batch).unwrap_or(u32::MAX);
-        let claimed = self
-            .store
-            .claim_effects(&connected.name, capability.kind, limit, now, now + lease(connected))
-            .await?;
-        if claimed.is_empty() {
-            return Ok((0, 0));
-        }
+        claim: Claim,
+    ) -> Result<DeliverReport, EngineError> {
         crash::point("deliver.after_claim");
+        let now = self.now();
         let (mut outcomes, mut writes, mut sent) = (Vec::new(), Vec::new(), Vec::new());
-        for effect in claimed {
+        for effect in claim.effects {
             match resolve(&effect) {
                 Some(write) => {
                     writes.push(write);
@@ -92,20 +110,22 @@ impl Engine {
                 None => outcomes.push(outcome(&effect, unresolvable(now))),
             }
         }
-        let claim = Lease::new(asked, lease(connected));
         crash::point("deliver.before_send");
-        let mut results = usher_host::under(claim, self.node.life(), target.send(&writes)).await;
+        let mut results = usher_host::under(claim.lease, self.node.life(), target.send(&writes)).await;
         crash::point("deliver.after_send");
         self.report_blockage(connected, &results);
         // A connector that answers fewer outcomes than writes leaves the rest unclear.
         results.resize_with(writes.len(), || Err(SendFailure::Fault(unanswered())));
+        if !writes.is_empty() {
+            self.note(&connected.name, Direction::Write, common_fault(&results)).await?;
+        }
         for (effect, result) in sent.iter().zip(results) {
             outcomes.push(outcome(effect, self.judge(effect, result, target, capability)));
         }
         let done = outcomes.iter().filter(|outcome| matches!(outcome.end, EffectEnd::Done { .. })).count();
         self.finish(&outcomes).await?;
         crash::point("deliver.after_finish");
-        Ok((sent.len(), done))
+        Ok(DeliverReport { sent: sent.len(), done })
     }
 
     async fn finish(&self, outcomes: &[EffectOutcome]) -> Result<(), EngineError> {
@@ -195,7 +215,7 @@ impl Engine {
         (step * (looks + 1)).min(self.write.settle).max(Duration::from_millis(200))
     }
 
-    async fn verify(
+    async fn look_up(
         &self,
         connected: &Connected,
         target: &dyn Target,
@@ -203,8 +223,16 @@ impl Engine {
     ) -> Result<usize, EngineError> {
         let now = self.now();
         self.store.recover_effects(now).await?;
-        let claimed =
-            self.store.claim_unknown(&connected.name, VERIFY_SLICE, now, now + lease(connected)).await?;
+        let leave = self.may_call(&connected.name, Direction::Write);
+        let slice = match leave {
+            Leave::Go => VERIFY_SLICE,
+            Leave::Probe => 1,
+            Leave::Rest(_) => return Ok(0),
+        };
+        let claimed = self.store.claim_unknown(&connected.name, slice, now, now + lease(connected)).await?;
+        if claimed.is_empty() {
+            self.unasked(&connected.name, Direction::Write, leave);
+        }
         let mut outcomes = Vec::with_capacity(claimed.len());
         if !claimed.is_empty() {
             crash::point("verify.after_claim");
@@ -219,7 +247,8 @@ impl Engine {
                 .iter()
                 .find(|capability| capability.kind == kind)
                 .map(|capability| capability.verify);
-            outcomes.push(outcome(effect, self.look(effect, target, by.unwrap_or(VerifyBy::Nothing)).await));
+            let end = self.look(connected, effect, target, by.unwrap_or(VerifyBy::Nothing)).await?;
+            outcomes.push(outcome(effect, end));
         }
         let count = outcomes.len();
         if count > 0 {
@@ -230,24 +259,31 @@ impl Engine {
         Ok(count)
     }
 
-    async fn look(&self, effect: &ClaimedEffect, target: &dyn Target, by: VerifyBy) -> EffectEnd {
+    async fn look(
+        &self,
+        connected: &Connected,
+        effect: &ClaimedEffect,
+        target: &dyn Target,
+        by: VerifyBy,
+    ) -> Result<EffectEnd, EngineError> {
         let Some(write) = resolve(effect) else {
-            return unresolvable(self.now());
+            return Ok(unresolvable(self.now()));
         };
         if by == VerifyBy::Nothing {
-            return EffectEnd::Parked {
+            return Ok(EffectEnd::Parked {
                 reason: "nothing can tell whether it happened: look at the CRM; if it is not there, `usher failed retry ID --resend`"
                     .to_owned(),
-            };
+            });
         }
         let verdict = match target.verify(&write).await {
             Ok(Verdict::Absent) => self.forgotten(effect, &write, target).await,
             verdict => verdict,
         };
+        self.note(&connected.name, Direction::Write, verdict.as_ref().err()).await?;
         let now = self.now();
         let settled = effect.sent_at.is_none_or(|sent| now.duration_since(sent) >= signed(self.write.settle));
         let again = now + self.look_after(effect.verified);
-        match verdict {
+        Ok(match verdict {
             Ok(Verdict::Found(written)) => done(effect, written, target),
             Ok(Verdict::Absent) if settled => EffectEnd::Planned {
                 due_at: now,
@@ -263,13 +299,22 @@ impl Engine {
             Err(fault) => {
                 EffectEnd::Unknown { due_at: now + backoff(effect.verified + 1), reason: fault.to_string() }
             }
-        }
+        })
     }
 }
 
 /// Far longer than a batch usually takes. What of a batch is not sent before it ends is not sent.
 fn lease(connected: &Connected) -> Duration {
     connected.timeout * 12
+}
+
+/// The fault of a batch of which nothing came through.
+fn common_fault(results: &[Result<Written, SendFailure>]) -> Option<&Fault> {
+    let faults = results.iter().map(|result| match result {
+        Err(SendFailure::Fault(fault)) => Some(fault),
+        _ => None,
+    });
+    faults.collect::<Option<Vec<&Fault>>>()?.first().copied()
 }
 
 /// Waits of 1, 2, 4 … seconds, at most a minute.

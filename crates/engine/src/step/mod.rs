@@ -2,10 +2,12 @@
 
 pub(crate) mod decide;
 pub(crate) mod deliver;
+pub(crate) mod dispatch;
 pub(crate) mod fetch;
 mod forgotten;
 pub(crate) mod prepare;
 pub(crate) mod pull;
+pub(crate) mod quota;
 pub(crate) mod receive;
 pub(crate) mod reconcile;
 pub(crate) mod refresh;

@@ -14,8 +14,9 @@ use usher_model::{
     Account, AccountKey, ConnectionName, Draft, Enrollment, ExternalId, IdentityKey, IdentityKind,
     IgnoreReason, Lane, ObjectType, RecordId, crash,
 };
-use usher_store::{LinkKey, Prepared, StoredRecord, Verdict};
+use usher_store::{Direction, LinkKey, Prepared, StoredRecord, Verdict};
 
+use crate::breaker::Leave;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::wake::Step;
@@ -33,6 +34,8 @@ const PER_KEY: u32 = 20;
 const PEOPLE: &str = "people";
 /// How long a record waits when the CRM could not be asked who the person is.
 const RETRY: Duration = Duration::from_secs(15);
+/// The longest that it waits again while the CRM rests.
+const LONGEST_RETRY: Duration = Duration::from_secs(120);
 
 /// A record that was mapped and waits for look-ups.
 struct Candidate {
@@ -42,11 +45,14 @@ struct Candidate {
 }
 
 impl Engine {
-    /// Prepares the next records. Returns how many; 0 if there is nothing to do.
+    /// Prepares the next records. Returns how many; 0 if there is nothing to do, or if another slice has just begun.
     ///
     /// # Errors
     /// If the storage fails. A vendor that does not answer only delays the records that need it.
     pub async fn prepare(&self) -> Result<usize, EngineError> {
+        let Some(_slice) = self.preparing.begin() else {
+            return Ok(0);
+        };
         let now = self.now();
         let records = self.store.claim_records(SLICE, now, now + LEASE).await?;
         if records.is_empty() {
@@ -74,6 +80,9 @@ impl Engine {
         self.conclude_all(&prepared).await?;
         crash::point("prepare.after_commit");
         self.wake().ring(Step::Decide);
+        if count >= SLICE as usize {
+            self.wake().ring(Step::Prepare);
+        }
         Ok(count)
     }
 
@@ -243,7 +252,15 @@ impl Engine {
             asked.chunks(directory.people_limit().max(1)).collect();
         while let Some(chunk) = chunks.pop() {
             let keys: Vec<IdentityKey> = chunk.iter().map(|(_, key)| key.clone()).collect();
-            match directory.people(&keys).await {
+            if let Leave::Rest(until) = self.may_call(&self.crm, Direction::Pull) {
+                for candidate in chunk.iter().filter_map(|(index, _)| candidates.get(*index)) {
+                    unanswered.insert(candidate.record.id, candidate.rest(until, self.now()));
+                }
+                continue;
+            }
+            let answer = directory.people(&keys).await;
+            self.note(&self.crm, Direction::Pull, answer.as_ref().err()).await?;
+            match answer {
                 Ok(people) => {
                     self.trouble(&self.crm, PEOPLE, None).await?;
                     self.signs().went_well(&self.crm, "looking people up");
@@ -298,6 +315,14 @@ impl Candidate {
             draft.external_id = survivor.clone();
             draft.crm_person = draft.in_crm.then(|| survivor.clone());
         }
+    }
+
+    /// Waits while the CRM rests: the longer it has waited the longer, so that a backlog does not come back in one heap
+    /// each time that the CRM is asked.
+    fn rest(&self, until: Timestamp, now: Timestamp) -> Verdict {
+        let waited = now.duration_since(self.record.received_at).unsigned_abs();
+        let at = until.max(now + (waited / 8).min(LONGEST_RETRY));
+        Verdict::Later { at, problem: "the CRM rests: it could not be asked who the person is".to_owned() }
     }
 
     fn recognise(&mut self, person: CrmPerson) {

@@ -11,10 +11,11 @@ use usher_model::{ConnectionName, WaitReason};
 use super::PostgresStore;
 use super::leads::{LEAD_WIDTH, lead, lead_columns};
 use super::{commit, view};
-use crate::codec::{from_json, ms};
+use crate::codec::{fresh_since, from_json, ms};
 use crate::deciding::{Deciding, DecisionCommit, DecisionView, Ready, ViewAsk, WaitingLead};
 use crate::error::StoreError;
 use crate::fault::Fault;
+use crate::quota::most_fresh;
 
 #[async_trait]
 impl Deciding for PostgresStore {
@@ -50,13 +51,21 @@ impl Deciding for PostgresStore {
 
 async fn ready(conn: &mut PgConnection, limit: u32, now: Timestamp) -> Result<Ready, Fault> {
     let drafts: Vec<(String,)> = sqlx::query_as(
-        "SELECT d.body FROM (SELECT seq, lane, received_at FROM record WHERE state = 'mapped' \
-         AND due_at <= $1 AND connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
-         ORDER BY lane, received_at, seq LIMIT $2) r JOIN draft d ON d.record = r.seq \
-         ORDER BY r.lane, r.received_at, r.seq",
+        "SELECT d.body FROM (SELECT seq, min(tier) AS tier, lane, received_at FROM ( \
+           (SELECT 0 AS tier, seq, lane, received_at FROM record WHERE state = 'mapped' AND lane = 0 \
+             AND received_at >= $3 AND due_at <= $1 \
+             AND connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
+             ORDER BY received_at, seq LIMIT $4) \
+           UNION ALL (SELECT 1, seq, lane, received_at FROM record WHERE state = 'mapped' AND due_at <= $1 \
+             AND connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
+             ORDER BY lane, received_at, seq LIMIT $2)) both_tiers \
+           GROUP BY seq, lane, received_at ORDER BY min(tier), lane, received_at, seq LIMIT $2) r \
+         JOIN draft d ON d.record = r.seq ORDER BY r.tier, r.lane, r.received_at, r.seq",
     )
     .bind(ms(now))
     .bind(i64::from(limit))
+    .bind(ms(fresh_since(now)))
+    .bind(i64::from(most_fresh(limit)))
     .fetch_all(&mut *conn)
     .await?;
     let drafts = drafts.iter().map(|(body,)| from_json("draft", body)).collect::<Result<_, _>>()?;

@@ -8,13 +8,46 @@ use sqlx::postgres::PgConnection;
 use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind};
 
 use super::{PostgresStore, count, doubt, finish, lasts};
-use crate::codec::{from_json, id, maybe_instant, slot_name, text};
-use crate::delivering::{ClaimedEffect, Delivering, EffectOutcome, SlotBinding};
+use crate::codec::{fresh_since, from_json, id, maybe_instant, ms, slot_name, text};
+use crate::delivering::{ClaimedEffect, Delivering, DueEffects, EffectOutcome, SlotBinding};
 use crate::error::StoreError;
 use crate::fault::Fault;
+use crate::quota::most_fresh;
 
 #[async_trait]
 impl Delivering for PostgresStore {
+    async fn due_effects(
+        &self,
+        connection: &ConnectionName,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<DueEffects>, StoreError> {
+        let (connection, clock) = (text(connection), self.asked(now));
+        self.read("counts due effects", move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(String, i64, bool)> = sqlx::query_as(
+                    "SELECT k, (SELECT count(*) FROM (SELECT 1 FROM effect WHERE state = 'planned' AND connection = $1 \
+                       AND kind = k AND due_at <= coalesce($2, usher_now()) AND doubt_since IS NULL LIMIT $3) due), \
+                     EXISTS (SELECT 1 FROM effect WHERE state = 'planned' AND connection = $1 AND kind = k \
+                       AND received_at >= $4 AND due_at <= coalesce($2, usher_now()) AND doubt_since IS NULL) \
+                     FROM unnest($5::text[]) k WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused')",
+                )
+                .bind(connection)
+                .bind(clock)
+                .bind(i64::from(limit))
+                .bind(ms(fresh_since(now)))
+                .bind(EffectKind::ALL.map(EffectKind::as_str))
+                .fetch_all(conn)
+                .await?;
+                let due = rows.into_iter().filter(|(_, due, _)| *due > 0);
+                due.filter_map(|(kind, due, fresh)| Some((EffectKind::parse(&kind)?, due, fresh)))
+                    .map(|(kind, due, fresh)| Ok(DueEffects { kind, count: count(due)?, fresh }))
+                    .collect()
+            })
+        })
+        .await
+    }
+
     async fn claim_effects(
         &self,
         connection: &ConnectionName,
@@ -27,10 +60,15 @@ impl Delivering for PostgresStore {
         self.write("claims effects", move |conn| {
             Box::pin(async move {
                 let rows: Vec<ClaimedRow> = sqlx::query_as(
-                    "WITH due AS MATERIALIZED (SELECT seq FROM effect WHERE state = 'planned' AND connection = $1 \
-                     AND kind = $2 AND due_at <= coalesce($4, usher_now()) AND doubt_since IS NULL \
-                     AND NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused') \
-                     ORDER BY due_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED) \
+                    "WITH fresh AS MATERIALIZED (SELECT seq FROM effect WHERE state = 'planned' AND connection = $1 \
+                       AND kind = $2 AND received_at >= $7 AND due_at <= coalesce($4, usher_now()) AND doubt_since IS NULL \
+                       ORDER BY received_at, seq LIMIT $8 FOR UPDATE SKIP LOCKED), \
+                     oldest AS MATERIALIZED (SELECT seq FROM effect WHERE state = 'planned' AND connection = $1 \
+                       AND kind = $2 AND due_at <= coalesce($4, usher_now()) AND doubt_since IS NULL \
+                       ORDER BY due_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED), \
+                     due AS (SELECT seq FROM (SELECT 0 AS tier, seq FROM fresh UNION ALL SELECT 1, seq FROM oldest) both_tiers \
+                       WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused') \
+                       GROUP BY seq ORDER BY min(tier), seq LIMIT $3) \
                      UPDATE effect e SET state = 'sending', attempts = e.attempts + 1, sent_before = e.sent_at, \
                      sent_at = coalesce($4, usher_now()), lease_until = coalesce($4, usher_now()) + $5, claimed_by = $6 \
                      FROM due WHERE e.seq = due.seq \
@@ -42,6 +80,8 @@ impl Delivering for PostgresStore {
                 .bind(clock)
                 .bind(lasts(now, lease_until))
                 .bind(node)
+                .bind(ms(fresh_since(now)))
+                .bind(i64::from(most_fresh(limit)))
                 .fetch_all(&mut *conn)
                 .await?;
                 claimed(conn, &connection, rows).await

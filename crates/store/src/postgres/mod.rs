@@ -22,6 +22,7 @@ mod open;
 mod operation;
 mod plan;
 mod preparation;
+mod quota;
 mod records;
 mod retention;
 mod settle;

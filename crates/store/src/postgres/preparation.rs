@@ -10,14 +10,26 @@ use sqlx::postgres::{PgConnection, PgRow};
 use usher_model::{Account, AccountKey, AccountKeyKind, ConnectionName};
 
 use super::{PostgresStore, column, count, lasts};
-use crate::codec::{id, instant, json, lane, maybe_instant, ms, text};
+use crate::codec::{fresh_since, id, instant, json, lane, maybe_instant, ms, text};
 use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::preparation::{Preparation, Prepared, StoredRecord, Verdict};
+use crate::quota::most_fresh;
 
-/// `$1` is the clock, `$2` how long the claim lasts.
-const CLAIM: &str = "WITH due AS MATERIALIZED (SELECT seq FROM record WHERE state = 'fetched' \
-     AND due_at <= coalesce($1, usher_now()) ORDER BY lane, received_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED), \
+/// `$1` is the clock, `$2` how long the claim lasts, `$3` how many, `$5` since when a record is fresh, `$6` how many of
+/// those at most.
+const CLAIM: &str = "WITH RECURSIVE c (name) AS (SELECT min(connection) FROM record WHERE state = 'fetched' UNION ALL \
+       SELECT (SELECT min(connection) FROM record WHERE state = 'fetched' AND connection > c.name) FROM c \
+       WHERE c.name IS NOT NULL), \
+     fresh AS MATERIALIZED (SELECT seq, row_number() OVER (PARTITION BY c.name ORDER BY f.received_at, seq) AS place \
+       FROM c CROSS JOIN LATERAL (SELECT seq, received_at FROM record WHERE state = 'fetched' AND connection = c.name \
+         AND lane = 0 AND received_at >= $5 AND due_at <= coalesce($1, usher_now()) \
+         ORDER BY received_at, seq LIMIT $6 FOR UPDATE SKIP LOCKED) f ORDER BY place LIMIT $6), \
+     oldest AS MATERIALIZED (SELECT seq, row_number() OVER (PARTITION BY c.name ORDER BY f.lane, f.received_at, seq) AS place \
+       FROM c CROSS JOIN LATERAL (SELECT seq, lane, received_at FROM record WHERE state = 'fetched' AND connection = c.name \
+         AND due_at <= coalesce($1, usher_now()) ORDER BY lane, received_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED) f), \
+     due AS (SELECT seq FROM (SELECT 0 AS tier, * FROM fresh UNION ALL SELECT 1, * FROM oldest) both_tiers \
+       GROUP BY seq ORDER BY min(tier), min(place), seq LIMIT $3), \
      claimed AS (UPDATE record r SET due_at = coalesce($1, usher_now()) + $2, attempts = attempts + 1, claimed_by = $4 \
      FROM due WHERE r.seq = due.seq RETURNING r.*) \
      SELECT r.id, r.connection, r.object, r.external_id, r.created_at, r.imported, r.gone, r.lane, r.received_at, \
@@ -39,6 +51,8 @@ impl Preparation for PostgresStore {
                     .bind(lasts(now, lease_until))
                     .bind(i64::from(limit))
                     .bind(node)
+                    .bind(ms(fresh_since(now)))
+                    .bind(i64::from(most_fresh(limit)))
                     .fetch_all(conn)
                     .await?;
                 rows.iter().map(stored_record).collect()

@@ -94,7 +94,7 @@ pub(super) async fn store(
     for (lead, episode) in &commit.supersedes {
         supersede(conn, *lead, *episode, now).await?;
     }
-    unsettled.extend(plan::effects(conn, &commit.effects, now).await?);
+    unsettled.extend(plan::effects(conn, &commit.effects, &commit.opened, now).await?);
     doubt::mark(conn, &commit.effects).await?;
     settle::close_leads(conn, &unsettled, now).await?;
     INCUMBENT

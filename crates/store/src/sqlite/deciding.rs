@@ -8,13 +8,14 @@ use sqlx::{Row, SqliteConnection};
 use usher_model::{ConnectionName, WaitReason};
 
 use super::SqliteStore;
-use super::codec::{from_json, ms};
+use super::codec::{fresh_since, from_json, ms};
 use super::fault::Fault;
 use super::leads::{LEAD_WIDTH, lead, lead_columns};
 use super::writer::Priority;
 use super::{commit, view};
 use crate::deciding::{Deciding, DecisionCommit, DecisionView, Ready, ViewAsk, WaitingLead};
 use crate::error::StoreError;
+use crate::quota::most_fresh;
 
 #[async_trait]
 impl Deciding for SqliteStore {
@@ -28,7 +29,7 @@ impl Deciding for SqliteStore {
     }
 
     async fn opened_since(&self, since: Timestamp) -> Result<BTreeMap<ConnectionName, u64>, StoreError> {
-        self.read("counts opened leads", move |conn| {
+        self.look("counts opened leads", move |conn| {
             Box::pin(async move {
                 let rows: Vec<(String, i64)> = sqlx::query_as(
                     "SELECT l.connection, count(*) FROM lead l LEFT JOIN connection c ON c.name = l.connection \
@@ -53,13 +54,22 @@ impl Deciding for SqliteStore {
 
 async fn ready(conn: &mut SqliteConnection, limit: u32, now: Timestamp) -> Result<Ready, Fault> {
     let drafts: Vec<(String,)> = sqlx::query_as(
-        "SELECT d.body FROM (SELECT seq, lane, received_at FROM record INDEXED BY record_mapped WHERE state = 'mapped' \
-         AND due_at <= ?1 AND connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
-         ORDER BY lane, received_at, seq LIMIT ?2) r CROSS JOIN draft d ON d.record = r.seq \
-         ORDER BY r.lane, r.received_at, r.seq",
+        "SELECT d.body FROM (SELECT seq, min(tier) AS tier, lane, received_at FROM ( \
+           SELECT 0 AS tier, * FROM (SELECT seq, lane, received_at FROM record INDEXED BY record_mapped \
+             WHERE state = 'mapped' AND lane = 0 AND received_at >= ?3 AND due_at <= ?1 \
+             AND connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
+             ORDER BY received_at, seq LIMIT ?4) \
+           UNION ALL SELECT 1, * FROM (SELECT seq, lane, received_at FROM record INDEXED BY record_mapped \
+             WHERE state = 'mapped' AND due_at <= ?1 \
+             AND connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
+             ORDER BY lane, received_at, seq LIMIT ?2)) \
+           GROUP BY seq ORDER BY min(tier), lane, received_at, seq LIMIT ?2) r CROSS JOIN draft d ON d.record = r.seq \
+         ORDER BY r.tier, r.lane, r.received_at, r.seq",
     )
     .bind(ms(now))
     .bind(limit)
+    .bind(ms(fresh_since(now)))
+    .bind(most_fresh(limit))
     .fetch_all(&mut *conn)
     .await?;
     let drafts = drafts.iter().map(|(body,)| from_json("draft", body)).collect::<Result<_, _>>()?;

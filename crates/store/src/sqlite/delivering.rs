@@ -7,15 +7,48 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind};
 
-use super::codec::{from_json, id, list, maybe_instant, ms, slot_name, text};
+use super::codec::{fresh_since, from_json, id, list, maybe_instant, ms, slot_name, text};
 use super::fault::Fault;
 use super::writer::Priority;
 use super::{SqliteStore, doubt, finish};
-use crate::delivering::{ClaimedEffect, Delivering, EffectOutcome, SlotBinding};
+use crate::delivering::{ClaimedEffect, Delivering, DueEffects, EffectOutcome, SlotBinding};
 use crate::error::StoreError;
+use crate::quota::most_fresh;
 
 #[async_trait]
 impl Delivering for SqliteStore {
+    async fn due_effects(
+        &self,
+        connection: &ConnectionName,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<DueEffects>, StoreError> {
+        let connection = text(connection);
+        self.look("counts due effects", move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(String, u32, bool)> = sqlx::query_as(
+                    "SELECT j.value, (SELECT count(*) FROM (SELECT 1 FROM effect WHERE state = 'planned' \
+                       AND connection = ?1 AND kind = j.value AND due_at <= ?2 AND doubt_since IS NULL LIMIT ?3)), \
+                     EXISTS (SELECT 1 FROM effect WHERE state = 'planned' AND connection = ?1 AND kind = j.value \
+                       AND received_at >= ?4 AND due_at <= ?2 AND doubt_since IS NULL) FROM json_each(?5) j \
+                     WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused')",
+                )
+                .bind(connection)
+                .bind(ms(now))
+                .bind(limit)
+                .bind(ms(fresh_since(now)))
+                .bind(list(EffectKind::ALL.map(EffectKind::as_str))?)
+                .fetch_all(conn)
+                .await?;
+                let due = rows.into_iter().filter(|(_, count, _)| *count > 0);
+                Ok(due
+                    .filter_map(|(kind, count, fresh)| Some(DueEffects { kind: EffectKind::parse(&kind)?, count, fresh }))
+                    .collect())
+            })
+        })
+        .await
+    }
+
     async fn claim_effects(
         &self,
         connection: &ConnectionName,
@@ -29,9 +62,14 @@ impl Delivering for SqliteStore {
             Box::pin(async move {
                 let rows: Vec<ClaimedRow> = sqlx::query_as(
                     "UPDATE effect SET state = 'sending', attempts = attempts + 1, sent_before = sent_at, sent_at = ?4, \
-                     lease_until = ?5 WHERE seq IN (SELECT seq FROM effect WHERE state = 'planned' AND connection = ?1 \
-                     AND kind = ?2 AND due_at <= ?4 AND doubt_since IS NULL AND NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused') \
-                     ORDER BY due_at, seq LIMIT ?3) \
+                     lease_until = ?5 WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused') AND seq IN ( \
+                       SELECT seq FROM (SELECT 0 AS tier, seq FROM (SELECT seq FROM effect WHERE state = 'planned' \
+                           AND connection = ?1 AND kind = ?2 AND received_at >= ?6 AND due_at <= ?4 AND doubt_since IS NULL \
+                           ORDER BY received_at, seq LIMIT ?7) \
+                         UNION ALL SELECT 1, seq FROM (SELECT seq FROM effect WHERE state = 'planned' \
+                           AND connection = ?1 AND kind = ?2 AND due_at <= ?4 AND doubt_since IS NULL \
+                           ORDER BY due_at, seq LIMIT ?3)) \
+                       GROUP BY seq ORDER BY min(tier), seq LIMIT ?3) \
                      RETURNING due_at, seq, key, lead, episode, attempts, sent_before, verified, doubt_since, body",
                 )
                 .bind(text(&connection))
@@ -39,6 +77,8 @@ impl Delivering for SqliteStore {
                 .bind(limit)
                 .bind(ms(now))
                 .bind(ms(lease_until))
+                .bind(ms(fresh_since(now)))
+                .bind(most_fresh(limit))
                 .fetch_all(&mut *conn)
                 .await?;
                 claimed(conn, &connection, rows).await

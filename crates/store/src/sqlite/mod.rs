@@ -18,6 +18,7 @@ mod open;
 mod operation;
 mod plan;
 mod preparation;
+mod quota;
 mod records;
 mod retention;
 mod schema;
@@ -109,6 +110,19 @@ impl SqliteStore {
             snapshot.rollback().await?;
             Ok(value)
         };
+        result.await.map_err(|fault: Fault| fault.during(&self.place, doing))
+    }
+
+    /// Runs `work` of a single statement, which sees one snapshot without a transaction around it.
+    async fn look<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Fault>> + Send + 'static,
+    {
+        let Some(readers) = &self.readers else {
+            return self.write(Priority::Decide, doing, work).await;
+        };
+        let result = async { work(&mut *readers.acquire().await?).await };
         result.await.map_err(|fault: Fault| fault.during(&self.place, doing))
     }
 

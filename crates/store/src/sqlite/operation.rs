@@ -31,7 +31,7 @@ impl Operation for SqliteStore {
     }
 
     async fn paused(&self) -> Result<Option<(Timestamp, String)>, StoreError> {
-        self.read("looks whether writes are paused", move |conn| {
+        self.look("looks whether writes are paused", move |conn| {
             Box::pin(async move {
                 let Some(value) = meta(conn, "paused").await? else { return Ok(None) };
                 let (at, reason): (i64, String) = from_json("pause", &value)?;

@@ -10,11 +10,12 @@ use usher_model::{Account, AccountKey, AccountKeyKind, ConnectionName};
 
 use super::SqliteStore;
 use super::bulk::Bulk;
-use super::codec::{clean, id, instant, json, lane, maybe_instant, ms, numbers, text};
+use super::codec::{clean, fresh_since, id, instant, json, lane, maybe_instant, ms, numbers, text};
 use super::fault::Fault;
 use super::writer::Priority;
 use crate::error::StoreError;
 use crate::preparation::{Preparation, Prepared, StoredRecord, Verdict};
+use crate::quota::most_fresh;
 
 /// The sign keeps the planner on the id, away from the queue's index.
 static VERDICT: Bulk = Bulk::over(
@@ -52,7 +53,7 @@ impl Preparation for SqliteStore {
         per_key: u32,
     ) -> Result<Vec<(Account, Vec<AccountKey>)>, StoreError> {
         let (connection, keys) = (connection.clone(), keys.to_vec());
-        self.read("looks up accounts", move |conn| Box::pin(accounts(conn, connection, keys, per_key))).await
+        self.look("looks up accounts", move |conn| Box::pin(accounts(conn, connection, keys, per_key))).await
     }
 
     async fn commit_prepared(&self, prepared: Vec<Prepared>, now: Timestamp) -> Result<(), StoreError> {
@@ -72,13 +73,26 @@ async fn claim(
     lease_until: Timestamp,
 ) -> Result<Vec<StoredRecord>, Fault> {
     let claimed: Vec<(i64,)> = sqlx::query_as(
-        "UPDATE record SET due_at = ?, attempts = attempts + 1 WHERE seq IN \
-         (SELECT seq FROM record WHERE state = 'fetched' AND due_at <= ? ORDER BY lane, received_at, seq LIMIT ?) \
-         RETURNING seq",
+        "WITH RECURSIVE c (name) AS (SELECT min(connection) FROM record WHERE state = 'fetched' UNION ALL \
+           SELECT (SELECT min(connection) FROM record WHERE state = 'fetched' AND connection > c.name) FROM c \
+           WHERE c.name IS NOT NULL) \
+         UPDATE record SET due_at = ?1, attempts = attempts + 1 WHERE seq IN (SELECT seq FROM ( \
+           SELECT 0 AS tier, seq, place FROM (SELECT r.seq, \
+               row_number() OVER (PARTITION BY r.connection ORDER BY r.received_at, r.seq) AS place \
+             FROM c CROSS JOIN record r ON r.seq IN (SELECT f.seq FROM record f WHERE f.state = 'fetched' \
+               AND f.connection = c.name AND f.lane = 0 AND f.received_at >= ?4 AND f.due_at <= ?2 \
+               ORDER BY f.received_at, f.seq LIMIT ?5) ORDER BY place LIMIT ?5) \
+           UNION ALL SELECT 1, r.seq, \
+               row_number() OVER (PARTITION BY r.connection ORDER BY r.lane, r.received_at, r.seq) \
+             FROM c CROSS JOIN record r ON r.seq IN (SELECT f.seq FROM record f WHERE f.state = 'fetched' \
+               AND f.connection = c.name AND f.due_at <= ?2 ORDER BY f.lane, f.received_at, f.seq LIMIT ?3)) \
+           GROUP BY seq ORDER BY min(tier), min(place), seq LIMIT ?3) RETURNING seq",
     )
     .bind(ms(lease_until))
     .bind(ms(now))
     .bind(limit)
+    .bind(ms(fresh_since(now)))
+    .bind(most_fresh(limit))
     .fetch_all(&mut *conn)
     .await?;
     if claimed.is_empty() {

@@ -11,6 +11,7 @@ mod measure;
 mod nodes;
 mod operating;
 mod postgres;
+mod quota;
 mod sqlite;
 // Shared as a file: to depend on the testkit, which depends on this crate, would build both twice.
 #[allow(dead_code, unreachable_pub)]
@@ -65,6 +66,11 @@ macro_rules! suite {
             delivering: fm_077_a_taken_over_claim_changes_nothing, delivering: fm_079_recovery_never_goes_backwards,
             delivering: unknown_effects_are_looked_up_until_parked, delivering: a_new_episode_supersedes_unsent_effects,
             delivering: our_own_person_is_known_as_an_echo,
+            quota: fm_071_fresh_records_go_before_a_backlog_that_still_moves,
+            quota: fm_067_a_flood_through_one_connection_leaves_room_for_the_others,
+            quota: fm_071_fresh_drafts_are_decided_before_a_backlog, quota: fm_071_fresh_hints_are_answered_before_a_backlog,
+            quota: fm_071_fresh_writes_go_before_a_backlog_that_still_moves,
+            quota: due_effects_are_counted_by_kind, quota: quotas_and_rests_outlive_the_process,
             operating: a_pause_stops_claims_and_nothing_else, operating: failed_records_get_another_try,
             operating: a_retry_reopens_what_failed, operating: a_parked_effect_is_looked_up_before_it_is_sent,
             operating: a_parked_effect_is_sent_again_if_somebody_looked,

@@ -32,8 +32,8 @@ impl Engine {
         let Some(fence) = self.leads() else {
             return Ok(0);
         };
-        let now = self.now();
-        let ready = self.store.ready(self.slice.load(Ordering::Relaxed), now).await?;
+        let (now, slice) = (self.now(), self.slice.load(Ordering::Relaxed));
+        let ready = self.store.ready(slice, now).await?;
         let count = ready.drafts.len() + ready.waiting.len();
         if count == 0 {
             return Ok(0);
@@ -56,6 +56,9 @@ impl Engine {
         crash::point("decide.after_commit");
         allowance.hold_flooded(self, now).await?;
         self.wake().ring(Step::Deliver);
+        if count >= slice as usize {
+            self.wake().ring(Step::Decide);
+        }
         Ok(count)
     }
 
