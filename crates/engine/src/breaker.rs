@@ -68,7 +68,10 @@ impl Breakers {
             endpoints.get_mut(&(connection.clone(), direction)).and_then(|each| each.resting.as_mut());
         match resting {
             None => Leave::Go,
-            Some(resting) if now < resting.probe_at => Leave::Rest(resting.probe_at),
+            // Beyond a rest's end lies only what a clock that was set back has left there.
+            Some(resting) if now < resting.probe_at && resting.probe_at <= later(now) => {
+                Leave::Rest(resting.probe_at)
+            }
             Some(resting) => {
                 resting.probe_at = later(now);
                 Leave::Probe
@@ -238,6 +241,7 @@ mod tests {
         assert_eq!(breakers.leave(&crm(), Direction::Write, at(131)), Leave::Probe);
         breakers.unasked(&crm(), Direction::Write, at(131));
         assert_eq!(breakers.leave(&crm(), Direction::Write, at(131)), Leave::Probe);
+        assert_eq!(breakers.leave(&crm(), Direction::Write, at(60)), Leave::Probe, "the clock was set back");
         assert_eq!(breakers.note(&crm(), Direction::Write, None, at(132)), Some(Change::Well));
         assert_eq!(breakers.leave(&crm(), Direction::Write, at(132)), Leave::Go);
         // What failed before it was well does not count again.

@@ -28,8 +28,10 @@ const MOST_OF_A_KIND: usize = 8;
 const LINGER: Duration = Duration::from_millis(50);
 /// Until a batch that was taken up has made its call.
 const MOMENT: Duration = Duration::from_millis(2);
-/// Limits that were short count as short for so long.
+/// Limits that were short count as short for so long, and are looked at again after it at the latest.
 const SHORT: Duration = Duration::from_secs(1);
+/// A pass outlasts a limit's window, not a vendor's day.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// The writes of one connection.
 struct Dispatch<'a> {
@@ -138,8 +140,7 @@ impl Dispatch<'_> {
             if !wait.is_zero() {
                 self.short_until = Instant::now() + SHORT;
                 self.engine.signs().moved(Step::Deliver);
-                // A longer wait is for the timer of the step, which can be stopped.
-                return (wait <= SHORT).then_some(wait);
+                return (wait <= LONGEST_WAIT).then_some(wait.min(SHORT));
             }
             let short = Instant::now() < self.short_until;
             if self.traffic.len() >= MOST {
