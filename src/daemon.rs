@@ -63,6 +63,9 @@ impl Daemon {
         daemon.repeat("delivering", Anywhere, Some(Step::Deliver), TICK, |engine| async move {
             deliver(&engine).await
         });
+        daemon.repeat("checking owners", Anywhere, None, TICK, |engine| async move {
+            engine.check_owners(engine.crm()).await
+        });
         daemon.repeat("counting webhooks", Anywhere, None, TICK, |engine| async move {
             engine.store_tallies().await
         });
@@ -304,6 +307,7 @@ async fn settle(engine: &Engine) -> Result<(), EngineError> {
         work += engine.prepare().await?;
         work += engine.decide().await?;
         work += deliver(engine).await?;
+        work += engine.check_owners(engine.crm()).await?;
         if work == 0 {
             return unfetched.map_or(Ok(()), Err);
         }

@@ -24,9 +24,10 @@ use crate::wake::Step;
 const SLICE: u32 = 250;
 /// How long a claim lasts. A slice that outlives it may be prepared twice: the first outcome that is stored counts.
 const LEASE: Duration = Duration::from_secs(120);
-/// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. Far above
-/// what a machine that is restarted again and again brings about, because a panic costs one attempt only.
-const MAX_ATTEMPTS: u32 = 25;
+/// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. After the
+/// first time it is claimed alone, so that only its own deaths count, and those of a machine that is restarted in just
+/// that moment.
+const MAX_ATTEMPTS: u32 = 5;
 /// Accounts looked at for one key; a name shared by more companies than this names none of them.
 const PER_KEY: u32 = 20;
 /// The topic under which status says that the CRM does not tell who a person is.
@@ -125,6 +126,10 @@ impl Engine {
 
     /// Maps one record, or says why it ends here.
     fn understand(&self, record: StoredRecord) -> Result<Box<Candidate>, Verdict> {
+        crash::poison("prepare", || {
+            // Once it has failed for good, it is not touched any more.
+            if record.attempts > MAX_ATTEMPTS { String::new() } else { record.payload.get().to_owned() }
+        });
         if record.attempts > MAX_ATTEMPTS {
             let problem = format!(
                 "preparing this record stopped the program {MAX_ATTEMPTS} times; report it, then `usher failed retry {}`",
@@ -164,6 +169,8 @@ impl Engine {
             keys: usher_identity::keys(&fields),
             account: None,
             account_reason: None,
+            // What a search shows may be older than the search, but it was true at the version's own time.
+            crm_seen_at: record.modified_at.filter(|_| in_crm).map(|at| at.min(record.received_at)),
             crm_owner: if in_crm { fields.text("owner").map(Into::into) } else { None },
             crm_person: in_crm.then(|| record.external_id.clone()),
             fields,
@@ -243,13 +250,14 @@ impl Engine {
             asked.chunks(directory.people_limit().max(1)).collect();
         while let Some(chunk) = chunks.pop() {
             let keys: Vec<IdentityKey> = chunk.iter().map(|(_, key)| key.clone()).collect();
+            let asked_at = self.now();
             match directory.people(&keys).await {
                 Ok(people) => {
                     self.trouble(&self.crm, PEOPLE, None).await?;
                     self.signs().went_well(&self.crm, "looking people up");
                     for ((index, _), person) in chunk.iter().zip(people) {
                         if let (Some(candidate), Some(person)) = (candidates.get_mut(*index), person) {
-                            candidate.recognise(person);
+                            candidate.recognise(person, asked_at);
                         }
                     }
                 }
@@ -300,9 +308,10 @@ impl Candidate {
         }
     }
 
-    fn recognise(&mut self, person: CrmPerson) {
+    fn recognise(&mut self, person: CrmPerson, asked_at: Timestamp) {
         self.draft.crm_person = Some(person.external_id);
         self.draft.crm_owner = person.owner;
+        self.draft.crm_seen_at = Some(asked_at);
     }
 }
 

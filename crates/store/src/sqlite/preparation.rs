@@ -63,7 +63,18 @@ impl Preparation for SqliteStore {
     }
 }
 
-type ClaimedRow = (String, String, String, String, Option<i64>, bool, bool, i64, i64, u32, String);
+/// A record whose earlier preparation gave no outcome, the least suspicious first, and alone: it may take the process
+/// down with it again.
+const DIED_BEFORE: &str = "UPDATE record SET due_at = ?1, attempts = attempts + 1 WHERE seq = \
+    (SELECT seq FROM record INDEXED BY record_again WHERE state = 'fetched' AND attempts > 0 AND due_at <= ?2 \
+    ORDER BY attempts, due_at, seq LIMIT min(1, ?3)) RETURNING seq";
+
+const IN_TURN: &str = "UPDATE record SET due_at = ?1, attempts = attempts + 1 WHERE seq IN \
+    (SELECT seq FROM record WHERE state = 'fetched' AND due_at <= ?2 ORDER BY lane, received_at, seq LIMIT ?3) \
+    RETURNING seq";
+
+type ClaimedRow =
+    (String, String, String, String, Option<i64>, Option<i64>, bool, bool, i64, i64, u32, String);
 
 async fn claim(
     conn: &mut SqliteConnection,
@@ -71,29 +82,58 @@ async fn claim(
     now: Timestamp,
     lease_until: Timestamp,
 ) -> Result<Vec<StoredRecord>, Fault> {
-    let claimed: Vec<(i64,)> = sqlx::query_as(
-        "UPDATE record SET due_at = ?, attempts = attempts + 1 WHERE seq IN \
-         (SELECT seq FROM record WHERE state = 'fetched' AND due_at <= ? ORDER BY lane, received_at, seq LIMIT ?) \
-         RETURNING seq",
-    )
-    .bind(ms(lease_until))
-    .bind(ms(now))
-    .bind(limit)
-    .fetch_all(&mut *conn)
-    .await?;
+    let mut claimed = Vec::new();
+    for order in [DIED_BEFORE, IN_TURN] {
+        let rows: Vec<(i64,)> = sqlx::query_as(order)
+            .bind(ms(lease_until))
+            .bind(ms(now))
+            .bind(limit)
+            .fetch_all(&mut *conn)
+            .await?;
+        claimed.extend(rows.into_iter().map(|(seq,)| seq));
+        if !claimed.is_empty() {
+            break;
+        }
+    }
     if claimed.is_empty() {
         return Ok(Vec::new());
     }
-    let claimed: Vec<i64> = claimed.into_iter().map(|(seq,)| seq).collect();
     let rows: Vec<ClaimedRow> = sqlx::query_as(
-        "SELECT r.id, r.connection, r.object, r.external_id, r.created_at, r.imported, r.gone, r.lane, r.received_at, \
+        "SELECT r.id, r.connection, r.object, r.external_id, r.created_at, r.modified_at, r.imported, r.gone, r.lane, r.received_at, \
          r.attempts, p.body FROM json_each(?) j CROSS JOIN record r ON r.seq = j.value \
          CROSS JOIN payload p ON p.record = r.seq ORDER BY r.lane, r.received_at, r.seq",
     )
     .bind(numbers(&claimed)?)
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    rows.into_iter().map(stored_record).collect()
+    let (mut records, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        let record = row.0.clone();
+        match stored_record(row) {
+            Ok(stored) => records.push(stored),
+            Err(fault) => unreadable.push((record, fault.of_row())),
+        }
+    }
+    fail_unreadable(conn, unreadable, now).await?;
+    Ok(records)
+}
+
+/// Fails records whose stored form can not be read, each alone.
+async fn fail_unreadable(
+    conn: &mut SqliteConnection,
+    unreadable: Vec<(String, String)>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    for (record, problem) in unreadable {
+        tracing::error!(record, problem, "a stored record can not be read and fails alone");
+        sqlx::query("UPDATE record SET state = 'failed', detail = ?2, ended_at = ?3 WHERE id = ?1")
+            .bind(record)
+            .bind(text(problem))
+            .bind(ms(now))
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
 }
 
 fn stored_record(row: ClaimedRow) -> Result<StoredRecord, Fault> {
@@ -103,6 +143,7 @@ fn stored_record(row: ClaimedRow) -> Result<StoredRecord, Fault> {
         object,
         external_id,
         created_at,
+        modified_at,
         imported,
         gone,
         rank,
@@ -116,6 +157,7 @@ fn stored_record(row: ClaimedRow) -> Result<StoredRecord, Fault> {
         object: object.into(),
         external_id: external_id.into(),
         created_at: maybe_instant(created_at)?,
+        modified_at: maybe_instant(modified_at)?,
         imported,
         gone,
         lane: lane(rank)?,

@@ -61,6 +61,16 @@ impl Backend for SqliteFile {
             .unwrap();
     }
 
+    async fn spoil(&self, table: &'static str) {
+        let column = if table == "lead" { "fields" } else { "body" };
+        let sql =
+            format!("UPDATE {table} SET {column} = '{{' WHERE rowid = (SELECT min(rowid) FROM {table})");
+        let spoil = self.store.maintain("spoils a row", move |conn| {
+            Box::pin(async move { sqlx::query(AssertSqlSafe(sql)).execute(conn).await })
+        });
+        assert_eq!(spoil.await.unwrap().rows_affected(), 1);
+    }
+
     async fn ledger(&self, mode: Mode) -> BTreeMap<(String, String), (f64, f64)> {
         let rows: Vec<(String, String, f64, f64)> = self
             .store
