@@ -31,7 +31,11 @@ fn task_status(crm: &HubspotSim, contact: u64) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fm_049_a_human_who_is_overwritten_inside_the_window_gets_the_contact_back_once() {
-    let installation = Installation::new().await;
+    gives_back(&Installation::new().await).await;
+}
+
+/// A human chooses while our write is on its way, is overwritten, and has the contact back.
+pub(crate) async fn gives_back(installation: &Installation) {
     let crm = installation.sandbox.hubspot();
     let mut faults = installation.sandbox.faults();
     // A person chooses an owner while our write, compared a moment ago, is on its way.
@@ -163,7 +167,6 @@ async fn fm_052_an_inquiry_outlives_the_deletion_of_its_old_contact() {
     assert_ne!(owned[0].owner, 0);
     assert_eq!(crm.associated("contacts", owned[0].id, "tasks").len(), 1);
     assert_eq!(installation.json(&["failed", "list"]).await, json!([]));
-    installation.assert_invariants().await;
     assert_eq!(daemon.stop(), Some(0));
 }
 

@@ -17,7 +17,11 @@ fn known(crm: &HubspotSim, names: &[&str]) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn undo_restores_owners_closes_untouched_tasks_and_credits_turns() {
-    let installation = Installation::new().await;
+    takes_back(&Installation::new().await).await;
+}
+
+/// Three leads are taken back: one untouched, one begun by a rep, one given to somebody else by a human.
+pub(crate) async fn takes_back(installation: &Installation) {
     let crm = installation.sandbox.hubspot();
     let contacts = known(&crm, &["ann", "bob", "cy"]);
     let daemon = installation.start().await;

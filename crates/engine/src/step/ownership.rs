@@ -21,6 +21,8 @@ use crate::step::deliver::lease;
 const CHECK_AFTER: Duration = Duration::from_secs(2);
 /// How far the vendor's clock may be behind ours.
 const SKEW: SignedDuration = SignedDuration::from_secs(60);
+/// The topic under which status says that nobody can tell whom we overwrote.
+const HISTORY: &str = "owner history";
 /// The span of the write budget.
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
@@ -99,7 +101,7 @@ impl Engine {
         let connected = self.connection(connection)?;
         let Some(target) = connected.roles.target.clone() else { return Ok(0) };
         let limit = u32::try_from(target.history_batch()).unwrap_or(u32::MAX);
-        if limit == 0 || self.store.paused().await?.is_some() {
+        if limit == 0 || !self.node.life().goes_on() || self.store.paused().await?.is_some() {
             return Ok(0);
         }
         let now = self.now();
@@ -108,10 +110,9 @@ impl Engine {
             return Ok(0);
         }
         let objects: Vec<Owned> = checks.iter().map(|check| check.write.object.clone()).collect();
-        let histories = target
-            .owner_history(&objects)
-            .await
-            .map_err(EngineError::vendor(connection, "reading who owned what"))?;
+        let histories = target.owner_history(&objects).await;
+        let histories = histories.map_err(EngineError::vendor(connection, "reading who owned what"));
+        let histories = self.watched(connection, HISTORY, histories).await?;
         let mut checked = Vec::with_capacity(checks.len());
         for (check, history) in checks.iter().zip(&histories) {
             let overwritten = overwritten(&check.write, history);

@@ -107,7 +107,8 @@ pub(super) async fn bury(conn: &mut PgConnection) -> Result<(), Fault> {
     const CLAIMS: [&str; 2] = [
         "WITH gone AS MATERIALIZED (SELECT seq FROM record WHERE state = 'fetched' AND claimed_by = ANY($1) \
          FOR UPDATE SKIP LOCKED) \
-         UPDATE record r SET due_at = least(due_at, usher_now()), claimed_by = NULL FROM gone WHERE r.seq = gone.seq",
+         UPDATE record r SET due_at = least(due_at, usher_now() + CASE WHEN attempts > 1 \
+         THEN 500::bigint << least(attempts, 7)::int ELSE 0 END), claimed_by = NULL FROM gone WHERE r.seq = gone.seq",
         "WITH gone AS MATERIALIZED (SELECT seq FROM effect WHERE state = 'unknown' AND claimed_by = ANY($1) \
          FOR UPDATE SKIP LOCKED) \
          UPDATE effect e SET due_at = least(due_at, usher_now()), claimed_by = NULL FROM gone WHERE e.seq = gone.seq",

@@ -149,7 +149,10 @@ impl Operation for SqliteStore {
 
     async fn take_over(&self, now: Timestamp) -> Result<(), StoreError> {
         const CLAIMS: [&str; 3] = [
-            "UPDATE record SET due_at = ?1 WHERE state = 'fetched' AND due_at > ?1",
+            // One whose holders died again and again waits for 2, 4, 8 … s: the others get on meanwhile, and a machine that is
+            // restarted over and over does not count against it.
+            "UPDATE record SET due_at = ?1 + CASE WHEN attempts > 1 THEN 500 << min(attempts, 7) ELSE 0 END \
+             WHERE state = 'fetched' AND due_at > ?1",
             "UPDATE effect SET due_at = ?1 WHERE state = 'unknown' AND due_at > ?1",
             "UPDATE owner_write SET check_at = ?1 WHERE check_at > ?1",
         ];

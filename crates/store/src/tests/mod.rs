@@ -20,6 +20,7 @@ mod sqlite;
 mod cluster;
 mod standing;
 mod tokens;
+mod undoing;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -76,6 +77,10 @@ macro_rules! suite {
             ownership: an_object_first_seen_in_a_poll_may_turn_out_to_be_ours, ownership: fm_052_a_person_who_is_gone_is_created_again_once,
             ownership: fm_052_a_lead_goes_with_the_record_that_it_came_from,
             ownership: fm_052_two_leads_of_a_lost_person_make_one_new_one,
+            undoing: what_was_done_can_be_undone_once, undoing: an_undone_lead_sends_nothing_more,
+            undoing: undo_asks_for_a_span_a_path_or_a_lead, undoing: fm_020_a_person_who_was_merged_is_not_ours_to_archive,
+            undoing: failures_are_found_by_what_is_known_of_them, undoing: a_lead_that_could_not_be_decided_is_tried_again,
+            undoing: fm_050_what_was_last_read_of_an_object_stays_known,
             operating: a_pause_stops_claims_and_nothing_else, operating: failed_records_get_another_try,
             operating: a_retry_reopens_what_failed, operating: a_parked_effect_is_looked_up_before_it_is_sent,
             operating: a_parked_effect_is_sent_again_if_somebody_looked,
