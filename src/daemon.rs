@@ -78,6 +78,9 @@ impl Daemon {
         daemon.repeat("saving quotas", Leader, None, QUOTAS_EVERY, |engine| async move {
             engine.save_quotas().await.map(|()| 0)
         });
+        daemon.repeat("checking owners", Anywhere, None, TICK, |engine| async move {
+            engine.check_owners(engine.crm()).await
+        });
         daemon.repeat("counting webhooks", Anywhere, None, TICK, |engine| async move {
             engine.store_tallies().await
         });
@@ -339,6 +342,7 @@ async fn settle(engine: &Engine) -> Result<(), EngineError> {
         work += engine.prepare().await?;
         work += engine.decide().await?;
         work += engine.deliver(engine.crm()).await?.sent + engine.verify(engine.crm()).await?;
+        work += engine.check_owners(engine.crm()).await?;
         if work == 0 {
             return unfetched.map_or(Ok(()), Err);
         }

@@ -244,6 +244,31 @@ pub(crate) async fn assemble_with(
     Ok(engine.await?)
 }
 
+/// The installation's database, if a connection's tokens are in it and it exists yet.
+pub(crate) async fn token_store(loaded: &Loaded) -> Result<Option<Arc<dyn Store>>, Failure> {
+    let kept = |connection: &ConnectionSettings| matches!(connection.auth, AuthSettings::OAuth(_));
+    // Before the first run there is no database, and nothing is connected.
+    if !loaded.settings.connections.iter().any(kept) || !has_store(&loaded.settings) {
+        return Ok(None);
+    }
+    open_store(&loaded.settings, Access::Command).await.map(Some)
+}
+
+/// Every connection with its roles, and where their tokens are, to be closed after use. Makes no call.
+pub(crate) async fn roles(loaded: &Loaded) -> Result<(Arc<dyn Store>, Vec<Roles>), Failure> {
+    let settings = &loaded.settings;
+    let tokens = match token_store(loaded).await? {
+        Some(tokens) => tokens,
+        None => scratch_store().await?,
+    };
+    let connect = |each: &ConnectionSettings| Ok((each.name.clone(), connect(settings, each, &tokens)?.0));
+    let roles = settings.connections.iter().map(connect).collect::<Result<_, Failure>>()?;
+    Ok((tokens, roles))
+}
+
+/// A connection's name and what it can do.
+pub(crate) type Roles = (ConnectionName, usher_connector::Connection);
+
 /// Builds a connection's door to its vendor and its roles. Makes no call.
 pub(crate) fn connect(
     settings: &Settings,

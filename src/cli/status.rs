@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use usher_connector::LimitStanding;
@@ -12,15 +13,26 @@ use usher_store::{
     StoreError, Trouble,
 };
 
-use crate::cli::{Common, Outcome};
+use crate::cli::{Common, Outcome, capabilities};
 use crate::output;
 use crate::setup::{self, Access};
 
-pub(crate) async fn run(common: &Common) -> Outcome {
+/// What was seen, decided, written, and what waits
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Instead: what usher can write at each connection, and how an unclear write is verified
+    #[arg(long)]
+    capabilities: bool,
+}
+
+pub(crate) async fn run(common: &Common, args: &Status) -> Outcome {
     let loaded = setup::load(&common.config)?;
+    if args.capabilities {
+        return capabilities::run(common, &loaded).await;
+    }
     let store = setup::open_store(&loaded.settings, Access::Command).await?;
     let usual = loaded.settings.mode.as_str();
-    let (status, now) = (Status::read(&*store, usual).await?, crate::daemon::now());
+    let (status, now) = (Summary::read(&*store, usual).await?, crate::daemon::now());
     store.close().await?;
     if common.json {
         output::json(&status.json(now));
@@ -33,7 +45,7 @@ pub(crate) async fn run(common: &Common) -> Outcome {
 }
 
 /// Everything that there is to say, as the storage has it at one moment.
-struct Status {
+struct Summary {
     mode: &'static str,
     paused: Option<(Timestamp, String)>,
     nodes: Vec<NodeStatus>,
@@ -50,7 +62,7 @@ struct Status {
     alerts: Vec<Alert>,
 }
 
-impl Status {
+impl Summary {
     async fn read(store: &dyn Store, usual: &'static str) -> Result<Self, StoreError> {
         let mut alerts = store.alerts().await?;
         alerts.retain(|alert| alert.ended_at.is_none());

@@ -35,4 +35,7 @@ pub use crate::roles::{Configured, Connection, Connector, FileEntry, Files, Host
 pub use crate::secret::Secret;
 pub use crate::source::{Batch, Cursor, Fetched, Merge, Pull, RowProblem, Source, StreamSpec};
 pub use crate::subscription::{Subscribed, Subscriber, Subscription};
-pub use crate::target::{Capability, SendFailure, Target, Verdict, VerifyBy, Write, Written};
+pub use crate::target::{
+    Capability, ChangedBy, KeyProperty, KeyState, OwnerEntry, OwnerRead, SendFailure, Target, Verdict,
+    VerifyBy, Write, Written,
+};

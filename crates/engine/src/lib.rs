@@ -18,7 +18,7 @@ mod step;
 mod tokens;
 mod wake;
 
-pub use command::{Added, BackfillPlan, BackfillReport, Refused, TrialReport, TrialStep};
+pub use command::{Added, BackfillPlan, BackfillReport, Refused, TrialReport, TrialStep, UndoLine, UndoPlan};
 pub use connected::{Connected, Connector, Registry};
 pub use engine::{Engine, Setup};
 pub use error::EngineError;

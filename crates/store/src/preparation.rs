@@ -22,6 +22,8 @@ pub struct StoredRecord {
     pub external_id: ExternalId,
     /// When the object was made at the vendor.
     pub created_at: Option<Timestamp>,
+    /// When this version of it came to be there.
+    pub modified_at: Option<Timestamp>,
     /// Marked as imported.
     pub imported: bool,
     /// Marked as gone.

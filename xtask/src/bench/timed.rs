@@ -15,10 +15,11 @@ use usher_model::{
 use usher_store::{
     AccountRow, Alert, Backup, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, Cutoffs,
     DecidedOwner, Deciding, DecisionCommit, DecisionView, Delivering, Delivery, Direction, DirectoryStore,
-    Discrepancy, DueEffects, EffectOutcome, FailedItem, Fence, FetchCommit, Followed, Following, Hint,
-    HookTally, Inspection, Intake, LeadFilter, LeadStory, LeadSummary, LinkKey, Merged, NewDelivery,
-    NewRecord, NodeStatus, Nodes, Operation, Preparation, Prepared, Pruned, PullCommit, Quotas, Ready,
-    Recount, RestingEndpoint, Split, Standing, Store, StoreError, Stored, StoredRecord, Tokens, Trouble,
+    Discrepancy, DueEffects, EffectOutcome, FailedFilter, FailedItem, Fence, FetchCommit, Followed,
+    Following, Hint, HookTally, Inspection, Intake, LeadFilter, LeadStory, LeadSummary, LinkKey, Merged,
+    NewDelivery, NewRecord, NodeStatus, Nodes, Operation, Owned, OwnerCheck, OwnerChecked, OwnerWrite,
+    Ownership, Preparation, Prepared, Pruned, PullCommit, Quotas, Ready, Recount, RestingEndpoint, Split,
+    Standing, Store, StoreError, Stored, StoredRecord, Tokens, Trouble, UndoFilter, UndoLead, Undoing,
     Upkeep, ViewAsk, Vitals,
 };
 
@@ -111,6 +112,17 @@ timed! { Delivering {
     fn recover_effects(now: Timestamp) -> u64;
 } }
 
+timed! { Ownership {
+    fn note_owner_writes(writes: Vec<OwnerWrite>) -> ();
+    fn owner_writes_since(connection: &ConnectionName, objects: &[Owned], since: Timestamp) -> BTreeMap<Owned, u64>;
+    fn claim_owner_checks(connection: &ConnectionName, limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<OwnerCheck>;
+    fn finish_owner_checks(checked: Vec<OwnerChecked>, now: Timestamp) -> ();
+} }
+
+timed! { Undoing {
+    fn undoable(filter: &UndoFilter) -> Vec<UndoLead>;
+} }
+
 timed! { DirectoryStore {
     fn put_owners(connection: &ConnectionName, owners: &[CrmOwner], now: Timestamp) -> ();
     fn owners(connection: &ConnectionName) -> (Vec<CrmOwner>, Option<Timestamp>);
@@ -122,7 +134,7 @@ timed! { Inspection {
     fn connections() -> Vec<ConnectionStatus>;
     fn leads(filter: &LeadFilter) -> Vec<LeadSummary>;
     fn lead_story(lead: LeadId) -> Option<LeadStory>;
-    fn failed(limit: u32) -> Vec<FailedItem>;
+    fn failed(filter: &FailedFilter) -> Vec<FailedItem>;
     fn comparisons(since: Timestamp) -> Vec<Comparison>;
     fn task_latencies(since: Timestamp) -> Vec<u64>;
     fn decided_owners() -> Vec<DecidedOwner>;
@@ -158,6 +170,7 @@ timed! { Operation {
     fn paused() -> Option<(Timestamp, String)>;
     fn hold(connection: &ConnectionName, reason: Option<&str>, now: Timestamp) -> ();
     fn retry_records(ids: &[RecordId], now: Timestamp) -> u64;
+    fn retry_leads(ids: &[LeadId], now: Timestamp) -> u64;
     fn retry_effects(keys: &[EffectKey], resend: bool, now: Timestamp) -> u64;
     fn enter_mode(mode: Mode, now: Timestamp) -> u64;
     fn take_over(now: Timestamp) -> ();

@@ -208,8 +208,7 @@ impl Dispatch<'_> {
         };
         let called = Arc::clone(called);
         self.work.push(Box::pin(async move {
-            called.store(true, Ordering::Relaxed);
-            Event::Sent(number, engine.send_batch(connected, target, &capability, claim).await)
+            Event::Sent(number, engine.send_batch(connected, target, &capability, claim, &called).await)
         }));
     }
 

@@ -25,9 +25,10 @@ use crate::wake::Step;
 const SLICE: u32 = 250;
 /// How long a claim lasts. A slice that outlives it may be prepared twice: the first outcome that is stored counts.
 const LEASE: Duration = Duration::from_secs(120);
-/// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. Far above
-/// what a machine that is restarted again and again brings about, because a panic costs one attempt only.
-const MAX_ATTEMPTS: u32 = 25;
+/// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. After the
+/// first time it is claimed alone, so that only its own deaths count, and those of a machine that is restarted in just
+/// that moment.
+const MAX_ATTEMPTS: u32 = 5;
 /// Accounts looked at for one key; a name shared by more companies than this names none of them.
 const PER_KEY: u32 = 20;
 /// The topic under which status says that the CRM does not tell who a person is.
@@ -60,6 +61,8 @@ impl Engine {
         }
         crash::point("prepare.after_claim");
         let count = records.len();
+        // It was claimed alone, so more may wait behind it.
+        let alone = records.iter().any(|record| record.attempts > 1);
         self.end_vanished(&records).await?;
         let moved = self.moved(&records).await?;
         let (mut candidates, mut prepared) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -80,7 +83,7 @@ impl Engine {
         self.conclude_all(&prepared).await?;
         crash::point("prepare.after_commit");
         self.wake().ring(Step::Decide);
-        if count >= SLICE as usize {
+        if count >= SLICE as usize || alone {
             self.wake().ring(Step::Prepare);
         }
         Ok(count)
@@ -134,6 +137,10 @@ impl Engine {
 
     /// Maps one record, or says why it ends here.
     fn understand(&self, record: StoredRecord) -> Result<Box<Candidate>, Verdict> {
+        crash::poison("prepare", || {
+            // Once it has failed for good, it is not touched any more.
+            if record.attempts > MAX_ATTEMPTS { String::new() } else { record.payload.get().to_owned() }
+        });
         if record.attempts > MAX_ATTEMPTS {
             let problem = format!(
                 "preparing this record stopped the program {MAX_ATTEMPTS} times; report it, then `usher failed retry {}`",
@@ -173,6 +180,8 @@ impl Engine {
             keys: usher_identity::keys(&fields),
             account: None,
             account_reason: None,
+            // What a search shows may be older than the search, but it was true at the version's own time.
+            crm_seen_at: record.modified_at.filter(|_| in_crm).map(|at| at.min(record.received_at)),
             crm_owner: if in_crm { fields.text("owner").map(Into::into) } else { None },
             crm_person: in_crm.then(|| record.external_id.clone()),
             fields,
@@ -258,6 +267,7 @@ impl Engine {
                 }
                 continue;
             }
+            let asked_at = self.now();
             let answer = directory.people(&keys).await;
             self.note(&self.crm, Direction::Pull, answer.as_ref().err()).await?;
             match answer {
@@ -266,7 +276,7 @@ impl Engine {
                     self.signs().went_well(&self.crm, "looking people up");
                     for ((index, _), person) in chunk.iter().zip(people) {
                         if let (Some(candidate), Some(person)) = (candidates.get_mut(*index), person) {
-                            candidate.recognise(person);
+                            candidate.recognise(person, asked_at);
                         }
                     }
                 }
@@ -325,9 +335,10 @@ impl Candidate {
         Verdict::Later { at, problem: "the CRM rests: it could not be asked who the person is".to_owned() }
     }
 
-    fn recognise(&mut self, person: CrmPerson) {
+    fn recognise(&mut self, person: CrmPerson, asked_at: Timestamp) {
         self.draft.crm_person = Some(person.external_id);
         self.draft.crm_owner = person.owner;
+        self.draft.crm_seen_at = Some(asked_at);
     }
 }
 

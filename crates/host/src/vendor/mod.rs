@@ -88,8 +88,18 @@ impl VendorHttp {
         wire: &reqwest::Request,
         deadline: Instant,
     ) -> Result<Response, Failure> {
-        let acquired = self.limiter.acquire(request.limits, request.lane, self.patience(deadline)).await;
+        let mut patience = self.patience(deadline);
+        if let Some(before) = request.before {
+            patience = patience.min(before.saturating_duration_since(Instant::now().into_std()));
+        }
+        let acquired = self.limiter.acquire(request.limits, request.lane, patience).await;
         let permit = acquired.map_err(Failure::last)?;
+        if request.before.is_some_and(|before| before < Instant::now().into_std()) {
+            return Err(Failure::last(Fault::new(
+                FaultClass::Transient,
+                "the call came too late to be of use",
+            )));
+        }
         let wire = wire.try_clone().ok_or_else(|| {
             Failure::last(Fault::new(FaultClass::Defect, "a request body can be sent only once"))
         })?;

@@ -118,7 +118,9 @@ async fn follow(conn: &mut PgConnection, pair: &Pair, now: Timestamp) -> Result<
     .execute(&mut *conn)
     .await?;
     sqlx::query(
-        "UPDATE slot SET external_id = $3 WHERE kind = 'person' AND connection = $1 AND external_id = $2",
+        // What was made by us and what was not are one now: undo must not archive it.
+        "UPDATE slot SET external_id = $3, origin = 'found' WHERE kind = 'person' AND connection = $1 \
+         AND external_id IN ($2, $3)",
     )
     .bind(connection)
     .bind(loser)
@@ -185,6 +187,7 @@ async fn absorb(conn: &mut PgConnection, keep: &str, lose: &str, now: Timestamp)
             id: id.into(),
             origin: if origin == "created" { SlotOrigin::Created } else { SlotOrigin::Found },
             object: None,
+            made_at: None,
             effect: String::new(),
         })
         .collect();

@@ -115,7 +115,9 @@ async fn follow(
          SELECT connection, object, ?4, person, enrolled, ours FROM link \
          WHERE connection = ?1 AND object = ?2 AND external_id = ?3 \
          ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled), ours = min(ours, excluded.ours)",
-        "UPDATE slot SET external_id = ?4 WHERE kind = 'person' AND connection = ?1 AND external_id = ?3 AND ?2 != ''",
+        // What was made by us and what was not are one now: undo must not archive it.
+        "UPDATE slot SET external_id = ?4, origin = 'found' WHERE kind = 'person' AND connection = ?1 \
+         AND external_id IN (?3, ?4) AND ?2 != ''",
     ];
     for sql in MOVES {
         let query = pair.iter().fold(sqlx::query(sql), |query, part| query.bind(part.clone()));
@@ -184,6 +186,7 @@ async fn absorb(conn: &mut SqliteConnection, keep: &str, lose: &str, now: Timest
             id: id.into(),
             origin: if origin == "created" { SlotOrigin::Created } else { SlotOrigin::Found },
             object: None,
+            made_at: None,
             effect: String::new(),
         })
         .collect();
