@@ -58,7 +58,7 @@ pub(crate) async fn what_was_done_can_be_undone_once(backend: impl Backend) {
     };
     assert_eq!((lead, owners, unsettled, later), (ana.lead, vec![owner], false, None));
     assert_eq!((tasks, created), (vec!["t1".into()], Some("c1".into())));
-    assert_eq!(turns, [taken.clone()]);
+    assert_eq!(turns, std::slice::from_ref(&taken));
 
     let back = Decision {
         trigger: Trigger::Undone,
