@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use usher_connector::{
     AccountBatch, CallLane, Capability, Connection, CrmPerson, Cursor, Directory, Fault, FaultClass, Gauge,
-    LimitStanding, Request, SendFailure, Target, Verdict, VerifyBy, Write, Written,
+    KeyProperty, LimitStanding, OwnerEntry, Request, SendFailure, Target, Verdict, VerifyBy, Write, Written,
 };
 use usher_document::{Diagnostics, SourceFile};
 use usher_mapping::Mapping;
@@ -142,7 +142,13 @@ impl Target for Crm {
     }
 
     fn capabilities(&self) -> Vec<Capability> {
-        let can = |kind| Capability { kind, max_batch: 100, keyed: false, verify: VerifyBy::UniqueKey };
+        let can = |kind| Capability {
+            kind,
+            object: "contacts",
+            max_batch: 100,
+            keyed: false,
+            verify: VerifyBy::UniqueKey,
+        };
         [EffectKind::EnsurePerson, EffectKind::UpdateObject, EffectKind::CreateTask].map(can).into()
     }
 
@@ -173,6 +179,21 @@ impl Target for Crm {
     }
 
     async fn ours_since(&self, _write: &Write, _since: Timestamp) -> Result<Vec<ExternalId>, Fault> {
+        Ok(Vec::new())
+    }
+
+    async fn key_properties(&self, _create: bool) -> Result<Vec<KeyProperty>, Fault> {
+        Ok(Vec::new())
+    }
+
+    fn history_batch(&self) -> usize {
+        0
+    }
+
+    async fn owner_history(
+        &self,
+        _objects: &[(SlotKind, ExternalId)],
+    ) -> Result<Vec<Vec<OwnerEntry>>, Fault> {
         Ok(Vec::new())
     }
 

@@ -29,14 +29,14 @@ pub(crate) async fn fm_071_fresh_records_go_before_a_backlog_that_still_moves(ba
 pub(crate) async fn fm_067_a_flood_through_one_connection_leaves_room_for_the_others(backend: impl Backend) {
     let store = backend.store();
     let mut records: Vec<_> = (0..200).map(new_record).collect();
-    for n in 200..203 {
+    for n in 200..212 {
         let mut other = new_record(n);
-        other.record.connection = ConnectionName::new(format!("other{n}"));
+        other.record.connection = ConnectionName::new(format!("other{}", n % 3));
         records.push(other);
     }
     store.store_records(records).await.unwrap();
-    for now in [at(210), at(LATER)] {
-        let claimed = store.claim_records(10, now, now).await.unwrap();
+    for now in [at(220), at(LATER)] {
+        let claimed = store.claim_records(10, now, at(2 * LATER)).await.unwrap();
         let connections: BTreeSet<&str> = claimed.iter().map(|record| record.connection.as_str()).collect();
         assert_eq!((claimed.len(), connections.len()), (10, 4), "{connections:?}");
     }
