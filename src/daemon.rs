@@ -8,7 +8,7 @@ use futures::FutureExt;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use usher_engine::{Connected, Engine, EngineError, Step};
+use usher_engine::{Connected, Engine, EngineError, Listener, PullReport, Step};
 use usher_model::{ConnectionName, Lane, ObjectType};
 
 use crate::failure::chain;
@@ -25,6 +25,10 @@ const ACCOUNTS_EVERY: Duration = Duration::from_secs(300);
 const WEBHOOKS_EVERY: Duration = Duration::from_secs(3_600);
 /// How often it is looked whether a stream is due to be reconciled.
 const RECONCILE_EVERY: Duration = Duration::from_secs(900);
+/// How often what is spent of the vendors' limits is stored.
+const QUOTAS_EVERY: Duration = Duration::from_secs(60);
+/// Slices of records prepared side by side, so that a CRM that answers slowly is asked about several at a time.
+const PREPARERS: u32 = 4;
 /// A rest after a step failed.
 const REST: Duration = Duration::from_secs(5);
 /// Steps of one pull before the stream looks whether to stop.
@@ -57,11 +61,25 @@ impl Daemon {
         daemon.repeat("splitting webhooks", Anywhere, Some(Step::Split), TICK, |engine| async move {
             engine.split().await
         });
-        daemon.repeat("fetching", Leader, Some(Step::Fetch), TICK, |engine| async move {
-            fetch_all(&engine).await
-        });
+        // One loop for each connection: one that hangs keeps no other waiting.
+        for connected in engine.connections().filter(|connected| connected.roles.source.is_some()) {
+            let name = connected.name.clone();
+            daemon.repeat("fetching", Leader, Some(Step::Fetch), TICK, move |engine| {
+                let name = name.clone();
+                async move { fetch(&engine, &name).await }
+            });
+        }
         daemon.repeat("delivering", Anywhere, Some(Step::Deliver), TICK, |engine| async move {
-            deliver(&engine).await
+            engine.deliver(engine.crm()).await.map(|report| report.sent)
+        });
+        daemon.repeat("verifying", Anywhere, None, TICK, |engine| async move {
+            engine.verify(engine.crm()).await
+        });
+        daemon.repeat("saving quotas", Leader, None, QUOTAS_EVERY, |engine| async move {
+            engine.save_quotas().await.map(|()| 0)
+        });
+        daemon.repeat("checking owners", Anywhere, None, TICK, |engine| async move {
+            engine.check_owners(engine.crm()).await
         });
         daemon.repeat("counting webhooks", Anywhere, None, TICK, |engine| async move {
             engine.store_tallies().await
@@ -83,6 +101,11 @@ impl Daemon {
         self.engine.wind_down();
         self.stop.cancel();
         self.tasks.wait().await;
+        if self.engine.leads().is_some()
+            && let Err(error) = self.engine.save_quotas().await
+        {
+            complain("saving quotas", &error);
+        }
     }
 
     fn start_pulls(&self, connected: &Connected) {
@@ -117,9 +140,11 @@ impl Daemon {
                     }
                 }
             }
-            daemon.repeat("preparing", Anywhere, Some(Step::Prepare), TICK, |engine| async move {
-                engine.prepare().await
-            });
+            for _ in 0..PREPARERS {
+                daemon.repeat("preparing", Anywhere, Some(Step::Prepare), TICK, |engine| async move {
+                    engine.prepare().await
+                });
+            }
             daemon.repeat("deciding", Leader, Some(Step::Decide), TICK, |engine| async move {
                 engine.decide().await
             });
@@ -132,8 +157,9 @@ impl Daemon {
         });
     }
 
-    /// Repeats a step while it finds work; otherwise until its bell rings or its time is up. A step that fails, or
-    /// panics, is repeated after a rest: nothing that it did is kept in memory only.
+    /// Repeats a step when its bell rings, which a step that left work rings itself, or its time is up; one without a
+    /// bell while it finds work. A step that fails, or panics, is repeated after a rest: nothing that it did is kept in
+    /// memory only.
     fn repeat<F, R>(&self, name: &'static str, at: Where, step: Option<Step>, every: Duration, run: F)
     where
         F: Fn(Arc<Engine>) -> R + Send + 'static,
@@ -141,6 +167,7 @@ impl Daemon {
     {
         let (engine, stop) = (Arc::clone(&self.engine), self.stop.clone());
         let got_on = move |engine: &Engine| step.into_iter().for_each(|step| engine.signs().moved(step));
+        let mut bell = step.map(|step| engine.wake().listen(step));
         self.tasks.spawn(async move {
             got_on(&engine);
             while !stop.is_cancelled() {
@@ -149,8 +176,14 @@ impl Daemon {
                     continue;
                 }
                 match AssertUnwindSafe(run(Arc::clone(&engine))).catch_unwind().await {
-                    Ok(Ok(0)) => rest(&engine, &stop, step, every).await,
-                    Ok(Ok(_)) => got_on(&engine),
+                    Ok(Ok(done)) => {
+                        if done > 0 {
+                            got_on(&engine);
+                        }
+                        if done == 0 || bell.is_some() {
+                            rest(&stop, bell.as_mut(), every).await;
+                        }
+                    }
                     Ok(Err(error)) => {
                         // A vendor that fails is no fault of the step, which tries again.
                         if matches!(error, EngineError::Vendor { .. }) {
@@ -172,10 +205,10 @@ impl Daemon {
     }
 }
 
-async fn rest(engine: &Engine, stop: &CancellationToken, step: Option<Step>, every: Duration) {
+async fn rest(stop: &CancellationToken, bell: Option<&mut Listener>, every: Duration) {
     let bell = async {
-        match step {
-            Some(step) => engine.wake().rung(step).await,
+        match bell {
+            Some(bell) => bell.rung().await,
             None => std::future::pending().await,
         }
     };
@@ -212,17 +245,27 @@ async fn pull(
     lane: Lane,
 ) -> Result<usize, EngineError> {
     let report = engine.pull(connection, object, lane, PULL_STEPS).await;
-    engine.signs().judge(connection, &format!("pulling {object}"), &report);
+    // An endpoint that rests was not asked, which proves nothing.
+    if !matches!(report, Ok(PullReport { steps: 0, .. })) {
+        engine.signs().judge(connection, &format!("pulling {object}"), &report);
+    }
     Ok(usize::from(!report?.done))
 }
 
-/// Fetches hinted objects of every connection; one that fails does not keep the others waiting.
+/// Fetches hinted objects of a connection.
+async fn fetch(engine: &Engine, connection: &ConnectionName) -> Result<usize, EngineError> {
+    let fetched = engine.fetch(connection).await;
+    if !matches!(fetched, Ok(0)) {
+        engine.signs().judge(connection, "fetching", &fetched);
+    }
+    fetched
+}
+
+/// The same for every connection, for one pass; one that fails does not keep the others waiting.
 async fn fetch_all(engine: &Engine) -> Result<usize, EngineError> {
     let (mut count, mut failed) = (0, None);
     for connected in engine.connections() {
-        let fetched = engine.fetch(&connected.name).await;
-        engine.signs().judge(&connected.name, "fetching", &fetched);
-        match fetched {
+        match fetch(engine, &connected.name).await {
             Ok(fetched) => count += fetched,
             Err(error) => failed = failed.or(Some(error)),
         }
@@ -231,11 +274,6 @@ async fn fetch_all(engine: &Engine) -> Result<usize, EngineError> {
         Some(error) if count == 0 => Err(error),
         _ => Ok(count),
     }
-}
-
-async fn deliver(engine: &Engine) -> Result<usize, EngineError> {
-    let report = engine.deliver(engine.crm()).await?;
-    Ok(report.sent + report.verified)
 }
 
 /// Waits, but no longer than until the daemon stops.
@@ -303,7 +341,8 @@ async fn settle(engine: &Engine) -> Result<(), EngineError> {
         }
         work += engine.prepare().await?;
         work += engine.decide().await?;
-        work += deliver(engine).await?;
+        work += engine.deliver(engine.crm()).await?.sent + engine.verify(engine.crm()).await?;
+        work += engine.check_owners(engine.crm()).await?;
         if work == 0 {
             return unfetched.map_or(Ok(()), Err);
         }

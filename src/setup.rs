@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use usher_connector::{Host, Secret};
+use usher_connector::{Gauge, Host, Http, Secret};
 use usher_document::{Diagnostics, SecretRef, SourceFile};
 use usher_engine::settings::{AuthSettings, ConnectionSettings, Limits, REFERRALS, Settings};
 use usher_engine::{Connected, Engine, Setup};
+use usher_host::{NoHttp, VendorHttp};
 use usher_mapping::Mapping;
 use usher_model::{Clock, ConnectionName, InstallKey, SystemClock};
 use usher_routing::Policy;
@@ -216,14 +217,16 @@ pub(crate) async fn assemble_with(
             // Without the right key nothing works that is worth starting, and nothing may be made anew.
             keeper.check().await.map_err(|fault| wrong(connection, &fault))?;
         }
+        let (roles, gauge) = connect(settings, connection, tokens)?;
         connections.push(Connected {
             name: connection.name.clone(),
             connector: connection.connector.manifest().id,
-            roles: connect(settings, connection, tokens)?,
+            roles,
             mapping: Arc::clone(mapping),
             every: connection.every,
             sweep_every: connection.sweep_every,
             timeout: connection.timeout,
+            gauge,
             started_at: row.started_at,
         });
     }
@@ -241,38 +244,68 @@ pub(crate) async fn assemble_with(
     Ok(engine.await?)
 }
 
+/// The installation's database, if a connection's tokens are in it and it exists yet.
+pub(crate) async fn token_store(loaded: &Loaded) -> Result<Option<Arc<dyn Store>>, Failure> {
+    let kept = |connection: &ConnectionSettings| matches!(connection.auth, AuthSettings::OAuth(_));
+    // Before the first run there is no database, and nothing is connected.
+    if !loaded.settings.connections.iter().any(kept) || !has_store(&loaded.settings) {
+        return Ok(None);
+    }
+    open_store(&loaded.settings, Access::Command).await.map(Some)
+}
+
+/// Every connection with its roles, and where their tokens are, to be closed after use. Makes no call.
+pub(crate) async fn roles(loaded: &Loaded) -> Result<(Arc<dyn Store>, Vec<Roles>), Failure> {
+    let settings = &loaded.settings;
+    let tokens = match token_store(loaded).await? {
+        Some(tokens) => tokens,
+        None => scratch_store().await?,
+    };
+    let connect = |each: &ConnectionSettings| Ok((each.name.clone(), connect(settings, each, &tokens)?.0));
+    let roles = settings.connections.iter().map(connect).collect::<Result<_, Failure>>()?;
+    Ok((tokens, roles))
+}
+
+/// A connection's name and what it can do.
+pub(crate) type Roles = (ConnectionName, usher_connector::Connection);
+
 /// Builds a connection's door to its vendor and its roles. Makes no call.
 pub(crate) fn connect(
     settings: &Settings,
     connection: &ConnectionSettings,
     tokens: &Arc<dyn Store>,
-) -> Result<usher_connector::Connection, Failure> {
+) -> Result<(usher_connector::Connection, Arc<dyn Gauge>), Failure> {
     let mut secrets = BTreeMap::new();
     for (name, reference) in connection.configured.secrets() {
         secrets.insert(name, secret(&reference, &settings.folder)?);
     }
+    let (http, gauge): (Arc<dyn Http>, Arc<dyn Gauge>) = match door(settings, connection, tokens)? {
+        Some(door) => (Arc::clone(&door) as _, door),
+        None => (Arc::new(NoHttp), Arc::new(NoHttp)),
+    };
     let host = Host {
         connection: connection.name.clone(),
-        http: http(settings, connection, tokens)?,
+        http,
         files: Arc::new(usher_host::LocalFiles::new(&settings.folder)),
         secrets,
     };
-    Ok(connection.configured.connect(host))
+    Ok((connection.configured.connect(host), gauge))
 }
 
 fn wrong(connection: &ConnectionSettings, error: &dyn std::error::Error) -> Failure {
     Failure::input(format!("connection `{}`: {}", connection.name, crate::failure::chain(error)))
 }
 
-fn http(
+/// The door to the vendor; none for a connector that makes no calls.
+fn door(
     settings: &Settings,
     connection: &ConnectionSettings,
     tokens: &Arc<dyn Store>,
-) -> Result<Arc<dyn usher_connector::Http>, Failure> {
+) -> Result<Option<Arc<VendorHttp>>, Failure> {
     let wrong = |error: &dyn std::error::Error| wrong(connection, error);
     let manifest = connection.connector.manifest();
     let (Some(protocol), Some(usual)) = (connection.configured.protocol(), manifest.base_url) else {
-        return Ok(Arc::new(usher_host::NoHttp));
+        return Ok(None);
     };
     let address = connection.base_url.as_deref().unwrap_or(usual);
     let base_url = usher_host::BaseUrl::parse(address, false).map_err(|error| wrong(&error))?;
@@ -293,9 +326,8 @@ fn http(
         limits: usher_host::LimiterSettings::all(allowance(connection.limits)),
         ..usher_host::HttpSettings::default()
     };
-    let http =
-        usher_host::VendorHttp::new(spec, http, Arc::new(SystemClock)).map_err(|error| wrong(&error))?;
-    Ok(Arc::new(http))
+    let door = VendorHttp::new(spec, http, Arc::new(SystemClock)).map_err(|error| wrong(&error))?;
+    Ok(Some(Arc::new(door)))
 }
 
 fn allowance(limits: Limits) -> usher_host::Allowance {

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
+use usher_connector::{KeyProperty, KeyState};
 use usher_document::{Diagnostic, SourceFile};
-use usher_engine::settings::{AuthSettings, ConnectionSettings};
+use usher_engine::Engine;
+use usher_engine::settings::ConnectionSettings;
 use usher_model::SystemClock;
 use usher_store::Store;
 
-use crate::cli::{Common, Outcome};
+use crate::cli::{Common, Outcome, properties};
 use crate::failure::{Failure, chain};
 use crate::output;
-use crate::setup::{self, Access, Loaded};
+use crate::setup::{self, Loaded};
 use crate::tokens;
 
 /// Check every file, and with --online the connections too
@@ -36,7 +38,7 @@ pub(crate) async fn run(common: &Common, args: &Check) -> Outcome {
     for (connection, by_hand) in webhooks_by_hand(&loaded) {
         output::note(&format!("webhooks of {connection} are entered by hand at the vendor: {by_hand}"));
     }
-    let tokens = token_store(&loaded).await?;
+    let tokens = setup::token_store(&loaded).await?;
     say_tokens(&loaded, tokens.as_ref()).await?;
     let online = if args.online { ask(&loaded, tokens.as_ref()).await? } else { Vec::new() };
     if let Some(store) = tokens {
@@ -96,20 +98,6 @@ fn webhooks_by_hand(loaded: &Loaded) -> Vec<(String, String)> {
         .collect()
 }
 
-/// The installation's database, if a connection's tokens are in it and it exists yet.
-async fn token_store(loaded: &Loaded) -> Result<Option<Arc<dyn Store>>, Failure> {
-    let oauth = loaded
-        .settings
-        .connections
-        .iter()
-        .any(|connection| matches!(connection.auth, AuthSettings::OAuth(_)));
-    // Before the first run there is no database, and nothing is connected.
-    if !oauth || !setup::has_store(&loaded.settings) {
-        return Ok(None);
-    }
-    setup::open_store(&loaded.settings, Access::Command).await.map(Some)
-}
-
 async fn say_tokens(loaded: &Loaded, store: Option<&Arc<dyn Store>>) -> Outcome {
     let rows = match store {
         Some(store) => store.tokens().await?,
@@ -133,7 +121,22 @@ async fn ask(loaded: &Loaded, tokens: Option<&Arc<dyn Store>>) -> Result<Vec<Str
         problems.push(chain(&error));
     } else {
         problems.extend(engine.roster_problems());
+        problems.extend(key_problems(&engine).await);
     }
     store.close().await?;
     Ok(problems)
+}
+
+/// Key properties that usher.yaml names and that can not carry keys.
+async fn key_problems(engine: &Engine) -> Vec<String> {
+    let crm = engine.connection(engine.crm()).ok().map(|crm| &crm.roles);
+    let properties = match properties::ask(crm, false).await {
+        Ok(properties) => properties,
+        Err(failure) => return vec![failure.text()],
+    };
+    let unfit = properties.iter().filter(|each| each.configured && each.state != KeyState::Ready);
+    let tell = |each: &KeyProperty| {
+        format!("{} can not carry keys in `{}`: {}", each.object, each.name, properties::advice(each))
+    };
+    unfit.map(tell).collect()
 }

@@ -1,11 +1,9 @@
 //! `usher compare`: in mode observe, our owner beside the one that the incumbent routing chose.
 
 use clap::Args;
-use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::cli::{Common, Outcome};
-use crate::failure::Failure;
+use crate::cli::{Common, Outcome, when};
 use crate::output;
 use crate::setup::{self, Access};
 
@@ -20,7 +18,7 @@ pub(crate) struct Compare {
 pub(crate) async fn run(common: &Common, args: &Compare) -> Outcome {
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Command).await?;
-    let rows = store.comparisons(ago(&args.since)?).await?;
+    let rows = store.comparisons(when::instant(&args.since)?).await?;
     let owners = store.owners(&loaded.settings.crm).await?.0;
     store.close().await?;
     let name = |id: &Option<usher_model::ExternalId>| match id {
@@ -52,13 +50,4 @@ pub(crate) async fn run(common: &Common, args: &Compare) -> Outcome {
         rows.len()
     ));
     Ok(())
-}
-
-/// The instant so long ago.
-pub(crate) fn ago(text: &str) -> Result<Timestamp, Failure> {
-    let length = usher_document::parse_duration(text).map_err(|problem| {
-        Failure::input(format!("`{text}` is no length of time: {problem}; write it as 7d or 12h"))
-    })?;
-    let length = SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX);
-    Ok(crate::daemon::now().saturating_sub(length).unwrap_or(Timestamp::UNIX_EPOCH))
 }

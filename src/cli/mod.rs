@@ -2,6 +2,7 @@
 
 mod backfill;
 mod backup;
+mod capabilities;
 mod check;
 mod compare;
 mod connect;
@@ -12,10 +13,13 @@ mod init;
 mod key;
 mod leads;
 mod pause;
+mod properties;
 mod run;
 mod sandbox;
 mod status;
 mod trial;
+mod undo;
+mod when;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,8 +80,12 @@ enum Verb {
     Compare(compare::Compare),
     /// Stop or resume writing to the CRM, or hold one connection
     Pause(pause::Pause),
+    /// Show or create the CRM properties that make a repeated write harmless
+    Properties(properties::Properties),
+    /// Take back what was decided and written
+    Undo(undo::Undo),
     /// What was seen, decided, written, and what waits
-    Status,
+    Status(status::Status),
     /// List, show or add leads
     Leads(leads::Leads),
     /// List what failed, and give it another try
@@ -126,7 +134,9 @@ async fn dispatch(cli: Cli) -> Outcome {
         Verb::Backfill(args) => backfill::run(&common, &args).await,
         Verb::Compare(args) => compare::run(&common, &args).await,
         Verb::Pause(args) => pause::run(&common, &args).await,
-        Verb::Status => status::run(&common).await,
+        Verb::Properties(args) => properties::run(&common, &args).await,
+        Verb::Undo(args) => undo::run(&common, &args).await,
+        Verb::Status(args) => status::run(&common, &args).await,
         Verb::Leads(args) => leads::run(&common, args).await,
         Verb::Failed(args) => failed::run(&common, args).await,
         Verb::Explain(args) => explain::run(&common, &args).await,

@@ -2,28 +2,42 @@
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use usher_connector::LimitStanding;
 use usher_engine::settings::ConnectionSettings;
 use usher_model::{ConnectionName, TokenRow};
 use usher_store::{
-    Alert, ConnectionStatus, Counts, Discrepancy, HookTally, NodeStatus, Recount, Store, StoreError, Trouble,
+    Alert, ConnectionStatus, Counts, Discrepancy, HookTally, NodeStatus, Recount, RestingEndpoint, Store,
+    StoreError, Trouble,
 };
 
-use crate::cli::{Common, Outcome};
+use crate::cli::{Common, Outcome, capabilities};
 use crate::output;
 use crate::setup::{self, Access};
 
-pub(crate) async fn run(common: &Common) -> Outcome {
+/// What was seen, decided, written, and what waits
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Instead: what usher can write at each connection, and how an unclear write is verified
+    #[arg(long)]
+    capabilities: bool,
+}
+
+pub(crate) async fn run(common: &Common, args: &Status) -> Outcome {
     let loaded = setup::load(&common.config)?;
+    if args.capabilities {
+        return capabilities::run(common, &loaded).await;
+    }
     let store = setup::open_store(&loaded.settings, Access::Command).await?;
     let usual = loaded.settings.mode.as_str();
-    let status = Status::read(&*store, usual).await?;
+    let (status, now) = (Summary::read(&*store, usual).await?, crate::daemon::now());
     store.close().await?;
     if common.json {
-        output::json(&status.json());
+        output::json(&status.json(now));
     } else {
-        for line in status.lines(&loaded.settings.connections, crate::daemon::now()) {
+        for line in status.lines(&loaded.settings.connections, now) {
             output::data(&line);
         }
     }
@@ -31,7 +45,7 @@ pub(crate) async fn run(common: &Common) -> Outcome {
 }
 
 /// Everything that there is to say, as the storage has it at one moment.
-struct Status {
+struct Summary {
     mode: &'static str,
     paused: Option<(Timestamp, String)>,
     nodes: Vec<NodeStatus>,
@@ -39,13 +53,16 @@ struct Status {
     discrepancies: Vec<Discrepancy>,
     connections: Vec<ConnectionStatus>,
     troubles: Vec<Trouble>,
+    resting: Vec<RestingEndpoint>,
+    /// As the daemon stored it last.
+    quotas: Vec<(ConnectionName, Vec<LimitStanding>)>,
     recounts: Vec<Recount>,
     hooks: Vec<(ConnectionName, HookTally)>,
     tokens: Vec<TokenRow>,
     alerts: Vec<Alert>,
 }
 
-impl Status {
+impl Summary {
     async fn read(store: &dyn Store, usual: &'static str) -> Result<Self, StoreError> {
         let mut alerts = store.alerts().await?;
         alerts.retain(|alert| alert.ended_at.is_none());
@@ -57,6 +74,8 @@ impl Status {
             discrepancies: store.discrepancies().await?,
             connections: store.connections().await?,
             troubles: store.troubles().await?,
+            resting: store.resting().await?,
+            quotas: quotas(store.quotas().await?),
             recounts: store.recounts().await?,
             hooks: store.hook_tallies().await?,
             tokens: store.tokens().await?,
@@ -77,7 +96,7 @@ impl Status {
             lines.push(format!("{}: {seen} records seen{}", connection.name, held.unwrap_or_default()));
             let settings = settings.iter().find(|settings| settings.name == connection.name);
             let token = settings.and_then(|of| crate::tokens::describe(of, &self.tokens, now));
-            let further = token.into_iter().chain(self.about(&connection.name));
+            let further = token.into_iter().chain(self.about(&connection.name, now));
             lines.extend(further.map(|line| format!("  {line}")));
         }
         lines.push(group("records", &self.counts.records));
@@ -95,11 +114,20 @@ impl Status {
     }
 
     /// What is right and wrong with a connection's streams and webhooks.
-    fn about(&self, connection: &ConnectionName) -> Vec<String> {
+    fn about(&self, connection: &ConnectionName, now: Timestamp) -> Vec<String> {
         let troubles = self.troubles.iter().filter(|trouble| trouble.connection == *connection);
         let mut lines: Vec<String> = troubles
             .map(|trouble| format!("DEGRADED {} since {}: {}", trouble.topic, trouble.since, trouble.problem))
             .collect();
+        let resting = self.resting.iter().filter(|endpoint| endpoint.connection == *connection);
+        lines.extend(resting.map(|endpoint| {
+            let RestingEndpoint { direction, since, probe_at, problem, .. } = endpoint;
+            format!("RESTS from {} since {since}: {problem}; asked again at {probe_at}", direction.doing())
+        }));
+        let pauses = self.pauses(now).filter(|(name, ..)| *name == connection);
+        lines.extend(pauses.map(|(_, limit, until)| {
+            format!("the limit `{limit}` is used up; the vendor wants no call before {until}")
+        }));
         for (_, hook) in self.hooks.iter().filter(|(name, hook)| name == connection && hook.refused > 0) {
             let last = hook.last_refused.as_ref().map(|(at, reason)| format!(", last at {at}: {reason}"));
             lines.push(format!("{} webhooks refused{}", hook.refused, last.unwrap_or_default()));
@@ -112,7 +140,17 @@ impl Status {
         lines
     }
 
-    fn json(&self) -> Value {
+    /// Connection, limit and end of every pause that a vendor asked for.
+    fn pauses(&self, now: Timestamp) -> impl Iterator<Item = (&ConnectionName, &str, Timestamp)> {
+        let limits =
+            self.quotas.iter().flat_map(|(name, limits)| limits.iter().map(move |limit| (name, limit)));
+        limits.filter_map(move |(name, limit)| {
+            let until = limit.blocked_until.filter(|until| *until > now)?;
+            Some((name, limit.limit.as_str(), until))
+        })
+    }
+
+    fn json(&self, now: Timestamp) -> Value {
         let counts = &self.counts;
         json!({
             "mode": self.mode, "paused": self.paused,
@@ -127,6 +165,11 @@ impl Status {
                 "streams": each.streams })),
             "troubles": list(&self.troubles, |each| json!({
                 "connection": each.connection, "topic": each.topic, "since": each.since, "problem": each.problem })),
+            "resting": list(&self.resting, |each| json!({
+                "connection": each.connection, "direction": each.direction.as_str(), "since": each.since,
+                "probe_at": each.probe_at, "problem": each.problem })),
+            "vendor_pauses": self.pauses(now).map(|(connection, limit, until)| json!({
+                "connection": connection, "limit": limit, "until": until })).collect::<Value>(),
             "recounts": list(&self.recounts, |each| json!({
                 "connection": each.connection, "stream": each.stream, "at": each.at, "seen": each.seen,
                 "missed": each.missed, "gone": each.gone })),
@@ -139,6 +182,12 @@ impl Status {
                 "told": alert.told.is_some() })),
         })
     }
+}
+
+/// What can not be read is left out: it is the daemon's business, which says so.
+fn quotas(stored: Vec<(ConnectionName, Value)>) -> Vec<(ConnectionName, Vec<LimitStanding>)> {
+    let read = |(name, value)| (name, serde_json::from_value(value).unwrap_or_default());
+    stored.into_iter().map(read).collect()
 }
 
 fn list<T>(rows: &[T], shape: impl Fn(&T) -> Value) -> Value {

@@ -1,5 +1,7 @@
 //! The daemon against the simulators: the whole way, crashes, lost answers, modes, guards.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use usher_sandbox::Actor;
 
@@ -172,7 +174,7 @@ async fn fm_023_first_connect_starts_at_now_and_imports_open_no_leads() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fm_049_a_human_who_decides_first_wins() {
-    let installation = Installation::new().await;
+    let installation = Installation::with("live", "write: { owner_read_within: 1s }").await;
     let crm = installation.sandbox.hubspot();
     let daemon = installation.start().await;
     assert!(installation.run(&["pause"]).await.status.success());
@@ -182,6 +184,9 @@ async fn fm_049_a_human_who_decides_first_wins() {
         installation.json(&["status"]).await["leads"]["decided"] == json!(1)
     })
     .await;
+    let decided = Instant::now();
+    until("the decision's read is too old to rely on", async || decided.elapsed() > Duration::from_secs(1))
+        .await;
     crm.assign_as_human("contacts", contact, 103).unwrap();
     assert!(installation.run(&["pause", "--resume"]).await.status.success());
     installation.drained(1).await;

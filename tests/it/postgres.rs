@@ -47,6 +47,18 @@ async fn assert_written(installation: &Installation, leads: usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn fm_049_a_human_who_is_overwritten_gets_the_contact_back_on_postgres() {
+    let Some((_, _, installation)) = installation().await else { return };
+    crate::effects::gives_back(&installation).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_is_taken_back_on_postgres() {
+    let Some((_, _, installation)) = installation().await else { return };
+    crate::undo::takes_back(&installation).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn leads_go_the_whole_way_on_postgres() {
     let Some((_, _, installation)) = installation().await else { return };
     let daemon = installation.start().await;

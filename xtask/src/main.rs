@@ -47,6 +47,12 @@ enum Bench {
     Tokens(bench::tokens::Tokens),
     /// From the start of the daemon on a large database to the first webhook stored
     Start(bench::start::Start),
+    /// Form answers posted to the real program until their tasks are at the simulated CRM
+    Hook(bench::hook::Hook),
+    /// Webhooks acknowledged by the real program, against the disk's own rate of commits
+    Ack(bench::ack::Ack),
+    /// Owner and task of leads that the CRM knows, written within HubSpot's limits
+    Write(bench::write::Write),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -62,6 +68,9 @@ fn main() -> anyhow::Result<()> {
             Chore::Bench(Bench::Decide(args)) => bench::decide::run(&args).await,
             Chore::Bench(Bench::Tokens(args)) => bench::tokens::run(&args).await,
             Chore::Bench(Bench::Start(args)) => bench::start::run(&args).await,
+            Chore::Bench(Bench::Hook(args)) => bench::hook::run(&args).await,
+            Chore::Bench(Bench::Ack(args)) => bench::ack::run(&args).await,
+            Chore::Bench(Bench::Write(args)) => bench::write::run(&args).await,
             Chore::Serve(args) => bench::serve::run(&args).await,
             Chore::BenchPullWorker(args) => bench::worker::run(&args).await,
         }

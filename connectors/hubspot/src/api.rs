@@ -27,7 +27,7 @@ pub(crate) const DAILY: &str = "daily";
 /// Limit of the search endpoints per account and second; they do not count against the burst limit.
 pub(crate) const SEARCH: &str = "search";
 
-const CALL: &[&str] = &[BURST, DAILY];
+pub(crate) const CALL: &[&str] = &[BURST, DAILY];
 const SEARCH_CALL: &[&str] = &[SEARCH, DAILY];
 
 /// `/crm/objects/<version>/<object>`.
@@ -67,6 +67,18 @@ pub(crate) fn read<'a>(
     if let Some(id_property) = id_property {
         body["idProperty"] = json!(id_property);
     }
+    Ok(Request::new(Method::POST, batch(object, "read"), Access::Read).json(&body)?.lane(lane).limits(CALL))
+}
+
+/// Reads by id what a property was, and when, and by whom.
+pub(crate) fn read_history(
+    object: &str,
+    ids: &[&str],
+    property: &str,
+    lane: CallLane,
+) -> Result<Request, Fault> {
+    let inputs: Vec<Value> = ids.iter().map(|id| json!({ "id": id })).collect();
+    let body = json!({ "inputs": inputs, "properties": [property], "propertiesWithHistory": [property] });
     Ok(Request::new(Method::POST, batch(object, "read"), Access::Read).json(&body)?.lane(lane).limits(CALL))
 }
 

@@ -14,7 +14,7 @@ use crate::directory::HubSpotDirectory;
 use crate::inbound::HubSpotInbound;
 use crate::protocol::HubSpotProtocol;
 use crate::source::{HubSpotSource, PROPERTIES};
-use crate::target::HubSpotTarget;
+use crate::target::{HubSpotTarget, Keys};
 
 /// The client secret that signs webhooks, and the one before it during a rotation.
 pub(crate) const SECRET: &str = "inbound.secret";
@@ -31,6 +31,7 @@ pub(crate) struct Settings {
     horizon: SignedDuration,
     availability: bool,
     inbound: Option<InboundSettings>,
+    keys: Keys,
 }
 
 #[derive(Debug, Clone)]
@@ -53,12 +54,15 @@ impl Settings {
             None => Some(PullSettings::default()),
         };
         let availability = map.optional_at("availability").map_or(Some(true), |at| at.read());
+        let contacts = map.optional_at("contacts").map_or(Some(None), |at| read_key(&at).map(Some));
+        let tasks = map.optional_at("tasks").map_or(Some(None), |at| read_key(&at).map(Some));
         let inbound = map.optional_at("inbound").map(|at| read_inbound(&at));
         let inbound = match inbound {
             Some(None) => return None,
             Some(Some(inbound)) => Some(inbound),
             None => None,
         };
+        let keys = Keys { contacts: contacts?, tasks: tasks? };
         let pull = pull?;
         Some(Self {
             properties: pull.properties,
@@ -66,6 +70,7 @@ impl Settings {
             horizon: signed(pull.horizon.unwrap_or(Duration::from_secs(3_600))),
             availability: availability?,
             inbound,
+            keys,
         })
     }
 
@@ -108,7 +113,7 @@ impl Configured for Settings {
             inbound,
             subscriber: None,
             directory: Some(Arc::new(HubSpotDirectory::new(http.clone(), self.availability, windows))),
-            target: Some(Arc::new(HubSpotTarget::new(http))),
+            target: Some(Arc::new(HubSpotTarget::new(http, self.keys.clone()))),
         }
     }
 }
@@ -160,16 +165,8 @@ fn read_objects(at: &Cursor<'_>) -> Option<()> {
 
 fn read_properties(at: &Cursor<'_>) -> Option<Vec<String>> {
     let OneOrMany::<String>(names) = at.read()?;
-    let valid = |name: &str| {
-        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    };
     for name in &names {
-        if !valid(name) {
-            at.error("bad-name", format!("`{name}` is no internal name of a property"))
-                .hint("HubSpot shows it under Settings → Properties → the property → `</>`, as in `lead_budget`")
-                .report();
-            return None;
-        }
+        is_internal(at, name)?;
     }
     let length: usize = names.iter().map(|name| name.len() + 3).sum::<usize>()
         + PROPERTIES.iter().map(|name| name.len() + 3).sum::<usize>();
@@ -181,6 +178,26 @@ fn read_properties(at: &Cursor<'_>) -> Option<Vec<String>> {
     }
     let mut seen: BTreeSet<&str> = PROPERTIES.iter().copied().collect();
     Some(names.iter().filter(|name| seen.insert(name)).cloned().collect())
+}
+
+/// The property that carries keys.
+fn read_key(at: &Cursor<'_>) -> Option<String> {
+    let mut map = at.map()?;
+    let name = map.required::<String>("unique_property");
+    map.finish();
+    let name = name?;
+    is_internal(at, &name)?;
+    Some(name)
+}
+
+fn is_internal(at: &Cursor<'_>, name: &str) -> Option<()> {
+    let valid = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if !valid {
+        at.error("bad-name", format!("`{name}` is no internal name of a property"))
+            .hint("HubSpot shows it under Settings → Properties → the property → `</>`, as in `lead_budget`")
+            .report();
+    }
+    valid.then_some(())
 }
 
 fn read_inbound(at: &Cursor<'_>) -> Option<InboundSettings> {
@@ -247,9 +264,14 @@ pub(crate) mod tests {
         let (settings, problems) = read(
             "pull: { objects: [contacts], every: 30s, start: now, overlap: 5m, horizon: 2h, properties: [lead_budget, email] }\n\
              availability: false\n\
-             inbound: { secret: { env: NEW }, previous_secret: { file: old.txt } }\n",
+             inbound: { secret: { env: NEW }, previous_secret: { file: old.txt } }\n\
+             tasks: { unique_property: usher_key }\n",
         );
         let settings = settings.unwrap();
+        assert_eq!(
+            (settings.keys.tasks.as_deref(), settings.keys.contacts.as_deref()),
+            (Some("usher_key"), None)
+        );
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!(settings.properties, ["lead_budget"], "what is read anyway is not listed twice");
         assert_eq!(settings.windows().live.overlap, SignedDuration::from_mins(5));
@@ -260,7 +282,7 @@ pub(crate) mod tests {
     fn wrong_settings_are_all_reported() {
         let (settings, problems) = read(
             "pull: { objects: [deals], start: yesterday, overlap: 2w, properties: [\"Lead budget\"], page: 5 }\n\
-             availability: maybe\ninbound: { secret: abc }\n",
+             availability: maybe\ninbound: { secret: abc }\ncontacts: { unique_property: \"Usher key\" }\n",
         );
         assert!(settings.is_none());
         let all = problems.join("\n");
@@ -272,6 +294,7 @@ pub(crate) mod tests {
             "unknown key `page`",
             "`true` or `false`",
             "a secret must not stand in this file",
+            "`Usher key`",
         ] {
             assert!(all.contains(part), "{part} in:\n{all}");
         }

@@ -98,7 +98,7 @@ pub(crate) struct BatchRow {
 impl BatchRow {
     /// The owner that the answer shows; none if it shows no owner at all.
     pub(crate) fn owner(&self) -> Option<&str> {
-        self.properties.get("hubspot_owner_id")?.as_deref()
+        self.properties.get("hubspot_owner_id")?.as_deref().filter(|owner| !owner.is_empty())
     }
 }
 
@@ -263,7 +263,9 @@ fn plain(value: &Value) -> Option<String> {
 }
 
 /// `null` counts as missing.
-fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }
 

@@ -7,3 +7,9 @@ async fn conformance() {
     let report = conformance::run(rigs::hubspot(usher_hubspot::HubSpot).await).await;
     assert_eq!(report.passed_over(), [] as [&str; 0]);
 }
+
+#[tokio::test]
+async fn fm_040_conformance_with_keys() {
+    let report = conformance::run(rigs::hubspot_keyed(usher_hubspot::HubSpot).await).await;
+    assert_eq!(report.passed_over(), [] as [&str; 0]);
+}

@@ -1,6 +1,7 @@
 //! Plain requests and answers, and the one door through which a connector reaches its vendor.
 
 use std::fmt::Debug;
+use std::time::Instant;
 
 use ::http::{HeaderMap, Method};
 use async_trait::async_trait;
@@ -64,6 +65,8 @@ pub struct Request {
     pub lane: CallLane,
     /// The limits that it counts against, by their names in [`crate::LimitSpec`].
     pub limits: &'static [&'static str],
+    /// Once this instant has passed, the call is of no use: it is given up as throttled, with nothing sent.
+    pub before: Option<Instant>,
 }
 
 impl Request {
@@ -86,6 +89,7 @@ impl Request {
             access,
             lane,
             limits: &[],
+            before: None,
         }
     }
 
@@ -116,6 +120,13 @@ impl Request {
     #[must_use]
     pub fn limits(mut self, limits: &'static [&'static str]) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Says by when the call must have left.
+    #[must_use]
+    pub fn before(mut self, before: Option<Instant>) -> Self {
+        self.before = before;
         self
     }
 }

@@ -27,7 +27,7 @@ pub use crate::directory::{AccountBatch, CrmAccount, CrmPerson, Directory};
 pub use crate::fault::{Fault, FaultClass};
 pub use crate::http::{Access, Body, CallLane, Http, Request, Response, Shape};
 pub use crate::inbound::{Check, Inbound, Item, Parts, Refusal, Reply, SplitError};
-pub use crate::limit::{LimitReport, LimitSpec, Protocol};
+pub use crate::limit::{Gauge, LimitReport, LimitSpec, LimitStanding, Protocol};
 pub use crate::manifest::{Auth, ConfigExample, Manifest, Role, Scope};
 pub use crate::oauth::{ClientAuth, Endpoint, Granted, OAuth, scopes_at, text_at};
 pub use crate::retry_after::{http_date, retry_after};
@@ -35,4 +35,7 @@ pub use crate::roles::{Configured, Connection, Connector, FileEntry, Files, Host
 pub use crate::secret::Secret;
 pub use crate::source::{Batch, Cursor, Fetched, Merge, Pull, RowProblem, Source, StreamSpec};
 pub use crate::subscription::{Subscribed, Subscriber, Subscription};
-pub use crate::target::{Capability, SendFailure, Target, Verdict, VerifyBy, Write, Written};
+pub use crate::target::{
+    Capability, ChangedBy, KeyProperty, KeyState, OwnerEntry, OwnerRead, SendFailure, Target, Verdict,
+    VerifyBy, Write, Written,
+};

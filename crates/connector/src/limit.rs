@@ -1,9 +1,13 @@
 //! A vendor's rate limits as data, and how its answers are judged.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
 use crate::fault::Fault;
-use crate::http::{Request, Response};
+use crate::http::{CallLane, Request, Response};
 
 /// One limit of a vendor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,4 +46,32 @@ pub trait Protocol: Send + Sync {
     /// Unmatched 4xx must come out as `Rejected`; 5xx must come out as `Transient`, which the host turns into an
     /// unknown outcome for a write. Nothing unknown may map to `Ok`.
     fn judge(&self, request: &Request, response: &Response) -> Result<(), Fault>;
+}
+
+/// What the host knows of a connection's limits, for whoever plans its calls.
+pub trait Gauge: Send + Sync + Debug {
+    /// How long a call of that lane would wait for the limits now.
+    fn wait(&self, lane: CallLane) -> Duration;
+
+    /// Where each limit stands.
+    fn standing(&self) -> Vec<LimitStanding>;
+
+    /// Takes up where another process stopped. To be called before the first call.
+    fn resume(&self, standing: Vec<LimitStanding>);
+}
+
+/// What of a limit must survive a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LimitStanding {
+    /// The limit's name.
+    pub limit: String,
+    /// The vendor wants no call before this instant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blocked_until: Option<Timestamp>,
+    /// Refusals in a row after which one call at a time asks.
+    #[serde(default)]
+    pub strikes: u32,
+    /// For a limit of an hour and longer: calls made, each group by the end of its time, the oldest first.
+    #[serde(default)]
+    pub spent: Vec<(Timestamp, u32)>,
 }

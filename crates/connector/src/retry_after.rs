@@ -25,7 +25,24 @@ pub fn http_date(value: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::fmt::rfc2822::DateTimePrinter;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn fm_065_no_form_asks_for_less_than_nothing_and_dates_mean_what_seconds_mean(
+            text in "\\PC{0,40}", now in 0i64..4_000_000_000, seconds in -100_000i64..100_000,
+        ) {
+            let now = Timestamp::from_second(now).unwrap_or_default();
+            prop_assert!(retry_after(&text, now).is_none_or(|wait| !wait.is_negative()));
+            let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&(now + SignedDuration::from_secs(seconds)));
+            let wait = SignedDuration::from_secs(seconds.max(0));
+            prop_assert_eq!(retry_after(&date.unwrap_or_default(), now), Some(wait));
+            prop_assert_eq!(retry_after(&seconds.max(0).to_string(), now), Some(wait));
+        }
+    }
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap_or(Timestamp::UNIX_EPOCH)

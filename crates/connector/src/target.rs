@@ -1,5 +1,7 @@
 //! The target role: writes, each with its own outcome, and how an unclear one is verified.
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_model::{EffectBody, EffectKey, EffectKind, ExternalId, ObjectType, SlotKind, SlotOrigin};
@@ -25,9 +27,11 @@ pub enum VerifyBy {
 pub struct Capability {
     /// The kind.
     pub kind: EffectKind,
+    /// The vendor's name of the objects that it writes.
+    pub object: &'static str,
     /// Writes per `send`.
     pub max_batch: usize,
-    /// The vendor itself drops a repeat with the same key.
+    /// The vendor itself lets a repeat with the same key make nothing new.
     pub keyed: bool,
     /// How an unclear outcome is verified.
     pub verify: VerifyBy,
@@ -40,6 +44,18 @@ pub struct Write {
     pub key: EffectKey,
     /// What to write.
     pub body: EffectBody,
+    /// What is known of the owner that an owner change expects; of no meaning for other writes.
+    pub owner_read: OwnerRead,
+}
+
+/// How old the knowledge is on which an owner would be overwritten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OwnerRead {
+    /// The host has read the expected owner so recently that the write needs no comparison of its own. Counts for the
+    /// first call only: nobody knows how long that one takes.
+    pub fresh: bool,
+    /// The call that writes must have left by then ([`Request::before`]), lest the read or the comparison be too old.
+    pub until: Instant,
 }
 
 /// A write that is done.
@@ -68,6 +84,21 @@ pub enum SendFailure {
     },
     /// The object to write is gone.
     Gone,
+    /// Somebody has worked on the task meanwhile, so it is not ours to close any more.
+    Touched,
+}
+
+impl VerifyBy {
+    /// How it is shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::UniqueKey => "unique key",
+            Self::ParentListing => "marker among the parent's objects",
+            Self::Nothing => "nothing: parks",
+        }
+    }
 }
 
 impl From<Fault> for SendFailure {
@@ -85,6 +116,50 @@ pub enum Verdict {
     Absent,
     /// No strong read can tell.
     Unsure,
+}
+
+/// Who gave an object its owner, by the vendor's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangedBy {
+    /// A person in the vendor's pages or apps.
+    Human,
+    /// A program: ours, another integration, a workflow, an import.
+    Program,
+}
+
+/// An owner that an object had, by the vendor's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerEntry {
+    /// The owner; `None` for nobody.
+    pub owner: Option<ExternalId>,
+    /// Since when, by the vendor's clock.
+    pub at: Timestamp,
+    /// By whom.
+    pub by: ChangedBy,
+}
+
+/// How a property of the vendor's stands that could carry our keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyState {
+    /// There is none of that name.
+    Missing,
+    /// It is there, but the vendor does not keep its values unique.
+    NotUnique,
+    /// It can carry keys.
+    Ready,
+}
+
+/// A property of the vendor's objects in which a write's key makes a repeat harmless.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyProperty {
+    /// The vendor's object type.
+    pub object: &'static str,
+    /// The property's name.
+    pub name: String,
+    /// The settings of the connection name it.
+    pub configured: bool,
+    /// How it stands.
+    pub state: KeyState,
 }
 
 /// Writes.
@@ -107,6 +182,17 @@ pub trait Target: Send + Sync {
     /// `write` since then, whichever key it bears (for a task: every marked one about the same object). By strong reads
     /// only. Empty for kinds that `verify` knows by what they wrote.
     async fn ours_since(&self, write: &Write, since: Timestamp) -> Result<Vec<ExternalId>, Fault>;
+
+    /// The properties that carry our keys, or could; empty if the vendor has no place for keys, or needs none. `create`
+    /// makes those that are missing, and reads them back.
+    async fn key_properties(&self, create: bool) -> Result<Vec<KeyProperty>, Fault>;
+
+    /// Objects per call of [`Target::owner_history`]; 0 if the vendor keeps no history.
+    fn history_batch(&self) -> usize;
+
+    /// The owners that these objects had, in the order asked, each newest first; empty for one that is gone. Called in
+    /// the refresh lane, because fresh writes go first.
+    async fn owner_history(&self, objects: &[(SlotKind, ExternalId)]) -> Result<Vec<Vec<OwnerEntry>>, Fault>;
 
     /// The writing requests that `send` would make, for dry runs; reads that only compare are left out.
     fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault>;

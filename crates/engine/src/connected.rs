@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use usher_connector::Connection;
+use usher_connector::{Connection, Gauge};
 use usher_mapping::Mapping;
 use usher_model::ConnectionName;
 
@@ -74,6 +74,8 @@ pub struct Connected {
     pub sweep_every: Duration,
     /// How long one of its calls may take.
     pub timeout: Duration,
+    /// What is known of its vendor's limits.
+    pub gauge: Arc<dyn Gauge>,
     /// When it was first connected.
     pub started_at: Timestamp,
 }

@@ -10,11 +10,13 @@ use usher_model::{Clock, ConnectionName, CrmOwner, InstallKey, Mode};
 use usher_routing::{Policy, Roster};
 use usher_store::Store;
 
+use crate::breaker::Breakers;
 use crate::connected::Connected;
 use crate::error::EngineError;
 use crate::health::Signs;
 use crate::node::Node;
 use crate::settings::{REFERRALS, WriteSettings};
+use crate::slices::Slices;
 use crate::standing::Memory;
 use crate::step::decide::SLICE;
 use crate::wake::Wake;
@@ -62,6 +64,9 @@ pub struct Engine {
     stopping: AtomicBool,
     /// How many leads the next fold takes: fewer after one that could not be stored.
     pub(crate) slice: AtomicU32,
+    pub(crate) breakers: Breakers,
+    /// The slices of records being prepared.
+    pub(crate) preparing: Slices,
 }
 
 impl Engine {
@@ -72,6 +77,8 @@ impl Engine {
     pub async fn new(setup: Setup) -> Result<Self, EngineError> {
         let (owners, _) = setup.store.owners(&setup.crm).await?;
         let roster = Roster::new(&setup.policy, &owners);
+        let (signs, resting) = (Signs::default(), setup.store.resting().await?);
+        resting.iter().for_each(|endpoint| signs.rests(endpoint));
         Ok(Self {
             store: setup.store,
             clock: setup.clock,
@@ -86,15 +93,17 @@ impl Engine {
             node: Node::default(),
             wake: Wake::default(),
             memory: Memory::default(),
-            signs: Signs::default(),
+            signs,
             stopping: AtomicBool::new(false),
             slice: AtomicU32::new(SLICE),
+            breakers: Breakers::resume(resting),
+            preparing: Slices::default(),
         })
     }
 
-    /// To be called once, before any step: enters the mode, and takes over what a process that died had claimed. On a
-    /// shared storage this node lives from here on, and leads if no other does. Returns how many leads going live has
-    /// closed, because they were only observed.
+    /// To be called once, before any step: enters the mode, and takes over what a process that died had claimed and what
+    /// it had spent of the vendors' limits. On a shared storage this node lives from here on, and leads if no other does.
+    /// Returns how many leads going live has closed, because they were only observed.
     ///
     /// # Errors
     /// If the storage fails.
@@ -102,6 +111,7 @@ impl Engine {
         let now = self.now();
         self.store.take_over(now).await?;
         self.beat().await?;
+        self.resume_quotas().await?;
         Ok(self.store.enter_mode(self.mode, now).await?)
     }
 

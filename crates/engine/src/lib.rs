@@ -4,6 +4,7 @@
 //! step does a bounded amount of work in few transactions and reports what it did; whoever calls it (the daemon, a
 //! single pass, a test) owns the loop. Nothing a step does is kept in memory only: a step that is killed is repeated.
 
+mod breaker;
 mod command;
 mod connected;
 mod engine;
@@ -11,12 +12,13 @@ mod error;
 mod health;
 mod node;
 pub mod settings;
+mod slices;
 mod standing;
 mod step;
 mod tokens;
 mod wake;
 
-pub use command::{Added, BackfillPlan, BackfillReport, Refused, TrialReport, TrialStep};
+pub use command::{Added, BackfillPlan, BackfillReport, Refused, TrialReport, TrialStep, UndoLine, UndoPlan};
 pub use connected::{Connected, Connector, Registry};
 pub use engine::{Engine, Setup};
 pub use error::EngineError;
@@ -27,7 +29,7 @@ pub use step::receive::Received;
 pub use step::reconcile::ReconcileReport;
 pub use step::refresh::RefreshReport;
 pub use tokens::StoredTokens;
-pub use wake::{Step, Wake};
+pub use wake::{Listener, Step, Wake};
 
 #[cfg(test)]
 mod tests;

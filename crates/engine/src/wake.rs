@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 /// A step that can be woken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,31 +33,35 @@ impl Step {
     }
 }
 
-/// One bell for each step.
+/// One bell for each step; every listener hears it.
 #[derive(Debug, Clone, Default)]
 pub struct Wake {
-    bells: Arc<[Notify; 5]>,
+    bells: Arc<[watch::Sender<u64>; 5]>,
 }
 
-impl Wake {
-    fn bell(&self, step: Step) -> &Notify {
-        let [split, fetch, prepare, decide, deliver] = &*self.bells;
-        match step {
-            Step::Split => split,
-            Step::Fetch => fetch,
-            Step::Prepare => prepare,
-            Step::Decide => decide,
-            Step::Deliver => deliver,
-        }
-    }
+/// Somebody who listens to a bell.
+#[derive(Debug)]
+pub struct Listener(watch::Receiver<u64>);
 
+impl Wake {
     /// Says that there is work for the step.
     pub fn ring(&self, step: Step) {
-        self.bell(step).notify_one();
+        self.bells[step as usize].send_modify(|rung| *rung = rung.wrapping_add(1));
     }
 
-    /// Waits until somebody says so; a ring that came before is not lost.
-    pub async fn rung(&self, step: Step) {
-        self.bell(step).notified().await;
+    /// Listens to the step's bell from now on.
+    #[must_use]
+    pub fn listen(&self, step: Step) -> Listener {
+        Listener(self.bells[step as usize].subscribe())
+    }
+}
+
+impl Listener {
+    /// Waits until somebody rings; a ring that came since the last one heard is not lost.
+    pub async fn rung(&mut self) {
+        if self.0.changed().await.is_err() {
+            // The engine is gone, and nobody will ever ring again.
+            std::future::pending::<()>().await;
+        }
     }
 }

@@ -4,6 +4,36 @@
 //! There the environment variable `USHER_CRASH_AT` arms one: `deliver.after_send`, or `deliver.after_send:3` for the
 //! third time that it is passed.
 
+/// Panics at `point` if what is handled there holds the poisonous word: how a test proves that one poison record costs
+/// only itself. `USHER_POISON` arms it as `prepare=word`, or as `prepare=word!` for a death instead of a panic.
+///
+/// # Panics
+/// If armed, and the word is there.
+#[cfg(feature = "crash-points")]
+pub fn poison(point: &str, text: impl FnOnce() -> String) {
+    use std::sync::OnceLock;
+
+    static ARMED: OnceLock<Option<(String, String)>> = OnceLock::new();
+    let armed = ARMED.get_or_init(|| {
+        let value = std::env::var("USHER_POISON").ok()?;
+        let (point, word) = value.split_once('=')?;
+        Some((point.to_owned(), word.to_owned()))
+    });
+    let Some((_, word)) = armed.as_ref().filter(|(armed, _)| armed == point) else { return };
+    let (word, aborts) = word.strip_suffix('!').map_or((word.as_str(), false), |word| (word, true));
+    if text().contains(word) {
+        if aborts {
+            std::process::abort();
+        }
+        panic!("poison at {point}");
+    }
+}
+
+/// Nothing, in this build.
+#[cfg(not(feature = "crash-points"))]
+#[inline]
+pub fn poison(_point: &str, _text: impl FnOnce() -> String) {}
+
 /// Ends the process when `point` is armed and its turn has come.
 #[cfg(feature = "crash-points")]
 pub fn point(point: &str) {

@@ -19,6 +19,8 @@ pub enum Trigger {
     OwnerRejected,
     /// An operator asked for it.
     Manual,
+    /// An operator took an earlier decision back.
+    Undone,
 }
 
 impl Trigger {
@@ -30,6 +32,7 @@ impl Trigger {
             Self::Opened => "opened",
             Self::OwnerRejected => "owner_rejected",
             Self::Manual => "manual",
+            Self::Undone => "undone",
         }
     }
 }

@@ -211,8 +211,15 @@ pub enum ObjectRef {
 pub struct OwnerChange {
     /// The owner that the decision saw; `None` for unowned. Another owner found at the vendor means that a human won.
     pub expected: Option<ExternalId>,
-    /// The owner to write.
-    pub to: ExternalId,
+    /// The owner to write; `None` for nobody.
+    pub to: Option<ExternalId>,
+    /// An instant at which the object surely had the expected owner; `None` if only a comparison can tell.
+    #[serde(default)]
+    pub seen_at: Option<Timestamp>,
+    /// Gives an object back to the owner whom an earlier write of ours replaced. Such a write is outside the budget of
+    /// its object and is not held against the vendor's history, so that it happens once.
+    #[serde(default)]
+    pub restores: bool,
 }
 
 /// What is to be written. Names of fields are the model's; the connector knows the vendor's.
@@ -276,6 +283,9 @@ pub enum EffectBody {
     CloseTask {
         /// The task.
         task: ObjectRef,
+        /// Leave it alone once somebody has begun, finished or deferred it.
+        #[serde(default)]
+        only_untouched: bool,
     },
     /// Give a task of ours to another owner.
     ReassignTask {
@@ -326,7 +336,7 @@ impl EffectBody {
             Self::Associate { from, to } => vec![from, to],
             Self::UpdateObject { target, .. } | Self::ArchiveObject { target } => vec![target],
             Self::CreateTask { about, .. } => about.iter().collect(),
-            Self::CloseTask { task } | Self::ReassignTask { task, .. } => vec![task],
+            Self::CloseTask { task, .. } | Self::ReassignTask { task, .. } => vec![task],
         };
         list.into_iter()
     }
@@ -360,7 +370,7 @@ impl EffectBody {
             }
             Self::UpdateObject { target, .. } | Self::ArchiveObject { target } => *target = resolve(target)?,
             Self::CreateTask { about, .. } => *about = about.iter().map(resolve).collect::<Option<_>>()?,
-            Self::CloseTask { task } | Self::ReassignTask { task, .. } => *task = resolve(task)?,
+            Self::CloseTask { task, .. } | Self::ReassignTask { task, .. } => *task = resolve(task)?,
         }
         Some(body)
     }

@@ -73,6 +73,9 @@ pub struct Draft {
     /// The owner that the CRM showed for the person when the record was prepared.
     #[serde(default)]
     pub crm_owner: Option<ExternalId>,
+    /// An instant at which the CRM surely showed that owner.
+    #[serde(default)]
+    pub crm_seen_at: Option<Timestamp>,
     /// The person's id in the CRM, where the CRM knows the person already.
     #[serde(default)]
     pub crm_person: Option<ExternalId>,

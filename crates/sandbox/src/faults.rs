@@ -94,6 +94,8 @@ pub struct Faults {
     pub merge: f64,
     /// Rate, per API write of a contact's owner, that a person chooses another owner afterwards.
     pub human_edit: f64,
+    /// Rate, per API write of a contact's owner, that a person chooses another owner just before it is applied.
+    pub human_first: f64,
     /// Rate, per API write of a contact's owner, that a workflow puts the former owner back.
     pub peer_automation: f64,
     /// Rate, per contact created, that HubSpot creates and associates the company of its e-mail domain.
@@ -154,6 +156,7 @@ impl Default for Faults {
             archive: 0.0,
             merge: 0.0,
             human_edit: 0.0,
+            human_first: 0.0,
             peer_automation: 0.0,
             auto_company: 0.0,
             aftermath_ms: Span(0, 2_000),

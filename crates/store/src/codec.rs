@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use usher_model::{
-    CloseReason, EffectKind, EffectState, Lane, LeadState, Mode, RecordState, Slot, TroubleKind,
+    CloseReason, EffectKind, EffectState, Lane, LeadState, Mode, RecordState, Slot, SlotKind, TroubleKind,
 };
 
 use crate::fault::Fault;
@@ -15,6 +15,11 @@ use crate::fault::Fault;
 /// An instant as stored.
 pub(crate) fn ms(instant: Timestamp) -> i64 {
     instant.as_millisecond()
+}
+
+/// From here on a lead is fresh.
+pub(crate) fn fresh_since(now: Timestamp) -> Timestamp {
+    now.saturating_sub(crate::quota::FRESH).unwrap_or(Timestamp::MIN)
 }
 
 /// A stored instant.
@@ -134,6 +139,11 @@ pub(crate) fn effect_state(name: &str) -> Result<EffectState, Fault> {
     use EffectState::{Blocked, Cancelled, Done, Parked, Planned, Rejected, Sending, Unknown};
     let all = [Blocked, Planned, Sending, Unknown, Done, Rejected, Parked, Cancelled];
     named("effect state", name, &all, EffectState::as_str)
+}
+
+pub(crate) fn slot_kind(name: &str) -> Result<SlotKind, Fault> {
+    let all = [SlotKind::Person, SlotKind::Company, SlotKind::Task, SlotKind::Owner];
+    named("slot kind", name, &all, SlotKind::as_str)
 }
 
 pub(crate) fn effect_kind(name: &str) -> Result<EffectKind, Fault> {

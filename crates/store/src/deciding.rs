@@ -33,6 +33,10 @@ pub struct Ready {
     pub drafts: Vec<Draft>,
     /// Waiting leads that are due, oldest first.
     pub waiting: Vec<WaitingLead>,
+    /// Records whose draft can not be read, and why: they are to be failed, alone.
+    pub unreadable: Vec<(RecordId, String)>,
+    /// Waiting leads that can not be read, likewise.
+    pub unreadable_leads: Vec<(LeadId, String)>,
 }
 
 /// Names a vendor object.
@@ -57,6 +61,8 @@ pub struct LinkRow {
     pub enrolled: bool,
     /// We created the object ourselves.
     pub ours: bool,
+    /// A digest of what its mapping last read of it, where that matters.
+    pub seen: Option<String>,
 }
 
 /// A person with the keys that are known.
@@ -159,6 +165,8 @@ pub struct LinkBinding {
     pub person: PersonId,
     /// It has opened its lead.
     pub enrolled: bool,
+    /// A digest of what its mapping read of it; `None` leaves the stored one.
+    pub seen: Option<String>,
 }
 
 /// An effect to insert.
@@ -216,6 +224,8 @@ pub struct DecisionCommit {
     pub balances: Vec<BalanceDelta>,
     /// New writes.
     pub effects: Vec<NewEffect>,
+    /// Leads that are taken back, and why: what is unsent of them is cancelled, and they end as suppressed.
+    pub suppressed: Vec<(LeadId, String)>,
     /// Episodes that supersede: unsent effects of the lead's earlier episodes are cancelled.
     pub supersedes: Vec<(LeadId, EpisodeId)>,
     /// The owner that the incumbent routing chose, seen on later versions of an observed lead's object.

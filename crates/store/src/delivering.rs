@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_model::{ConnectionName, Effect, EffectKey, EffectKind, ExternalId, ObjectType, Slot, SlotOrigin};
 
+use crate::deciding::NewEffect;
 use crate::error::StoreError;
 
 /// A slot with the id that it holds.
@@ -13,6 +14,8 @@ pub struct SlotBinding {
     pub slot: Slot,
     /// The vendor's id.
     pub id: ExternalId,
+    /// We created the object after this instant, and its first try was answered: it had no owner then.
+    pub created_at: Option<Timestamp>,
 }
 
 /// An effect handed out to be sent or verified.
@@ -30,10 +33,12 @@ pub struct ClaimedEffect {
     pub verified: u32,
     /// A restore has forgotten what happened since: the effect may have been sent then, under another key.
     pub doubt_since: Option<Timestamp>,
+    /// How often whoever held it died or panicked: from the first time on it is better sent alone.
+    pub lapses: u32,
 }
 
 /// What happened to a claimed effect.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum EffectEnd {
     /// Done; binds the slot, if it has one.
     Done {
@@ -58,6 +63,24 @@ pub enum EffectEnd {
         /// Why.
         reason: String,
     },
+    /// Whoever sent it panicked: as unknown, but after too often it is parked.
+    Crashed {
+        /// Not before.
+        due_at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// The vendor's object is not there any more.
+    Gone {
+        /// In words.
+        reason: String,
+        /// The slot that held it, and the id that is gone.
+        lost: (Slot, ExternalId),
+        /// What finds or creates it again: the slot is emptied for it, and what needs the slot waits. A repeat of the same
+        /// key ends as rejected, so that nothing is created over and over. `None` if the lead came and went with the
+        /// object: the lead is suppressed.
+        again: Option<Box<NewEffect>>,
+    },
     /// Refused for good.
     Rejected {
         /// The vendor's words, without personal data, and what to do.
@@ -75,6 +98,9 @@ pub enum EffectEnd {
     },
 }
 
+/// How often a claimed effect may take its holder down with it before it is parked.
+pub const MOST_LAPSES: u32 = 5;
+
 /// One claimed effect's outcome.
 #[derive(Debug, Clone)]
 pub struct EffectOutcome {
@@ -86,11 +112,32 @@ pub struct EffectOutcome {
     pub end: EffectEnd,
 }
 
+/// Planned effects of one kind that are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DueEffects {
+    /// The kind.
+    pub kind: EffectKind,
+    /// How many; counted up to the limit asked for.
+    pub count: u32,
+    /// Some of them belong to a fresh lead.
+    pub fresh: bool,
+}
+
 /// Delivering.
 #[async_trait]
 pub trait Delivering: Send + Sync {
-    /// Claims planned effects of one kind that are due and not in doubt, oldest first, and marks them `sending`: from
-    /// here on they are assumed to have reached the vendor until an outcome says otherwise.
+    /// The kinds of which planned effects are due at a connection; none while writes are paused. Counts end at `limit`.
+    async fn due_effects(
+        &self,
+        connection: &ConnectionName,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<DueEffects>, StoreError>;
+
+    /// Claims planned effects of one kind that are due and not in doubt, and marks them `sending`: from here on they are
+    /// assumed to have reached the vendor until an outcome says otherwise. Those of fresh leads ([`crate::FRESH`]) come
+    /// first, but one in five is the one that is due for longest. One whose stored form can not be read is rejected at
+    /// once, alone.
     async fn claim_effects(
         &self,
         connection: &ConnectionName,
@@ -100,7 +147,8 @@ pub trait Delivering: Send + Sync {
         lease_until: Timestamp,
     ) -> Result<Vec<ClaimedEffect>, StoreError>;
 
-    /// Claims effects with an unclear outcome that are due to be looked up. They stay `unknown`.
+    /// Claims effects with an unclear outcome that are due to be looked up. They stay `unknown`. One whose stored form
+    /// can not be read is parked at once, alone.
     async fn claim_unknown(
         &self,
         connection: &ConnectionName,
@@ -114,7 +162,7 @@ pub trait Delivering: Send + Sync {
     /// closed by it (written once every effect of the last episode is done, failed once one can not be).
     async fn finish_effects(&self, outcomes: Vec<EffectOutcome>, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Turns `sending` effects whose lease lapsed into `unknown`: they may have been sent by a process that died. So do
-    /// effects that are due and that a restore left in doubt.
+    /// Turns `sending` effects whose lease lapsed into `unknown`: they may have been sent by a process that died. One that
+    /// did so [`MOST_LAPSES`] times is parked. Effects that are due and that a restore left in doubt become unknown too.
     async fn recover_effects(&self, now: Timestamp) -> Result<u64, StoreError>;
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use usher_model::{EffectBody, EffectState, ExternalId, Slot, SlotOrigin};
 
 use crate::codec::{effect_state, from_json, ms, text};
-use crate::delivering::{EffectEnd, EffectOutcome};
+use crate::deciding::NewEffect;
+use crate::delivering::{EffectEnd, EffectOutcome, MOST_LAPSES};
 use crate::fault::Fault;
 
 /// An id that arrived for a slot.
@@ -14,18 +15,30 @@ pub(crate) struct Binding {
     pub(crate) id: ExternalId,
     pub(crate) origin: SlotOrigin,
     pub(crate) object: Option<String>,
+    /// When its create was sent, if its first try was answered with it.
+    pub(crate) made_at: Option<i64>,
     /// The effect that brought it; empty where it was known from the start.
     pub(crate) effect: String,
 }
 
-/// A claimed effect's row: number, key, attempts, state, lead, the slot that it binds, and its body if it binds one.
-pub(crate) type HeldRow = (i64, String, i64, String, String, Option<String>, Option<String>);
+/// What a write met that found its object gone.
+pub(crate) struct Gone {
+    pub(crate) reason: String,
+    pub(crate) lost: (Slot, ExternalId),
+    pub(crate) again: Option<Box<NewEffect>>,
+}
+
+/// A claimed effect's row: number, key, attempts, lapses, state, when it was sent, lead, the slot that it binds, and its
+/// body if it binds one.
+pub(crate) type HeldRow =
+    (i64, String, i64, i64, String, Option<i64>, String, Option<String>, Option<String>);
 
 /// An effect whose claim still holds, with its outcome.
 pub(crate) struct Ended {
     pub(crate) seq: i64,
     pub(crate) attempt: u32,
     pub(crate) was: EffectState,
+    sent_at: Option<i64>,
     pub(crate) lead: String,
     pub(crate) binds: Option<String>,
     body: Option<EffectBody>,
@@ -33,6 +46,10 @@ pub(crate) struct Ended {
     pub(crate) state: EffectState,
     pub(crate) due_at: Option<i64>,
     pub(crate) problem: Option<String>,
+    /// Whoever held it panicked.
+    pub(crate) lapsed: bool,
+    /// To be settled before it is stored.
+    pub(crate) gone: Option<Gone>,
     pub(crate) bound: Option<(String, SlotOrigin, Option<String>)>,
 }
 
@@ -44,7 +61,9 @@ impl Ended {
         let mut ended = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {
             // Removed, so that a second outcome for one claim finds nothing.
-            let Some((seq, key, attempts, was, lead, binds, body)) = held.remove(outcome.key.as_str()) else {
+            let Some((seq, key, attempts, lapses, was, sent_at, lead, binds, body)) =
+                held.remove(outcome.key.as_str())
+            else {
                 continue;
             };
             if attempts != i64::from(outcome.attempt) {
@@ -57,6 +76,7 @@ impl Ended {
                 seq,
                 attempt: outcome.attempt,
                 was,
+                sent_at,
                 lead,
                 binds,
                 body,
@@ -64,9 +84,11 @@ impl Ended {
                 state: EffectState::Done,
                 due_at: None,
                 problem: None,
+                lapsed: matches!(outcome.end, EffectEnd::Crashed { .. }),
+                gone: None,
                 bound: None,
             };
-            end.apply(outcome.end);
+            end.apply(outcome.end, lapses);
             ended.push(end);
         }
         Ok(ended)
@@ -77,18 +99,21 @@ impl Ended {
         let (id, origin, object) = self.bound.as_ref()?;
         let slot = self.body.as_ref()?.binds()?.clone();
         let (id, effect) = (id.as_str().into(), self.key.clone());
-        Some(Binding { slot, id, origin: *origin, object: object.clone(), effect })
+        // A later try may have met what an earlier one made, and somebody else may own by now.
+        let first = self.attempt == 1 && self.was == EffectState::Sending && *origin == SlotOrigin::Created;
+        let made_at = self.sent_at.filter(|_| first);
+        Some(Binding { slot, id, origin: *origin, object: object.clone(), made_at, effect })
     }
 
     /// The owner that an update wrote: it needs no id from the vendor to be confirmed.
     fn owner(&self) -> Option<String> {
         match &self.body {
-            Some(EffectBody::UpdateObject { owner: Some(change), .. }) => Some(text(&change.to)),
+            Some(EffectBody::UpdateObject { owner: Some(change), .. }) => change.to.as_ref().map(text),
             _ => None,
         }
     }
 
-    fn apply(&mut self, outcome: EffectEnd) {
+    fn apply(&mut self, outcome: EffectEnd, lapses: i64) {
         let (state, due_at, problem) = match outcome {
             EffectEnd::Done { id: Some(id), origin, object } => {
                 self.bound = Some((text(&id), origin, object.map(text)));
@@ -107,6 +132,14 @@ impl Ended {
             EffectEnd::Done { .. } => (EffectState::Done, None, None),
             EffectEnd::Planned { due_at, reason } => (EffectState::Planned, Some(due_at), Some(reason)),
             EffectEnd::Unknown { due_at, reason } => (EffectState::Unknown, Some(due_at), Some(reason)),
+            EffectEnd::Crashed { reason, .. } if lapses + 1 >= i64::from(MOST_LAPSES) => {
+                (EffectState::Parked, None, Some(reason))
+            }
+            EffectEnd::Crashed { due_at, reason } => (EffectState::Unknown, Some(due_at), Some(reason)),
+            EffectEnd::Gone { reason, lost, again } => {
+                self.gone = Some(Gone { reason, lost, again });
+                (EffectState::Rejected, None, None)
+            }
             EffectEnd::Rejected { reason } => (EffectState::Rejected, None, Some(reason)),
             EffectEnd::Parked { reason } => (EffectState::Parked, None, Some(reason)),
             EffectEnd::Cancelled { reason } => (EffectState::Cancelled, None, Some(reason)),
@@ -114,5 +147,26 @@ impl Ended {
         self.state = state;
         self.due_at = due_at.map(ms);
         self.problem = problem.map(text);
+    }
+}
+
+/// What an effect's end means to the others.
+pub(crate) struct Fate {
+    pub(crate) seq: i64,
+    pub(crate) lead: String,
+    pub(crate) binds: Option<String>,
+    /// Why what needs its slot is cancelled, if it is.
+    pub(crate) cancels: Option<&'static str>,
+    pub(crate) problem: Option<String>,
+}
+
+impl From<Ended> for Fate {
+    fn from(end: Ended) -> Self {
+        let cancels = match end.state {
+            EffectState::Rejected | EffectState::Parked => Some("refused"),
+            EffectState::Cancelled => Some("vendor"),
+            _ => None,
+        };
+        Self { seq: end.seq, lead: end.lead, binds: end.binds, cancels, problem: end.problem }
     }
 }

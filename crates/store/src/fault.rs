@@ -55,6 +55,18 @@ impl Fault {
         }
     }
 
+    /// What is wrong with one row, without the value that is wrong: it may be personal data.
+    pub(crate) fn of_row(&self) -> String {
+        let what = match self {
+            Self::Unreadable { what, .. } => what,
+            _ => "row",
+        };
+        format!(
+            "the stored {what} can not be read; if a newer version of usher wrote it, use that one, then `usher failed \
+             retry`"
+        )
+    }
+
     /// A stored value that can not be read.
     pub(crate) fn unreadable(what: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Unreadable { what, source: source.into() }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_model::{
-    CloseReason, ConnectionName, Decision, EffectKey, EffectKind, EffectState, ExternalId, Lead, LeadId,
-    LeadState, Mode, RecordId, RecordState,
+    CloseReason, ConnectionName, Decision, EffectKey, EffectKind, EffectState, EpisodeId, ExternalId, Lead,
+    LeadId, LeadState, Mode, RecordId, RecordState,
 };
 
+use crate::codec::{effect_kind, id, instant};
 use crate::error::StoreError;
+use crate::fault::Fault;
 
 /// Counts that must add up: `seen` is the sum of the record states, `opened` of the lead states.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,6 +95,8 @@ pub struct RecordSummary {
 pub struct EffectRow {
     /// Its key.
     pub key: EffectKey,
+    /// Its episode.
+    pub episode: EpisodeId,
     /// Its kind.
     pub kind: EffectKind,
     /// Its state.
@@ -139,15 +143,70 @@ pub struct LeadStory {
     pub attempts: Vec<AttemptRow>,
 }
 
+/// Which failures to list; every bound that is set must hold.
+#[derive(Debug, Clone, Default)]
+pub struct FailedFilter {
+    /// Only this one, by its id as listed.
+    pub id: Option<String>,
+    /// Only at this connection.
+    pub connection: Option<ConnectionName>,
+    /// Only of this sort, as [`FailedKind::sort`] names it.
+    pub sort: Option<String>,
+    /// Only those whose problem holds this text, whatever its case.
+    pub reason: Option<String>,
+    /// Failed from then on.
+    pub since: Option<Timestamp>,
+    /// Failed before then.
+    pub until: Option<Timestamp>,
+    /// At most so many, newest first.
+    pub limit: u32,
+}
+
+impl FailedFilter {
+    /// The newest failures.
+    #[must_use]
+    pub fn newest(limit: u32) -> Self {
+        Self { limit, ..Self::default() }
+    }
+}
+
 /// What kind of thing failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FailedKind {
+    /// A waiting lead that could not be decided.
+    Lead(LeadId),
     /// A record that could not be processed.
     Record(RecordId),
     /// A write that was refused.
     Rejected(EffectKey, EffectKind),
     /// A write that stays unclear.
     Parked(EffectKey, EffectKind),
+}
+
+impl FailedKind {
+    /// Every sort.
+    pub const SORTS: [&str; 4] = ["record", "lead", "rejected", "parked"];
+
+    /// The sort, as stored and shown.
+    #[must_use]
+    pub fn sort(&self) -> &'static str {
+        match self {
+            Self::Record(_) => "record",
+            Self::Lead(_) => "lead",
+            Self::Rejected(..) => "rejected",
+            Self::Parked(..) => "parked",
+        }
+    }
+
+    /// The id by which it is shown and retried.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Record(id) => id.to_string(),
+            Self::Lead(id) => id.to_string(),
+            Self::Rejected(key, _) | Self::Parked(key, _) => key.to_string(),
+        }
+    }
 }
 
 /// One line of the list of failures.
@@ -163,6 +222,22 @@ pub struct FailedItem {
     pub at: Timestamp,
     /// Why, and what to do.
     pub problem: String,
+}
+
+/// A failure as stored: sort, id, effect kind, connection, what it is about, when, why.
+pub(crate) type FailedRow = (String, String, String, String, String, i64, Option<String>);
+
+impl FailedItem {
+    pub(crate) fn of((what, key, kind, connection, about, at, problem): FailedRow) -> Result<Self, Fault> {
+        let kind = match what.as_str() {
+            "record" => FailedKind::Record(id(&key)?),
+            "lead" => FailedKind::Lead(id(&key)?),
+            "rejected" => FailedKind::Rejected(EffectKey::new(key), effect_kind(&kind)?),
+            _ => FailedKind::Parked(EffectKey::new(key), effect_kind(&kind)?),
+        };
+        let problem = problem.unwrap_or_else(|| "no reason was stored".to_owned());
+        Ok(Self { kind, connection: connection.into(), about, at: instant(at)?, problem })
+    }
 }
 
 /// Our owner beside the incumbent's, for one observed lead.
@@ -207,7 +282,7 @@ pub trait Inspection: Send + Sync {
     async fn lead_story(&self, lead: LeadId) -> Result<Option<LeadStory>, StoreError>;
 
     /// What failed, newest first.
-    async fn failed(&self, limit: u32) -> Result<Vec<FailedItem>, StoreError>;
+    async fn failed(&self, filter: &FailedFilter) -> Result<Vec<FailedItem>, StoreError>;
 
     /// Our owners beside the incumbent's.
     async fn comparisons(&self, since: Timestamp) -> Result<Vec<Comparison>, StoreError>;

@@ -112,6 +112,17 @@ pub struct FetchCommit {
     pub now: Timestamp,
 }
 
+/// What a webhook body held.
+#[derive(Debug, Clone)]
+pub struct Split {
+    /// The body.
+    pub delivery: DeliveryId,
+    /// Its records.
+    pub records: Vec<NewRecord>,
+    /// Its hints.
+    pub hints: Vec<Hint>,
+}
+
 /// Intake.
 #[async_trait]
 pub trait Intake: Send + Sync {
@@ -132,7 +143,12 @@ pub trait Intake: Send + Sync {
         records: Vec<NewRecord>,
         hints: Vec<Hint>,
         now: Timestamp,
-    ) -> Result<Stored, StoreError>;
+    ) -> Result<Stored, StoreError> {
+        self.commit_splits(vec![Split { delivery, records, hints }], now).await
+    }
+
+    /// The same for several bodies at once.
+    async fn commit_splits(&self, splits: Vec<Split>, now: Timestamp) -> Result<Stored, StoreError>;
 
     /// Stores records that arrived by API or by hand. Returns the ids under which they are known, in order.
     async fn store_records(&self, records: Vec<NewRecord>) -> Result<Vec<RecordId>, StoreError>;

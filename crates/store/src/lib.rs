@@ -1,11 +1,10 @@
 //! Durable storage: one trait set, SQLite and Postgres behind it, one suite of tests for both.
 //!
 //! Each trait belongs to one step of a lead's way ([`Intake`], [`Preparation`], [`Deciding`], [`Delivering`],
-//! [`DirectoryStore`]), to what happens at the vendors meanwhile ([`Following`], [`Standing`]), to the operator
-//! ([`Inspection`], [`Operation`], [`Upkeep`]) or to the processes that share a database ([`Nodes`]); [`Tokens`] keeps what
-//! OAuth granted; [`Store`] is all of them. Every
-//! call is set-based and one transaction: it happened or it did not. Times are UTC instants with the grain of a
-//! millisecond.
+//! [`Ownership`], [`DirectoryStore`]), to what happens at the vendors meanwhile ([`Following`], [`Standing`]), to the
+//! operator ([`Inspection`], [`Operation`], [`Undoing`], [`Upkeep`]), to the vendors' limits ([`Quotas`]) or to the processes
+//! that share a database ([`Nodes`]); [`Tokens`] keeps what OAuth granted; [`Store`] is all of them. Every call is set-based
+//! and one transaction: it happened or it did not. Times are UTC instants with the grain of a millisecond.
 
 mod codec;
 mod deciding;
@@ -20,35 +19,44 @@ mod intake;
 mod lead_row;
 mod nodes;
 mod operation;
+mod ownership;
 mod postgres;
 mod preparation;
+mod quota;
 mod sqlite;
 mod standing;
 mod tokens;
+mod undo_rows;
+mod undoing;
 mod upkeep;
 
 pub use deciding::{
     BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey,
     LinkRow, NewEffect, NewLead, OpenLead, Ready, RecordEnd, ViewAsk, WaitingLead,
 };
-pub use delivering::{ClaimedEffect, Delivering, EffectEnd, EffectOutcome, SlotBinding};
+pub use delivering::{
+    ClaimedEffect, Delivering, DueEffects, EffectEnd, EffectOutcome, MOST_LAPSES, SlotBinding,
+};
 pub use directory::{AccountRow, DirectoryStore};
 pub use error::StoreError;
 pub use following::{Followed, Following, Merged};
 pub use inspection::{
-    AttemptRow, Comparison, ConnectionStatus, Counts, DecidedOwner, EffectRow, FailedItem, FailedKind,
-    Inspection, LeadFilter, LeadStory, LeadSummary, RecordSummary,
+    AttemptRow, Comparison, ConnectionStatus, Counts, DecidedOwner, EffectRow, FailedFilter, FailedItem,
+    FailedKind, Inspection, LeadFilter, LeadStory, LeadSummary, RecordSummary,
 };
 pub use intake::{
-    ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Stored,
+    ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Split, Stored,
 };
 pub use nodes::{Fence, NodeStatus, Nodes};
 pub use operation::Operation;
+pub use ownership::{Owned, OwnerCheck, OwnerChecked, OwnerWrite, Ownership};
 pub use postgres::{LeaseClock, PostgresOptions, PostgresStore};
 pub use preparation::{Preparation, Prepared, StoredRecord, Verdict};
+pub use quota::{Direction, FRESH, Quotas, RestingEndpoint, most_fresh};
 pub use sqlite::{OpenOptions, SqliteStore};
 pub use standing::{HookTally, Recount, Standing, Trouble};
 pub use tokens::Tokens;
+pub use undoing::{UndoFilter, UndoLead, Undoing, WrittenOwner};
 pub use upkeep::{Alert, Backup, Cutoffs, Discrepancy, Overdue, Pruned, Restored, Told, Upkeep, Vitals};
 
 /// The whole storage.
@@ -58,13 +66,16 @@ pub trait Store:
     + Preparation
     + Deciding
     + Delivering
+    + Ownership
     + DirectoryStore
     + Inspection
     + Operation
+    + Undoing
     + Nodes
     + Standing
     + Tokens
     + Upkeep
+    + Quotas
     + std::fmt::Debug
 {
 }
@@ -75,13 +86,16 @@ impl<T> Store for T where
         + Preparation
         + Deciding
         + Delivering
+        + Ownership
         + DirectoryStore
         + Inspection
         + Operation
+        + Undoing
         + Nodes
         + Standing
         + Tokens
         + Upkeep
+        + Quotas
         + std::fmt::Debug
 {
 }

@@ -26,6 +26,9 @@ pub trait Operation: Send + Sync {
     /// Gives failed records another try: back to `fetched`. All failed ones if `ids` is empty. Returns how many.
     async fn retry_records(&self, ids: &[RecordId], now: Timestamp) -> Result<u64, StoreError>;
 
+    /// Lets leads that failed without any write be decided again. All of them if `ids` is empty. Returns how many.
+    async fn retry_leads(&self, ids: &[LeadId], now: Timestamp) -> Result<u64, StoreError>;
+
     /// Gives rejected or parked effects another try. A parked one goes to `unknown`, so that it is looked up before
     /// anything is sent, unless `resend` says that somebody looked at the vendor and it is not there. Reopens their leads.
     /// All if `keys` is empty. Returns how many.

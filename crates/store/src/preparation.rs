@@ -22,6 +22,8 @@ pub struct StoredRecord {
     pub external_id: ExternalId,
     /// When the object was made at the vendor.
     pub created_at: Option<Timestamp>,
+    /// When this version of it came to be there.
+    pub modified_at: Option<Timestamp>,
     /// Marked as imported.
     pub imported: bool,
     /// Marked as gone.
@@ -79,7 +81,8 @@ pub struct Prepared {
 /// Preparation.
 #[async_trait]
 pub trait Preparation: Send + Sync {
-    /// Claims fetched records, live lane first, then oldest; the claim lapses at `lease_until`.
+    /// Claims fetched records, from every connection in turn: of each the fresh ones ([`crate::FRESH`]) of the live lane
+    /// first, but one in five from the rest, live lane first, then oldest. The claim lapses at `lease_until`.
     async fn claim_records(
         &self,
         limit: u32,

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_connector::{
     AccountBatch, Batch, Capability, Check, Configured, Connection, Connector, CrmPerson, Cursor, Directory,
-    Fault, FaultClass, Fetched, Host, Inbound, Item, Manifest, Parts, Protocol, Pull, Request, SendFailure,
-    Source, SplitError, StreamSpec, Target, Verdict, Write, Written,
+    Fault, FaultClass, Fetched, Host, Inbound, Item, KeyProperty, Manifest, OwnerEntry, Parts, Protocol,
+    Pull, Request, SendFailure, Source, SplitError, StreamSpec, Target, Verdict, Write, Written,
 };
 use usher_document::{MapReader, SecretRef};
 use usher_model::{CrmOwner, ExternalId, IdentityKey, ObjectType, SlotKind, SlotOrigin};
@@ -182,6 +182,18 @@ impl Target for Roles {
             Spoilt::Forgetful => Ok(Vec::new()),
             _ => self.0.target.as_ref().unwrap().ours_since(write, since).await,
         }
+    }
+
+    async fn key_properties(&self, create: bool) -> Result<Vec<KeyProperty>, Fault> {
+        self.0.target.as_ref().unwrap().key_properties(create).await
+    }
+
+    fn history_batch(&self) -> usize {
+        self.0.target.as_ref().unwrap().history_batch()
+    }
+
+    async fn owner_history(&self, objects: &[(SlotKind, ExternalId)]) -> Result<Vec<Vec<OwnerEntry>>, Fault> {
+        self.0.target.as_ref().unwrap().owner_history(objects).await
     }
 
     fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault> {

@@ -33,7 +33,7 @@ pub(super) async fn try_out(
     connection: &ConnectionSettings,
     store: &Arc<dyn Store>,
 ) -> Result<Vec<Tried>, Failure> {
-    let roles = setup::connect(settings, connection, store)?;
+    let (roles, _) = setup::connect(settings, connection, store)?;
     let mut tried = Vec::new();
     if let Some(directory) = &roles.directory {
         let listed = directory.owners().await.map(|owners| format!("{} listed", owners.len()));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use usher_model::LeadState;
-use usher_store::{LeadFilter, LeadStory};
+use usher_store::{FailedFilter, LeadFilter, LeadStory};
 
 use crate::cli::Outcome;
 use crate::cli::demo::world::World;
@@ -82,7 +82,7 @@ async fn tell(world: &World, visitor: &Visitor, told: &mut HashSet<String>) -> O
     let filter = LeadFilter { email: Some(visitor.email.to_lowercase()), limit: 1, ..LeadFilter::default() };
     let found = store.leads(&filter).await?;
     let Some(summary) = found.first() else {
-        if let Some(failed) = store.failed(1).await?.first() {
+        if let Some(failed) = store.failed(&FailedFilter::newest(1)).await?.first() {
             output::data(&format!("  kept as failed: {}", failed.problem));
         }
         return Ok(());

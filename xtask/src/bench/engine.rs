@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use jiff::Timestamp;
-use usher_connector::{Connector, Host, Protocol, Secret};
+use usher_connector::{Connector, Gauge, Host, Http, Protocol, Secret};
 use usher_document::{Diagnostics, SourceFile};
 use usher_engine::settings::{Settings, WriteSettings};
 use usher_engine::{Connected, Engine, Registry, Setup};
@@ -25,11 +25,11 @@ pub(super) const CRM: &str = "crm";
 const MAPPING: &str = include_str!("../../../mappings/hubspot.yaml");
 const SETTINGS: &str = "version: 1\nmode: live\nconnections:\n  crm:\n    connector: hubspot\n    auth: { token: { env: NONE } }\n    limits: off\ncrm: crm\n";
 
-/// Builds the engine. `vendor` is address and token; without it no call can be made.
+/// Builds the engine. `vendor` is address, token and what may be used of the limits; without it no call can be made.
 pub(super) async fn engine(
     store: Arc<dyn Store>,
     routing: &str,
-    vendor: Option<(&str, &str)>,
+    vendor: Option<(&str, &str, Allowance)>,
     started_at: Timestamp,
 ) -> anyhow::Result<Engine> {
     let diagnostics = Diagnostics::default();
@@ -45,12 +45,13 @@ pub(super) async fn engine(
     );
     let (settings, mapping) = (settings.context("settings")?, Arc::new(mapping.context("mapping")?));
     let connection = settings.connections.first().context("the connection")?;
-    let http: Arc<dyn usher_connector::Http> = match vendor {
-        Some((address, token)) => {
+    let (http, gauge): (Arc<dyn Http>, Arc<dyn Gauge>) = match vendor {
+        Some((address, token, allowance)) => {
             let protocol = connection.configured.protocol().context("the connector makes no calls")?;
-            Arc::new(door(address, token, protocol)?)
+            let door = Arc::new(door(address, token, allowance, protocol)?);
+            (Arc::clone(&door) as _, door)
         }
-        None => Arc::new(NoHttp),
+        None => (Arc::new(NoHttp), Arc::new(NoHttp)),
     };
     let host = Host {
         connection: ConnectionName::new(CRM),
@@ -66,6 +67,7 @@ pub(super) async fn engine(
         every: Duration::from_secs(30),
         sweep_every: Duration::from_secs(600),
         timeout: connection.timeout,
+        gauge,
         started_at,
     };
     let setup = Setup {
@@ -82,7 +84,12 @@ pub(super) async fn engine(
     Ok(Engine::new(setup).await?)
 }
 
-fn door(address: &str, token: &str, protocol: Arc<dyn Protocol>) -> anyhow::Result<VendorHttp> {
+fn door(
+    address: &str,
+    token: &str,
+    allowance: Allowance,
+    protocol: Arc<dyn Protocol>,
+) -> anyhow::Result<VendorHttp> {
     let manifest = HubSpot.manifest();
     let spec = VendorSpec {
         connection: ConnectionName::new(CRM),
@@ -90,7 +97,6 @@ fn door(address: &str, token: &str, protocol: Arc<dyn Protocol>) -> anyhow::Resu
         credential: Credential::new(manifest.auth, Some(&Secret::new(token)))?,
         protocol,
     };
-    let settings =
-        HttpSettings { limits: LimiterSettings::all(Allowance::Unlimited), ..HttpSettings::default() };
+    let settings = HttpSettings { limits: LimiterSettings::all(allowance), ..HttpSettings::default() };
     Ok(VendorHttp::new(spec, settings, Arc::new(SystemClock))?)
 }

@@ -1,14 +1,13 @@
 //! `bench pull`: contacts from a simulated CRM, a hundred a page, parsed and committed to SQLite.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::Context;
 use clap::Args;
-use serde::Deserialize;
 use serde_json::json;
 
+use super::serve::Served;
 use super::worker::Measured;
 use crate::report::{print, progress, round};
 
@@ -32,38 +31,21 @@ pub(crate) struct Pull {
     lane: String,
 }
 
-#[derive(Deserialize)]
-struct Hello {
-    url: String,
-    token: String,
-}
-
 /// Runs simulator and reader as two processes.
 pub(crate) async fn run(args: &Pull) -> anyhow::Result<()> {
     progress(&format!("the simulator is filled with {} contacts", args.contacts));
-    let mut simulator = itself("serve")
-        .args(["--contacts", &args.contacts.to_string(), "--latency-ms", &args.latency_ms.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("starting the simulator")?;
-    let result = measure(args, &mut simulator).await;
-    // Its input ends, so it does; if the measuring failed this is how it learns of it.
-    drop(simulator.stdin.take());
-    simulator.wait()?;
-    print(&result?, None)
+    let mut simulator = Served::start(args.contacts, args.latency_ms, &[])?;
+    let result = measure(args, &simulator).await?;
+    simulator.end()?;
+    print(&result, None)
 }
 
-async fn measure(args: &Pull, simulator: &mut Child) -> anyhow::Result<serde_json::Value> {
-    let mut hello = String::new();
-    let stdout = simulator.stdout.as_mut().context("the simulator's stdout")?;
-    BufReader::new(stdout).read_line(&mut hello)?;
-    let hello: Hello = serde_json::from_str(&hello).context("the simulator did not start")?;
-    let bare = bare_call(&hello).await?;
+async fn measure(args: &Pull, simulator: &Served) -> anyhow::Result<serde_json::Value> {
+    let bare = bare_call(simulator).await?;
     let mut runs = Vec::new();
     for _ in 0..args.runs {
         progress("pulling");
-        runs.push(figures(args, &worker(args, &hello)?, bare));
+        runs.push(figures(args, &worker(args, simulator)?, bare));
     }
     Ok(json!({ "contacts": args.contacts, "latency_ms": args.latency_ms, "lane": args.lane,
         "bare_call_ms": round(bare * 1000.0), "runs": runs, "measured": {
@@ -73,7 +55,7 @@ async fn measure(args: &Pull, simulator: &mut Child) -> anyhow::Result<serde_jso
         "wall_to_latency": "wall time divided by calls times latency" } }))
 }
 
-fn worker(args: &Pull, hello: &Hello) -> anyhow::Result<Measured> {
+fn worker(args: &Pull, hello: &Served) -> anyhow::Result<Measured> {
     let folder = tempfile::Builder::new().prefix("usher-bench-").tempdir()?;
     let output = itself("bench-pull-worker")
         .args(["--url", &hello.url, "--token", &hello.token, "--lane", &args.lane, "--database"])
@@ -86,7 +68,7 @@ fn worker(args: &Pull, hello: &Hello) -> anyhow::Result<Measured> {
 }
 
 /// Seconds that the simulator's smallest page takes, as a client sees it.
-async fn bare_call(hello: &Hello) -> anyhow::Result<f64> {
+async fn bare_call(hello: &Served) -> anyhow::Result<f64> {
     let client = reqwest::Client::builder().no_proxy().build()?;
     let place = format!("{}/crm/v3/objects/contacts?limit=1", hello.url);
     let call = async || -> anyhow::Result<()> {

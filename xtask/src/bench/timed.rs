@@ -9,16 +9,18 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use usher_model::{
-    Account, AccountKey, CloseReason, ConnectionName, CrmOwner, DeliveryId, EffectKey, EffectKind,
-    EffectState, ExternalId, LeadId, LeadState, Mode, ObjectType, RecordId, TokenRow, TokenTrouble,
+    Account, AccountKey, CloseReason, ConnectionName, CrmOwner, EffectKey, EffectKind, EffectState,
+    ExternalId, LeadId, LeadState, Mode, ObjectType, RecordId, TokenRow, TokenTrouble,
 };
 use usher_store::{
     AccountRow, Alert, Backup, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, Cutoffs,
-    DecidedOwner, Deciding, DecisionCommit, DecisionView, Delivering, Delivery, DirectoryStore, Discrepancy,
-    EffectOutcome, FailedItem, Fence, FetchCommit, Followed, Following, Hint, HookTally, Inspection, Intake,
-    LeadFilter, LeadStory, LeadSummary, LinkKey, Merged, NewDelivery, NewRecord, NodeStatus, Nodes,
-    Operation, Preparation, Prepared, Pruned, PullCommit, Ready, Recount, Standing, Store, StoreError,
-    Stored, StoredRecord, Tokens, Trouble, Upkeep, ViewAsk, Vitals,
+    DecidedOwner, Deciding, DecisionCommit, DecisionView, Delivering, Delivery, Direction, DirectoryStore,
+    Discrepancy, DueEffects, EffectOutcome, FailedFilter, FailedItem, Fence, FetchCommit, Followed,
+    Following, Hint, HookTally, Inspection, Intake, LeadFilter, LeadStory, LeadSummary, LinkKey, Merged,
+    NewDelivery, NewRecord, NodeStatus, Nodes, Operation, Owned, OwnerCheck, OwnerChecked, OwnerWrite,
+    Ownership, Preparation, Prepared, Pruned, PullCommit, Quotas, Ready, Recount, RestingEndpoint, Split,
+    Standing, Store, StoreError, Stored, StoredRecord, Tokens, Trouble, UndoFilter, UndoLead, Undoing,
+    Upkeep, ViewAsk, Vitals,
 };
 
 type Answer<T> = Result<T, StoreError>;
@@ -66,7 +68,7 @@ timed! { Intake {
     fn connect(name: &ConnectionName, now: Timestamp) -> ConnectionRow;
     fn store_delivery(delivery: NewDelivery) -> ();
     fn deliveries_to_split(limit: u32) -> Vec<Delivery>;
-    fn commit_split(delivery: DeliveryId, records: Vec<NewRecord>, hints: Vec<Hint>, now: Timestamp) -> Stored;
+    fn commit_splits(splits: Vec<Split>, now: Timestamp) -> Stored;
     fn store_records(records: Vec<NewRecord>) -> Vec<RecordId>;
     fn hints(connection: &ConnectionName, limit: u32) -> Vec<Hint>;
     fn commit_fetch(commit: FetchCommit) -> Stored;
@@ -94,11 +96,31 @@ timed! { Deciding {
     fn commit_decisions(commit: DecisionCommit, now: Timestamp) -> ();
 } }
 
+timed! { Quotas {
+    fn quotas() -> Vec<(ConnectionName, Value)>;
+    fn put_quota(connection: &ConnectionName, value: Value, now: Timestamp) -> ();
+    fn resting() -> Vec<RestingEndpoint>;
+    fn rest(endpoint: RestingEndpoint) -> ();
+    fn well(connection: &ConnectionName, direction: Direction) -> ();
+} }
+
 timed! { Delivering {
+    fn due_effects(connection: &ConnectionName, limit: u32, now: Timestamp) -> Vec<DueEffects>;
     fn claim_effects(connection: &ConnectionName, kind: EffectKind, limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<ClaimedEffect>;
     fn claim_unknown(connection: &ConnectionName, limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<ClaimedEffect>;
     fn finish_effects(outcomes: Vec<EffectOutcome>, now: Timestamp) -> ();
     fn recover_effects(now: Timestamp) -> u64;
+} }
+
+timed! { Ownership {
+    fn note_owner_writes(writes: Vec<OwnerWrite>) -> ();
+    fn owner_writes_since(connection: &ConnectionName, objects: &[Owned], since: Timestamp) -> BTreeMap<Owned, u64>;
+    fn claim_owner_checks(connection: &ConnectionName, limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<OwnerCheck>;
+    fn finish_owner_checks(checked: Vec<OwnerChecked>, now: Timestamp) -> ();
+} }
+
+timed! { Undoing {
+    fn undoable(filter: &UndoFilter) -> Vec<UndoLead>;
 } }
 
 timed! { DirectoryStore {
@@ -112,7 +134,7 @@ timed! { Inspection {
     fn connections() -> Vec<ConnectionStatus>;
     fn leads(filter: &LeadFilter) -> Vec<LeadSummary>;
     fn lead_story(lead: LeadId) -> Option<LeadStory>;
-    fn failed(limit: u32) -> Vec<FailedItem>;
+    fn failed(filter: &FailedFilter) -> Vec<FailedItem>;
     fn comparisons(since: Timestamp) -> Vec<Comparison>;
     fn task_latencies(since: Timestamp) -> Vec<u64>;
     fn decided_owners() -> Vec<DecidedOwner>;
@@ -148,6 +170,7 @@ timed! { Operation {
     fn paused() -> Option<(Timestamp, String)>;
     fn hold(connection: &ConnectionName, reason: Option<&str>, now: Timestamp) -> ();
     fn retry_records(ids: &[RecordId], now: Timestamp) -> u64;
+    fn retry_leads(ids: &[LeadId], now: Timestamp) -> u64;
     fn retry_effects(keys: &[EffectKey], resend: bool, now: Timestamp) -> u64;
     fn enter_mode(mode: Mode, now: Timestamp) -> u64;
     fn take_over(now: Timestamp) -> ();

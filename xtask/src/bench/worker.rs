@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use usher_host::Allowance;
 use usher_model::{ConnectionName, Lane, ObjectType};
 use usher_store::{Inspection, OpenOptions, SqliteStore};
 
@@ -50,7 +51,8 @@ pub(crate) async fn run(args: &Worker) -> anyhow::Result<()> {
     let store =
         Arc::new(SqliteStore::open(&args.database.display().to_string(), OpenOptions::daemon()).await?);
     let start = Timestamp::from_millisecond(FIRST_CHANGE)?;
-    let engine = engine(store.clone(), ROUTING, Some((&args.url, &args.token)), start).await?;
+    let engine =
+        engine(store.clone(), ROUTING, Some((&args.url, &args.token, Allowance::Unlimited)), start).await?;
     let (crm, contacts) = (ConnectionName::new(CRM), ObjectType::new("contacts"));
     let lane = if args.lane == "backfill" { Lane::Backfill } else { Lane::Live };
     reset_peak();

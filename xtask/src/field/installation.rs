@@ -93,16 +93,29 @@ impl Installation {
         routing: &str,
         tuning: Tuning,
     ) -> anyhow::Result<Self> {
-        let port = free_port()?;
         let store = tuning.postgres.as_deref().unwrap_or("sqlite://usher.db");
         let settings = SETTINGS
             .replace("{store}", store)
-            .replace("{crm}", &sandbox.hubspot_url)
-            .replace("{form}", &sandbox.typeform_url)
             .replace("{timeout}", &format!("{}s", tuning.timeout.as_secs()))
             .replace("{settle}", &format!("{}s", tuning.settle.as_secs()))
-            .replace("{port}", &port.to_string())
             .replace("{more}", tuning.more);
+        let installation = Self::write_with(folder, &settings, sandbox, options, routing)?;
+        Ok(Self { postgres: tuning.postgres, ..installation })
+    }
+
+    /// As [`Installation::write`], with settings that name the places of simulators and port as `{crm}`, `{form}`, `{port}`.
+    pub(crate) fn write_with(
+        folder: &Path,
+        settings: &str,
+        sandbox: &Sandbox,
+        options: &Options,
+        routing: &str,
+    ) -> anyhow::Result<Self> {
+        let port = free_port()?;
+        let settings = settings
+            .replace("{crm}", &sandbox.hubspot_url)
+            .replace("{form}", &sandbox.typeform_url)
+            .replace("{port}", &port.to_string());
         let files = [
             ("usher.yaml", settings.as_str()),
             ("routing.yaml", routing),
@@ -117,7 +130,7 @@ impl Installation {
             folder: folder.to_owned(),
             program: program()?,
             settings: "usher.yaml".to_owned(),
-            postgres: tuning.postgres,
+            postgres: None,
             address: format!("http://127.0.0.1:{port}"),
             environment: Vec::new(),
             child: None,

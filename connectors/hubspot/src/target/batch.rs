@@ -1,5 +1,7 @@
 //! One batch call: which row of the answer belongs to which write, and the search for a culprit.
 
+use std::time::Instant;
+
 use serde_json::Value;
 use usher_connector::{Fault, FaultClass, Http, Request, Response};
 
@@ -12,6 +14,8 @@ use crate::wire::{BatchAnswer, BatchRow, ErrorBody};
 pub(crate) struct Batch {
     pub(crate) path: String,
     pub(crate) rows: Vec<Row>,
+    /// When what the rows were decided on is too old.
+    pub(crate) before: Option<Instant>,
 }
 
 /// One write as a row of a batch.
@@ -61,7 +65,7 @@ pub(crate) enum Outcome {
 impl Batch {
     /// The request that the whole batch is sent by.
     pub(crate) fn request(&self) -> Result<Request, Fault> {
-        request(&self.path, &self.rows)
+        request(&self.path, &self.rows, self.before)
     }
 }
 
@@ -69,12 +73,19 @@ impl Batch {
 /// Each part is handed out before it is sent, so that what must hold right before a call can be looked at again.
 pub(crate) struct Parts {
     path: String,
+    before: Option<Instant>,
     waiting: Vec<Vec<Row>>,
+    begun: bool,
 }
 
 impl Parts {
     pub(crate) fn of(batch: Batch) -> Self {
-        Self { path: batch.path, waiting: vec![batch.rows] }
+        Self { path: batch.path, before: batch.before, waiting: vec![batch.rows], begun: false }
+    }
+
+    /// A call was made already.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// The rows to send next; the caller may leave rows out.
@@ -87,7 +98,8 @@ impl Parts {
         if rows.is_empty() {
             return Vec::new();
         }
-        match call(http, &self.path, &rows).await {
+        self.begun = true;
+        match call(http, &self.path, &rows, self.before).await {
             Ok(Answer::Batch(answer)) => settle(rows, answer),
             Ok(Answer::Empty) => {
                 rows.into_iter().map(|row| (row.write, Outcome::Done(BatchRow::default()))).collect()
@@ -123,8 +135,8 @@ enum Answer {
     Refused(ErrorBody),
 }
 
-async fn call(http: &dyn Http, path: &str, rows: &[Row]) -> Result<Answer, Fault> {
-    let response = http.send(request(path, rows)?).await?;
+async fn call(http: &dyn Http, path: &str, rows: &[Row], before: Option<Instant>) -> Result<Answer, Fault> {
+    let response = http.send(request(path, rows, before)?).await?;
     if response.status == 204 {
         return Ok(Answer::Empty);
     }
@@ -140,9 +152,9 @@ fn read(response: &Response) -> Result<Answer, Fault> {
     response.json().map(Answer::Batch).map_err(|fault| fault.reclassed(FaultClass::OutcomeUnknown))
 }
 
-fn request(path: &str, rows: &[Row]) -> Result<Request, Fault> {
+fn request(path: &str, rows: &[Row], before: Option<Instant>) -> Result<Request, Fault> {
     let inputs: Vec<&Value> = rows.iter().map(|row| &row.input).collect();
-    api::write(path, &inputs)
+    Ok(api::write(path, &inputs)?.before(before))
 }
 
 /// Matches results and errors to rows, whatever the 2xx status says: 2026-09 declares no 207.

@@ -7,6 +7,7 @@ use usher_connector::{CallLane, Fault, Http, SendFailure, Write, Written};
 use usher_model::{EffectBody, ExternalId, SlotOrigin};
 
 use super::batch::{self, Clue, Name, Outcome, Row};
+use super::keys::Keys;
 use super::{Outcomes, failure, mixed, plan};
 use crate::api::{self, COMPANIES, SEARCH_PAGE};
 use crate::source::unread;
@@ -15,7 +16,7 @@ use crate::wire::{Object, Objects};
 /// Writes per call: their domains must fit into one search body of 3,000 characters.
 pub(super) const MOST: usize = 10;
 
-pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outcomes) {
+pub(super) async fn send(http: &dyn Http, keys: &Keys, writes: &[Write], outcomes: &mut Outcomes) {
     let known = match by_domain(http, writes).await {
         Ok(known) => known,
         Err(fault) => return outcomes.fail_open(&fault),
@@ -26,7 +27,7 @@ pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outco
         }
     }
     let missing: Vec<usize> = (0..writes.len()).filter(|write| outcomes.is_open(*write)).collect();
-    for batch in plan::some(writes, missing.into_iter(), outcomes) {
+    for batch in plan::some(keys, writes, missing.into_iter(), outcomes) {
         for (write, outcome) in batch::send(http, batch).await {
             let outcome = match outcome {
                 Outcome::Done(row) if row.id.is_some() => {

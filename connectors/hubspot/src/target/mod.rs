@@ -1,7 +1,10 @@
 //! The target role: which writes there are, and the way from a write to its outcome.
 
 mod batch;
+mod close;
 mod companies;
+mod history;
+mod keys;
 mod persons;
 mod plan;
 mod tasks;
@@ -13,21 +16,24 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_connector::{
-    Capability, Fault, FaultClass, Http, Request, SendFailure, Target, Verdict, VerifyBy, Write, Written,
+    Capability, Fault, FaultClass, Http, KeyProperty, OwnerEntry, Request, SendFailure, Target, Verdict,
+    VerifyBy, Write, Written,
 };
 use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, ObjectType, SlotKind, SlotOrigin};
 
 use crate::api::{BATCH, BURST, COMPANIES, CONTACTS, TASKS};
-use batch::{Batch, Outcome};
+use batch::{Batch, Outcome, Parts};
+pub(crate) use keys::Keys;
 
 /// The target role.
 pub(crate) struct HubSpotTarget {
     http: Arc<dyn Http>,
+    keys: Keys,
 }
 
 impl HubSpotTarget {
-    pub(crate) fn new(http: Arc<dyn Http>) -> Self {
-        Self { http }
+    pub(crate) fn new(http: Arc<dyn Http>, keys: Keys) -> Self {
+        Self { http, keys }
     }
 }
 
@@ -72,17 +78,26 @@ impl Target for HubSpotTarget {
     }
 
     fn capabilities(&self) -> Vec<Capability> {
-        let can = |kind, max_batch, verify| Capability { kind, max_batch, keyed: false, verify };
+        let can = |kind, object, verify| Capability { kind, object, max_batch: BATCH, keyed: false, verify };
+        let company = can(EffectKind::EnsureCompany, COMPANIES, VerifyBy::Nothing);
         vec![
-            can(EffectKind::EnsurePerson, BATCH, VerifyBy::UniqueKey),
+            Capability {
+                keyed: self.keys.contacts.is_some(),
+                ..can(EffectKind::EnsurePerson, CONTACTS, VerifyBy::UniqueKey)
+            },
             // A domain is not unique at HubSpot, and a search proves nothing.
-            can(EffectKind::EnsureCompany, companies::MOST, VerifyBy::Nothing),
-            Capability { keyed: true, ..can(EffectKind::Associate, BATCH, VerifyBy::Id) },
-            can(EffectKind::UpdateObject, BATCH, VerifyBy::Id),
-            can(EffectKind::CreateTask, BATCH, VerifyBy::ParentListing),
-            can(EffectKind::ReassignTask, BATCH, VerifyBy::Id),
-            can(EffectKind::CloseTask, BATCH, VerifyBy::Id),
-            can(EffectKind::ArchiveObject, BATCH, VerifyBy::Id),
+            Capability { max_batch: companies::MOST, ..company },
+            Capability { keyed: true, ..can(EffectKind::Associate, "contacts → companies", VerifyBy::Id) },
+            can(EffectKind::UpdateObject, CONTACTS, VerifyBy::Id),
+            match self.keys.tasks {
+                Some(_) => {
+                    Capability { keyed: true, ..can(EffectKind::CreateTask, TASKS, VerifyBy::UniqueKey) }
+                }
+                None => can(EffectKind::CreateTask, TASKS, VerifyBy::ParentListing),
+            },
+            can(EffectKind::ReassignTask, TASKS, VerifyBy::Id),
+            can(EffectKind::CloseTask, TASKS, VerifyBy::Id),
+            can(EffectKind::ArchiveObject, "contacts, companies, tasks", VerifyBy::Id),
         ]
     }
 
@@ -90,15 +105,20 @@ impl Target for HubSpotTarget {
         let mut outcomes = Outcomes::new(writes.len());
         match writes.first().map(|write| write.body.kind()) {
             None => {}
-            Some(EffectKind::EnsurePerson) => persons::send(&*self.http, writes, &mut outcomes).await,
-            Some(EffectKind::EnsureCompany) => companies::send(&*self.http, writes, &mut outcomes).await,
-            Some(EffectKind::CreateTask) => tasks::send(&*self.http, writes, &mut outcomes).await,
+            Some(EffectKind::EnsurePerson) => {
+                persons::send(&*self.http, &self.keys, writes, &mut outcomes).await;
+            }
+            Some(EffectKind::EnsureCompany) => {
+                companies::send(&*self.http, &self.keys, writes, &mut outcomes).await;
+            }
+            Some(EffectKind::CreateTask) => tasks::send(&*self.http, &self.keys, writes, &mut outcomes).await,
             Some(EffectKind::UpdateObject | EffectKind::ReassignTask) => {
-                let batches = plan::all(writes, &mut outcomes);
+                let batches = plan::all(&self.keys, writes, &mut outcomes);
                 update::send(&*self.http, writes, batches, &mut outcomes).await;
             }
+            Some(EffectKind::CloseTask) => close::send(&*self.http, &self.keys, writes, &mut outcomes).await,
             Some(_) => {
-                let batches = plan::all(writes, &mut outcomes);
+                let batches = plan::all(&self.keys, writes, &mut outcomes);
                 run(&*self.http, writes, batches, &mut outcomes).await;
             }
         }
@@ -106,7 +126,19 @@ impl Target for HubSpotTarget {
     }
 
     async fn verify(&self, write: &Write) -> Result<Verdict, Fault> {
-        verify::verify(&*self.http, write).await
+        verify::verify(&*self.http, &self.keys, write).await
+    }
+
+    async fn key_properties(&self, create: bool) -> Result<Vec<KeyProperty>, Fault> {
+        self.keys.properties(&*self.http, create).await
+    }
+
+    fn history_batch(&self) -> usize {
+        history::MOST
+    }
+
+    async fn owner_history(&self, objects: &[(SlotKind, ExternalId)]) -> Result<Vec<Vec<OwnerEntry>>, Fault> {
+        history::owners(&*self.http, objects).await
     }
 
     async fn ours_since(&self, write: &Write, since: Timestamp) -> Result<Vec<ExternalId>, Fault> {
@@ -115,7 +147,7 @@ impl Target for HubSpotTarget {
 
     fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault> {
         let mut outcomes = Outcomes::new(writes.len());
-        let batches = plan::all(writes, &mut outcomes);
+        let batches = plan::all(&self.keys, writes, &mut outcomes);
         batches.iter().map(Batch::request).collect()
     }
 }
@@ -123,20 +155,33 @@ impl Target for HubSpotTarget {
 /// Sends batches whose rows need no more than the common reading of an answer.
 async fn run(http: &dyn Http, writes: &[Write], batches: Vec<Batch>, outcomes: &mut Outcomes) {
     for batch in batches {
-        for (write, outcome) in batch::send(http, batch).await {
-            let sent = match outcome {
-                Outcome::Done(_) => Ok(done(writes.get(write))),
-                other => Err(failure(other)),
-            };
-            outcomes.set(write, sent);
+        let mut parts = Parts::of(batch);
+        while let Some(rows) = parts.next() {
+            run_part(http, writes, &mut parts, rows, outcomes).await;
         }
+    }
+}
+
+async fn run_part(
+    http: &dyn Http,
+    writes: &[Write],
+    parts: &mut Parts,
+    rows: Vec<batch::Row>,
+    outcomes: &mut Outcomes,
+) {
+    for (write, outcome) in parts.send(http, rows).await {
+        let sent = match outcome {
+            Outcome::Done(_) => Ok(done(writes.get(write))),
+            other => Err(failure(other)),
+        };
+        outcomes.set(write, sent);
     }
 }
 
 /// What a write binds that makes no object: an owner slot, if any, holds the owner.
 fn done(write: Option<&Write>) -> Written {
     let id = match write.map(|write| &write.body) {
-        Some(EffectBody::UpdateObject { owner: Some(change), slot: Some(_), .. }) => Some(change.to.clone()),
+        Some(EffectBody::UpdateObject { owner: Some(change), slot: Some(_), .. }) => change.to.clone(),
         _ => None,
     };
     Written { id, origin: SlotOrigin::Found }

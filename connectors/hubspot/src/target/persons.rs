@@ -7,13 +7,14 @@ use usher_connector::{CallLane, Fault, FaultClass, Http, SendFailure, Write, Wri
 use usher_model::{EffectBody, ExternalId, IdentityKind, SlotOrigin};
 
 use super::batch::{self, Clue, Name, Outcome, Row};
+use super::keys::Keys;
 use super::{Outcomes, failure, mixed, plan};
 use crate::api::{self, CONTACTS};
 use crate::directory::by_email;
 use crate::fields;
 use crate::wire::ErrorBody;
 
-pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outcomes) {
+pub(super) async fn send(http: &dyn Http, keys: &Keys, writes: &[Write], outcomes: &mut Outcomes) {
     // Two writes for one address are one contact: the first creates it, the others find it.
     let mut later: BTreeMap<usize, usize> = BTreeMap::new();
     let mut first_of: BTreeMap<String, usize> = BTreeMap::new();
@@ -37,10 +38,11 @@ pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outco
     }
     let missing: Vec<usize> =
         (0..writes.len()).filter(|write| outcomes.is_open(*write) && !later.contains_key(write)).collect();
-    for batch in plan::some(writes, missing.into_iter(), outcomes) {
+    for batch in plan::some(keys, writes, missing.into_iter(), outcomes) {
         for (write, outcome) in batch::send(http, batch).await {
-            let email = writes.get(write).and_then(|item| emails(item).into_iter().next());
-            outcomes.set(write, created(http, email.as_deref(), outcome).await);
+            if let Some(item) = writes.get(write) {
+                outcomes.set(write, created(http, keys, item, outcome).await);
+            }
         }
     }
     for (write, first) in later {
@@ -59,34 +61,54 @@ pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outco
     }
 }
 
-async fn created(http: &dyn Http, email: Option<&str>, outcome: Outcome) -> Result<Written, SendFailure> {
+async fn created(
+    http: &dyn Http,
+    keys: &Keys,
+    item: &Write,
+    outcome: Outcome,
+) -> Result<Written, SendFailure> {
     match outcome {
         Outcome::Done(row) => match row.id {
-            Some(id) => Ok(Written { id: Some(ExternalId::new(id)), origin: SlotOrigin::Created }),
+            Some(id) => Ok(ours(id)),
             None => Err(failure(Outcome::Unmentioned)),
         },
-        Outcome::Refused(error) if error.is_conflict() => existing(http, email, error).await,
+        Outcome::Refused(error) if error.is_conflict() => existing(http, keys, item, error).await,
         other => Err(failure(other)),
     }
 }
 
-/// Somebody created the contact since we looked, or the address is a secondary one of another contact.
-async fn existing(http: &dyn Http, email: Option<&str>, error: ErrorBody) -> Result<Written, SendFailure> {
+/// An earlier try of ours created the contact, which its key proves; or somebody else did since we looked, or the address
+/// is a secondary one of another contact.
+async fn existing(
+    http: &dyn Http,
+    keys: &Keys,
+    item: &Write,
+    error: ErrorBody,
+) -> Result<Written, SendFailure> {
+    if let Some(id) = keys.find(http, CONTACTS, item, CallLane::Write).await? {
+        return Ok(ours(id));
+    }
     if let Some(id) = error.existing_id() {
         return Ok(found(ExternalId::new(id)));
     }
-    let known = by_email(http, email.into_iter(), CallLane::Write).await?;
-    match email.and_then(|email| known.get(email)) {
+    let email = emails(item).into_iter().next();
+    let known = by_email(http, email.as_deref().into_iter(), CallLane::Write).await?;
+    match email.and_then(|email| known.get(&email)) {
         Some(person) => Ok(found(person.external_id.clone())),
         None => Err(failure(Outcome::Refused(error))),
     }
+}
+
+/// A contact that we created.
+pub(super) fn ours(id: String) -> Written {
+    Written { id: Some(ExternalId::new(id)), origin: SlotOrigin::Created }
 }
 
 fn found(id: ExternalId) -> Written {
     Written { id: Some(id), origin: SlotOrigin::Found }
 }
 
-pub(super) fn row(write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {
+pub(super) fn row(keys: &Keys, write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {
     let EffectBody::EnsurePerson { fields, .. } = &item.body else {
         return Err(mixed(&item.body));
     };
@@ -99,6 +121,7 @@ pub(super) fn row(write: usize, item: &Write) -> Result<(String, Row, bool), Sen
         let message = "HubSpot can not hold a contact without e-mail, name and phone number";
         return Err(Fault::new(FaultClass::Rejected, message).advise("map one of these fields").into());
     }
+    keys.mark(CONTACTS, &mut properties, item);
     let trace = item.key.to_string();
     let input = json!({ "properties": properties, "objectWriteTraceId": trace });
     // Nothing but the answer to a call of its own could tell a contact without an address from its neighbours.

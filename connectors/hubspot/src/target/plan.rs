@@ -7,17 +7,19 @@ use usher_connector::{SendFailure, Write};
 use usher_model::EffectBody;
 
 use super::batch::{Batch, Name, Row};
+use super::keys::Keys;
 use super::update::Turns;
 use super::{Outcomes, companies, known, persons, tasks, update};
 use crate::api::{self, BATCH, TASKS};
 
 /// The batches for these writes. What can not be planned gets its outcome at once.
-pub(super) fn all(writes: &[Write], outcomes: &mut Outcomes) -> Vec<Batch> {
-    some(writes, 0..writes.len(), outcomes)
+pub(super) fn all(keys: &Keys, writes: &[Write], outcomes: &mut Outcomes) -> Vec<Batch> {
+    some(keys, writes, 0..writes.len(), outcomes)
 }
 
 /// The batches for the writes at these positions.
 pub(super) fn some(
+    keys: &Keys,
     writes: &[Write],
     which: impl Iterator<Item = usize>,
     outcomes: &mut Outcomes,
@@ -26,21 +28,27 @@ pub(super) fn some(
     let mut turns = Turns::default();
     for write in which {
         let Some(item) = writes.get(write) else { continue };
-        match turns.take(item).and_then(|()| row(write, item)) {
+        match turns.take(item).and_then(|()| row(keys, write, item)) {
             Ok((path, row, alone)) => planned.push((path, row, alone)),
             Err(failure) => outcomes.set(write, Err(failure)),
         }
     }
-    gather(planned)
+    let mut batches = gather(planned);
+    for batch in &mut batches {
+        let changes =
+            batch.rows.iter().filter_map(|row| writes.get(row.write)).filter(|item| update::sets_owner(item));
+        batch.before = changes.map(|item| item.owner_read.until).min();
+    }
+    batches
 }
 
 /// The path, the row, and whether the row must be sent alone.
-fn row(write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {
+fn row(keys: &Keys, write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {
     match &item.body {
-        EffectBody::EnsurePerson { .. } => persons::row(write, item),
+        EffectBody::EnsurePerson { .. } => persons::row(keys, write, item),
         EffectBody::EnsureCompany { .. } => companies::row(write, item),
         EffectBody::UpdateObject { .. } => update::row(write, item),
-        EffectBody::CreateTask { .. } => tasks::row(write, item),
+        EffectBody::CreateTask { .. } => tasks::row(keys, write, item),
         EffectBody::Associate { from, to } => {
             let ((from_type, from), (to_type, to)) = (known(from)?, known(to)?);
             let input = json!({ "from": { "id": from }, "to": { "id": to } });
@@ -51,7 +59,7 @@ fn row(write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {
                 false,
             ))
         }
-        EffectBody::CloseTask { task } => {
+        EffectBody::CloseTask { task, .. } => {
             task_update(write, known(task)?.1.as_str(), &json!({ "hs_task_status": "COMPLETED" }))
         }
         EffectBody::ReassignTask { task, to } => {
@@ -78,7 +86,7 @@ fn gather(planned: Vec<(String, Row, bool)>) -> Vec<Batch> {
     let mut open: BTreeMap<String, Vec<(usize, BTreeSet<String>)>> = BTreeMap::new();
     for (path, row, alone) in planned {
         if alone {
-            batches.push(Batch { path, rows: vec![row] });
+            batches.push(Batch { path, rows: vec![row], before: None });
             continue;
         }
         let name = match &row.name {
@@ -99,7 +107,7 @@ fn gather(planned: Vec<(String, Row, bool)>) -> Vec<Batch> {
             }
             None => {
                 candidates.push((batches.len(), BTreeSet::from([name])));
-                batches.push(Batch { path, rows: vec![row] });
+                batches.push(Batch { path, rows: vec![row], before: None });
             }
         }
     }

@@ -7,17 +7,19 @@ use usher_connector::{CallLane, Fault, FaultClass, Http, SendFailure, Write, Wri
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotOrigin};
 
 use super::batch::{self, Batch, Clue, Name, Outcome, Row};
-use super::{Outcomes, defect, failure, known, marker, mixed, plan, update};
+use super::keys::Keys;
+use super::{Outcomes, close, defect, failure, known, marker, mixed, plan, update};
 use crate::api::{self, TASKS};
+use crate::wire::ErrorBody;
 
 /// From a task to another object, by HubSpot's ids of association types.
 const TO_OBJECT: &[(&str, u32)] =
     &[("contacts", 204), ("companies", 192), ("deals", 216), ("tickets", 230), ("leads", 647)];
 
-pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outcomes) {
+pub(super) async fn send(http: &dyn Http, keys: &Keys, writes: &[Write], outcomes: &mut Outcomes) {
     // Tasks whose answer does not show the owner that was asked for.
     let mut doubtful = Tasks::new();
-    for batch in plan::all(writes, outcomes) {
+    for batch in plan::all(keys, writes, outcomes) {
         for (write, outcome) in batch::send(http, batch).await {
             let outcome = match outcome {
                 Outcome::Done(row) => match &row.id {
@@ -29,7 +31,7 @@ pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outco
                     }
                     None => Err(failure(Outcome::Unmentioned)),
                 },
-                // Its contact is gone, or an association was refused for another reason.
+                Outcome::Refused(error) => refused(http, keys, writes.get(write), error).await,
                 other => Err(failure(other)),
             };
             outcomes.set(write, outcome);
@@ -38,6 +40,36 @@ pub(super) async fn send(http: &dyn Http, writes: &[Write], outcomes: &mut Outco
     if !doubtful.is_empty() {
         settle_owners(http, writes, doubtful, outcomes).await;
     }
+}
+
+/// A task with this key is there already: an earlier try made it. Else its contact may be gone, or something is wrong with
+/// the task itself.
+async fn refused(
+    http: &dyn Http,
+    keys: &Keys,
+    item: Option<&Write>,
+    error: ErrorBody,
+) -> Result<Written, SendFailure> {
+    let Some(item) = item else { return Err(failure(Outcome::Refused(error))) };
+    if error.is_conflict()
+        && let Some(id) = keys.find(http, TASKS, item, CallLane::Write).await?
+    {
+        return Ok(Written { id: Some(ExternalId::new(id)), origin: SlotOrigin::Created });
+    }
+    let failed = failure(Outcome::Refused(error));
+    let for_good = matches!(&failed, SendFailure::Fault(fault) if fault.class() == FaultClass::Rejected);
+    if for_good && !is_about_somebody(http, item).await? {
+        return Err(SendFailure::Gone);
+    }
+    Err(failed)
+}
+
+/// Whether the first object that the task is about is there.
+async fn is_about_somebody(http: &dyn Http, item: &Write) -> Result<bool, SendFailure> {
+    let EffectBody::CreateTask { about, .. } = &item.body else { return Ok(true) };
+    let Some(parent) = about.first() else { return Ok(true) };
+    let (object, id) = known(parent)?;
+    Ok(update::owners(http, object, &[id.as_str()], CallLane::Write).await?.contains_key(id.as_str()))
 }
 
 /// Tasks that were created, by the position of their write.
@@ -76,7 +108,7 @@ async fn set_owners(http: &dyn Http, writes: &[Write], bare: &Tasks) -> Vec<usiz
         Some(Row { write: *write, input, name: Name::Id(id.clone()) })
     };
     let rows: Vec<Row> = bare.iter().filter_map(row).collect();
-    batch::send(http, Batch { path: api::batch(TASKS, "update"), rows }).await;
+    batch::send(http, Batch { path: api::batch(TASKS, "update"), rows, before: None }).await;
     // Whatever became of that call, the tasks themselves tell.
     let ids: Vec<&str> = bare.values().map(String::as_str).collect();
     let owners = update::owners(http, TASKS, &ids, CallLane::Verify).await.unwrap_or_default();
@@ -106,25 +138,28 @@ fn owner(item: &Write) -> Option<&ExternalId> {
     }
 }
 
-pub(super) fn row(write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {
+pub(super) fn row(keys: &Keys, write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {
     let EffectBody::CreateTask { subject, body, due, owner, about, .. } = &item.body else {
         return Err(mixed(&item.body));
     };
     let marker = marker(item);
     let associations = about.iter().map(association).collect::<Result<Vec<Value>, _>>()?;
     let trace = item.key.to_string();
-    let input = json!({
+    let mut input = json!({
         "properties": {
             "hs_timestamp": due.to_string(),
             "hs_task_subject": subject,
             "hs_task_body": format!("{}<br><br>{marker}", html(body)),
-            "hs_task_status": "NOT_STARTED",
+            "hs_task_status": close::UNTOUCHED,
             "hs_task_type": "TODO",
             "hubspot_owner_id": owner,
         },
         "associations": associations,
         "objectWriteTraceId": trace,
     });
+    if let Some(properties) = input["properties"].as_object_mut() {
+        keys.mark(TASKS, properties, item);
+    }
     let name = Name::Trace(trace, Some(Clue::Contains("hs_task_body", marker)));
     Ok((api::batch(TASKS, "create"), Row { write, input, name }, false))
 }

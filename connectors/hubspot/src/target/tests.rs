@@ -2,16 +2,17 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use serde_json::{Value, json};
-use usher_connector::{Access, CallLane};
+use usher_connector::{Access, CallLane, KeyState, OwnerRead};
 use usher_model::{EffectKey, IdentityKey, IdentityKind, OwnerChange, Slot};
 
 use super::*;
 use crate::testing::{Script, at, body, ids, vendor};
 
 fn target(script: &Arc<Script>) -> HubSpotTarget {
-    HubSpotTarget::new(script.clone())
+    HubSpotTarget::new(script.clone(), Keys::default())
 }
 
 fn slot(kind: SlotKind) -> Slot {
@@ -23,7 +24,8 @@ fn object(kind: SlotKind, id: &str) -> ObjectRef {
 }
 
 fn write(key: &str, body: EffectBody) -> Write {
-    Write { key: EffectKey::new(key), body }
+    let owner_read = OwnerRead { fresh: false, until: Instant::now() };
+    Write { key: EffectKey::new(key), body, owner_read }
 }
 
 fn person(key: &str, email: Option<&str>) -> Write {
@@ -37,7 +39,12 @@ fn person(key: &str, email: Option<&str>) -> Write {
 }
 
 fn owner(key: &str, id: &str, expected: Option<&str>, to: &str) -> Write {
-    let change = OwnerChange { expected: expected.map(Into::into), to: to.into() };
+    let change = OwnerChange {
+        expected: expected.map(Into::into),
+        to: Some(to.into()),
+        seen_at: None,
+        restores: false,
+    };
     let target = object(SlotKind::Person, id);
     let body = EffectBody::UpdateObject {
         target,
@@ -75,6 +82,7 @@ fn words(outcomes: &[Sent]) -> Vec<String> {
         }
         Err(SendFailure::OwnerRejected { .. }) => "owner rejected".to_owned(),
         Err(SendFailure::Gone) => "gone".to_owned(),
+        Err(SendFailure::Touched) => "touched".to_owned(),
     };
     outcomes.iter().map(word).collect()
 }
@@ -372,6 +380,74 @@ async fn fm_049_halves_of_a_refused_batch_are_compared_again() {
     assert!(script.writes().iter().skip(1).all(|call| !ids(call).contains(&"3".to_owned())));
 }
 
+/// As [`owner`], its owner read a moment ago.
+fn fresh(key: &str, id: &str, to: &str) -> Write {
+    let owner_read = OwnerRead { fresh: true, until: Instant::now() + std::time::Duration::from_secs(5) };
+    Write { owner_read, ..owner(key, id, None, to) }
+}
+
+#[tokio::test]
+async fn fm_049_a_young_read_saves_the_comparison_for_one_call_only() {
+    let script = contacts(&[("1", None), ("2", None)]);
+    let writes = [fresh("k1", "1", "71"), fresh("k2", "2", "71")];
+    assert_eq!(words(&target(&script).send(&writes).await), ["found 71", "found 71"]);
+    let seen = script.seen();
+    assert_eq!(seen.len(), 1, "no comparison");
+    assert_eq!(seen[0].before, Some(writes[0].owner_read.until), "and not later than the read is young");
+
+    // One old read in the call, and everything is compared: nobody knows how long that takes.
+    let script = contacts(&[("1", None), ("2", Some("9"))]);
+    let writes = [owner("k1", "1", None, "71"), fresh("k2", "2", "71")];
+    assert_eq!(words(&target(&script).send(&writes).await), ["found 71", "human 9"]);
+
+    // The halves of a refused call are compared.
+    let mut refused = false;
+    let script = vendor(move |request| {
+        if request.path.ends_with("batch/update") && !std::mem::replace(&mut refused, true) {
+            return (400, json!({ "status": "error", "category": "VALIDATION_ERROR", "message": "no" }));
+        }
+        let rows: Vec<Value> = ids(request)
+            .iter()
+            .map(|id| json!({ "id": id, "properties": { "hubspot_owner_id": "9" } }))
+            .collect();
+        (200, json!({ "results": rows }))
+    });
+    let writes = [fresh("k1", "1", "71"), fresh("k2", "2", "71")];
+    assert_eq!(words(&target(&script).send(&writes).await), ["human 9", "human 9"]);
+    assert_eq!(script.writes().len(), 1, "nothing was overwritten");
+}
+
+#[tokio::test]
+async fn an_owner_can_be_taken_away_again() {
+    let script = contacts(&[("1", Some("71"))]);
+    let mut write = owner("k1", "1", Some("71"), "71");
+    let EffectBody::UpdateObject { owner: Some(change), .. } = &mut write.body else { panic!("no update") };
+    change.to = None;
+    assert_eq!(words(&target(&script).send(&[write]).await), ["found -"]);
+    assert_eq!(inputs(&script.writes()[0])[0]["properties"], json!({ "hubspot_owner_id": "" }));
+}
+
+#[tokio::test]
+async fn an_untouched_task_is_closed_and_a_touched_one_left_alone() {
+    let script = vendor(|request| {
+        let status = |id: &str| if id == "2" { "IN_PROGRESS" } else { "NOT_STARTED" };
+        let rows: Vec<Value> = ids(request)
+            .iter()
+            .filter(|id| *id != "3")
+            .map(|id| json!({ "id": id, "properties": { "hs_task_status": status(id) } }))
+            .collect();
+        (200, json!({ "results": rows }))
+    });
+    let close = |key: &str, id: &str, only_untouched| {
+        write(key, EffectBody::CloseTask { task: object(SlotKind::Task, id), only_untouched })
+    };
+    let writes =
+        [close("a", "1", true), close("b", "2", true), close("c", "3", true), close("d", "2", false)];
+    assert_eq!(words(&target(&script).send(&writes).await), ["found -", "touched", "gone", "found -"]);
+    let written: Vec<String> = script.writes().iter().flat_map(ids).collect();
+    assert_eq!(written, ["1", "2"]);
+}
+
 #[tokio::test]
 async fn fm_049_objects_of_two_types_are_compared_each_before_their_own_call() {
     let script = contacts(&[("1", None), ("2", None)]);
@@ -538,7 +614,7 @@ fn small_writes() -> Vec<Write> {
             "a",
             EffectBody::Associate { from: object(SlotKind::Person, "1"), to: object(SlotKind::Company, "2") },
         ),
-        write("b", EffectBody::CloseTask { task: object(SlotKind::Task, "3") }),
+        write("b", EffectBody::CloseTask { only_untouched: false, task: object(SlotKind::Task, "3") }),
         write("c", EffectBody::ReassignTask { task: object(SlotKind::Task, "4"), to: "71".into() }),
         write("d", EffectBody::ArchiveObject { target: object(SlotKind::Task, "5") }),
     ]
@@ -658,6 +734,99 @@ async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
     }
 }
 
+/// A target whose contacts and tasks carry keys.
+fn keyed(script: &Arc<Script>) -> HubSpotTarget {
+    let keys = Keys { contacts: Some("usher_key".to_owned()), tasks: Some("usher_key".to_owned()) };
+    HubSpotTarget::new(script.clone(), keys)
+}
+
+/// A vendor with one task and one contact, which carry the key `k1` and refuse it to others.
+fn taken() -> Arc<Script> {
+    vendor(|request| {
+        let row = |id: &str| json!({ "id": id, "properties": { "usher_key": "k1" } });
+        let by_key = body(request)["idProperty"] == "usher_key";
+        let k1 = ids(request).contains(&"k1".to_owned());
+        match request.path.rsplit('/').next() {
+            Some("create") => (
+                400,
+                json!({ "status": "error", "category": "VALIDATION_ERROR",
+                    "message": "Property values were not valid: [{\"isValid\":false,\"message\":\"taken\",\"error\":\"CONFLICTING_UNIQUE_VALUE\",\"name\":\"usher_key\"}]" }),
+            ),
+            _ if by_key && k1 && request.path.contains("tasks") => (200, json!({ "results": [row("900")] })),
+            _ if by_key && k1 => (200, json!({ "results": [row("7")] })),
+            _ => {
+                (207, json!({ "results": [], "errors": [{ "category": "OBJECT_NOT_FOUND", "context": {} }] }))
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn fm_040_a_keyed_create_that_was_done_before_leads_to_what_it_made() {
+    let script = taken();
+    assert_eq!(words(&keyed(&script).send(&[task("k1", "7")]).await), ["created 900"]);
+    let create = &inputs(&script.writes()[0])[0];
+    assert_eq!(create["properties"]["usher_key"], "k1");
+    assert_eq!(create["associations"].as_array().unwrap().len(), 2, "in the same call");
+    assert_eq!(words(&keyed(&script).send(&[person("k1", Some("ana@acme.example"))]).await), ["created 7"]);
+
+    let found = |verdict| match verdict {
+        Verdict::Found(Written { id, origin }) => format!("{} {}", origin.as_str(), id.unwrap()),
+        other => format!("{other:?}"),
+    };
+    let verify = async |write: Write| found(keyed(&script).verify(&write).await.unwrap());
+    assert_eq!(verify(task("k1", "7")).await, "created 900");
+    assert_eq!(verify(task("k2", "7")).await, "Absent");
+    assert_eq!(verify(person("k1", Some("ana@acme.example"))).await, "created 7", "the key proves it ours");
+    assert_eq!(verify(person("k2", Some("ana@acme.example"))).await, "Absent");
+    let listed = script.seen().iter().any(|request| request.path.contains("associations"));
+    assert!(!listed, "one read by key replaces the listing of the contact's tasks");
+}
+
+#[tokio::test]
+async fn fm_052_a_task_about_somebody_who_is_gone_says_so() {
+    for (there, word) in [(true, "rejected"), (false, "gone")] {
+        let script = vendor(move |request| match request.path.rsplit('/').next() {
+            Some("create") => {
+                (400, json!({ "status": "error", "category": "VALIDATION_ERROR", "message": "no" }))
+            }
+            _ if there => (200, json!({ "results": [{ "id": "7", "properties": {} }] })),
+            _ => {
+                (207, json!({ "results": [], "errors": [{ "category": "OBJECT_NOT_FOUND", "context": {} }] }))
+            }
+        });
+        assert_eq!(words(&target(&script).send(&[task("k1", "7")]).await), [word]);
+    }
+}
+
+#[tokio::test]
+async fn a_key_property_is_made_if_it_is_missing_and_read_back() {
+    let mut defined: Vec<Value> =
+        vec![json!({ "name": "usher_key", "hasUniqueValue": false, "of": "tasks" })];
+    let script = vendor(move |request| {
+        let object = if request.path.contains("contacts") { "contacts" } else { "tasks" };
+        if request.access == Access::Write {
+            let mut made = body(request);
+            assert_eq!(made["hasUniqueValue"], true);
+            made["of"] = json!(object);
+            defined.push(made);
+            return (201, json!({}));
+        }
+        if request.path.ends_with("/groups") {
+            return (200, json!({ "results": [{ "name": "information" }] }));
+        }
+        let of = defined.iter().filter(|property| property["of"] == object);
+        (200, json!({ "results": of.collect::<Vec<_>>() }))
+    });
+    let states = async |create| {
+        let properties = target(&script).key_properties(create).await.unwrap();
+        properties.iter().map(|property| (property.object, property.state)).collect::<Vec<_>>()
+    };
+    let (missing, plain) = (("contacts", KeyState::Missing), ("tasks", KeyState::NotUnique));
+    assert_eq!(states(false).await, [missing, plain]);
+    assert_eq!(states(true).await, [("contacts", KeyState::Ready), plain], "what is there is left as it is");
+}
+
 #[tokio::test]
 async fn persons_and_owners_are_verified_by_key_and_id() {
     let script = contacts(&[("1", Some("71")), ("2", Some("50"))]);
@@ -720,7 +889,10 @@ async fn every_kind_is_a_capability_and_nothing_panics_on_odd_input() {
     let kinds: BTreeSet<EffectKind> = hubspot.capabilities().iter().map(|can| can.kind).collect();
     assert_eq!(kinds, EffectKind::ALL.into_iter().collect());
     assert!(hubspot.send(&[]).await.is_empty());
-    let unbound = write("a", EffectBody::CloseTask { task: ObjectRef::Slot { slot: slot(SlotKind::Task) } });
+    let unbound = write(
+        "a",
+        EffectBody::CloseTask { only_untouched: false, task: ObjectRef::Slot { slot: slot(SlotKind::Task) } },
+    );
     assert_eq!(words(&hubspot.send(std::slice::from_ref(&unbound)).await), ["defect"]);
     assert!(hubspot.verify(&unbound).await.is_err());
     assert_eq!(script.seen().len(), 0);

@@ -42,13 +42,14 @@ pub(super) async fn send(http: &dyn Http, writes: &[Write], batches: Vec<Batch>,
         let mut parts = Parts::of(batch);
         while let Some(rows) = parts.next() {
             // Before every call, the halves of a refused one too: between look and write lies one request only.
-            let rows = compare(http, writes, rows, outcomes).await;
+            let known = !parts.has_begun() && rows.iter().all(|row| is_fresh(writes, row));
+            let rows = if known { rows } else { compare(http, writes, rows, outcomes).await };
             for (write, outcome) in parts.send(http, rows).await {
                 let sent = match outcome {
                     Outcome::Done(row) => {
                         let wanted = writes.get(write).and_then(owner_write);
                         if let Some((object, id, owner, _)) = wanted
-                            && row.owner() != Some(owner.as_str())
+                            && row.owner() != owner.map(ExternalId::as_str)
                         {
                             doubtful.entry(object).or_default().push((write, id));
                         }
@@ -63,6 +64,16 @@ pub(super) async fn send(http: &dyn Http, writes: &[Write], batches: Vec<Batch>,
     for (object, rows) in doubtful {
         look_again(http, writes, object, &rows, outcomes).await;
     }
+}
+
+/// The owner needs no comparison: it was read a moment ago, or the row changes none.
+fn is_fresh(writes: &[Write], row: &Row) -> bool {
+    writes.get(row.write).is_some_and(|item| !sets_owner(item) || item.owner_read.fresh)
+}
+
+/// Whether the write sets an owner over an expected one.
+pub(super) fn sets_owner(item: &Write) -> bool {
+    owner_change(item).is_some()
 }
 
 /// Reads the present owners and leaves out the rows whose owner is not the expected one; these get their outcome.
@@ -91,8 +102,7 @@ fn differs(now: Option<&Option<ExternalId>>, change: &OwnerChange) -> Option<Sen
     match now {
         None => Some(SendFailure::Gone),
         // Ours already: a repeat, which still completes the fields.
-        Some(Some(owner)) if *owner == change.to => None,
-        Some(owner) if *owner == change.expected => None,
+        Some(owner) if *owner == change.to || *owner == change.expected => None,
         Some(owner) => Some(SendFailure::HumanWon { owner: owner.clone() }),
     }
 }
@@ -118,7 +128,7 @@ async fn look_again(
     for (write, id) in rows {
         let Some((.., wanted, expected)) = writes.get(*write).and_then(owner_write) else { continue };
         match owners.as_ref().map(|owners| owners.get(*id)) {
-            Ok(Some(Some(owner))) if owner == wanted => {}
+            Ok(Some(owner)) if owner.as_ref() == wanted => {}
             Ok(Some(owner)) if owner.is_none() || owner.as_ref() == expected => {
                 outcomes.set(*write, Err(dropped().into()));
             }
@@ -131,13 +141,13 @@ async fn look_again(
 }
 
 /// Object type, id, the owner to write and the one before, of a write that sets an owner.
-fn owner_write(item: &Write) -> Option<(&'static str, &str, &ExternalId, Option<&ExternalId>)> {
+fn owner_write(item: &Write) -> Option<(&'static str, &str, Option<&ExternalId>, Option<&ExternalId>)> {
     if let EffectBody::ReassignTask { task, to } = &item.body {
         let (object, id) = known(task).ok()?;
-        return Some((object, id.as_str(), to, None));
+        return Some((object, id.as_str(), Some(to), None));
     }
     let (object, id, change) = owner_change(item)?;
-    Some((object, id, &change.to, change.expected.as_ref()))
+    Some((object, id, change.to.as_ref(), change.expected.as_ref()))
 }
 
 fn dropped() -> Fault {
@@ -178,7 +188,11 @@ pub(super) fn properties(item: &Write) -> Result<Value, SendFailure> {
     };
     let mut properties = fields::to_update(fields)?;
     if let Some(change) = owner {
-        properties.insert("hubspot_owner_id".to_owned(), json!(change.to));
+        // An empty text clears the owner.
+        properties.insert(
+            "hubspot_owner_id".to_owned(),
+            json!(change.to.as_ref().map(ExternalId::as_str).unwrap_or_default()),
+        );
     }
     Ok(Value::Object(properties))
 }

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 use usher_connector::{CallLane, Fault, FaultClass, Http, Verdict, Write, Written};
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotOrigin};
 
+use super::keys::Keys;
 use super::{MARKER, done, marker, persons, update};
-use crate::api::{self, BATCH, TASKS};
+use crate::api::{self, BATCH, CONTACTS, TASKS};
 use crate::directory::by_email;
 use crate::source::{repeats, unread};
 use crate::wire::{Associations, Object, Objects, instant};
@@ -15,9 +16,9 @@ use crate::wire::{Associations, Object, Objects, instant};
 /// Pages of one object's associations that are read before the list counts as endless.
 const MOST_PAGES: usize = 200;
 
-pub(super) async fn verify(http: &dyn Http, write: &Write) -> Result<Verdict, Fault> {
+pub(super) async fn verify(http: &dyn Http, keys: &Keys, write: &Write) -> Result<Verdict, Fault> {
     match &write.body {
-        EffectBody::EnsurePerson { .. } => person(http, write).await,
+        EffectBody::EnsurePerson { .. } => person(http, keys, write).await,
         // Neither a domain nor a name is unique, and a search proves nothing.
         EffectBody::EnsureCompany { .. } => Ok(Verdict::Unsure),
         EffectBody::Associate { from, to } => {
@@ -31,8 +32,8 @@ pub(super) async fn verify(http: &dyn Http, write: &Write) -> Result<Verdict, Fa
                 serde_json::from_value(properties).map_err(|_| unplannable())?;
             holds(http, write, target, &wanted).await
         }
-        EffectBody::CreateTask { about, .. } => task(http, write, about).await,
-        EffectBody::CloseTask { task } => {
+        EffectBody::CreateTask { about, .. } => task(http, keys, write, about).await,
+        EffectBody::CloseTask { task, .. } => {
             holds(http, write, task, &BTreeMap::from([("hs_task_status".to_owned(), "COMPLETED".to_owned())]))
                 .await
         }
@@ -46,9 +47,12 @@ pub(super) async fn verify(http: &dyn Http, write: &Write) -> Result<Verdict, Fa
     }
 }
 
-/// Found counts as found, not as created: somebody else may have made the contact in the meantime, and only what is
-/// surely ours may ever be archived by us.
-async fn person(http: &dyn Http, write: &Write) -> Result<Verdict, Fault> {
+/// Only a contact that carries the write's key counts as created: any other may be somebody else's, and only what is surely
+/// ours may ever be archived by us.
+async fn person(http: &dyn Http, keys: &Keys, write: &Write) -> Result<Verdict, Fault> {
+    if let Some(id) = keys.find(http, CONTACTS, write, CallLane::Verify).await? {
+        return Ok(Verdict::Found(persons::ours(id)));
+    }
     let emails = persons::emails(write);
     if emails.is_empty() {
         return Ok(Verdict::Unsure);
@@ -77,8 +81,15 @@ async fn holds(
     Ok(happened(write, row.is_some_and(holds)))
 }
 
-/// Looks for the marker among the tasks of the first object that the task is about.
-async fn task(http: &dyn Http, write: &Write, about: &[ObjectRef]) -> Result<Verdict, Fault> {
+/// Looks for the task by its key, which no second task can have; without keys, for the marker among the tasks of the first
+/// object that the task is about.
+async fn task(http: &dyn Http, keys: &Keys, write: &Write, about: &[ObjectRef]) -> Result<Verdict, Fault> {
+    if keys.of(TASKS).is_some() {
+        let found = keys.find(http, TASKS, write, CallLane::Verify).await?;
+        let written =
+            |id| Verdict::Found(Written { id: Some(ExternalId::new(id)), origin: SlotOrigin::Created });
+        return Ok(found.map_or(Verdict::Absent, written));
+    }
     let Some(parent) = about.first() else {
         return Ok(Verdict::Unsure);
     };

@@ -5,8 +5,10 @@
 //! holds more rows than a page, the pass turns to the *ties* at that time, sorted by id, and then goes on behind it.
 //! When the pass is complete the mark moves to its upper bound; rows outside the pass never move it.
 //!
-//! What an index shows late is read again within the overlap; what it shows later still is the work of a second
-//! state with a `hold_back` beyond the index's worst delay. Rows come repeatedly by design: drop repeats by
+//! What an index shows late is read again within the overlap. Passes that follow each other closely overlap by a part of
+//! it only, for the usual delay of an index; every quarter of the overlap one pass goes back by the whole of it from the
+//! last that did, so that nothing escapes both. What shows later still is the work of a second state with a `hold_back`
+//! beyond the index's worst delay. Rows come repeatedly by design: drop repeats by
 //! (object, id, revision).
 
 use std::cmp::Ordering;
@@ -21,10 +23,15 @@ use crate::source::Cursor;
 #[cfg(test)]
 mod tests;
 
+/// A whole overlap is read again once this part of it has passed.
+const WHOLE_EVERY: i32 = 4;
+/// The passes in between overlap by this part of it: by 5 s of two minutes.
+const SHORT: i32 = 24;
+
 /// How one lane of a source is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// How far before the mark each pass starts. Only the question overlaps; the mark is never lowered.
+    /// What shows so late is still found. Only the question overlaps; the mark is never lowered.
     pub overlap: SignedDuration,
     /// How far behind the present each pass ends.
     pub hold_back: SignedDuration,
@@ -78,6 +85,9 @@ pub struct WindowState {
     floor: Timestamp,
     /// Everything visible up to here has been read.
     mark: Timestamp,
+    /// The upper bound of the last pass that went back by the whole overlap.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    whole: Option<Timestamp>,
     /// The pass under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pass: Option<Pass>,
@@ -89,6 +99,9 @@ struct Pass {
     to: Timestamp,
     /// Where the next page starts.
     from: Timestamp,
+    /// It went back by the whole overlap, as every pass once did.
+    #[serde(default = "always", skip_serializing_if = "Clone::clone")]
+    whole: bool,
     /// The ties at `from` are being read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ties: Option<Ties>,
@@ -107,7 +120,7 @@ impl WindowState {
     /// A state that has read nothing and wants nothing older than `start`.
     #[must_use]
     pub fn starting_at(start: Timestamp) -> Self {
-        Self { floor: start, mark: start, pass: None }
+        Self { floor: start, mark: start, whole: None, pass: None }
     }
 
     /// Everything visible up to here has been read.
@@ -147,10 +160,17 @@ impl Window {
             if to < state.floor {
                 return None;
             }
+            let due = |last: Timestamp| last > to || to.duration_since(last) >= self.overlap / WHOLE_EVERY;
+            let whole = state.whole.is_none_or(due);
+            let (last, overlap) = if whole {
+                (state.whole.unwrap_or(state.mark), self.overlap)
+            } else {
+                (state.mark, self.overlap / SHORT)
+            };
             // A mark ahead of the clock was set by a clock that ran ahead: go on from the present, or the rows written
             // until then would wait. Lowering a mark only reads again.
-            let from = back(state.mark.min(to), self.overlap).max(state.floor);
-            state.pass = Some(Pass { to, from, ties: None });
+            let from = back(last.min(to), overlap).max(state.floor);
+            state.pass = Some(Pass { to, from, whole, ties: None });
         }
         state.pass.as_ref().map(|pass| match &pass.ties {
             Some(ties) => Ask::Ties { at: pass.from, after: ties.after.clone() },
@@ -193,6 +213,9 @@ impl Window {
         };
         if complete {
             state.mark = pass.to;
+            if pass.whole {
+                state.whole = Some(pass.to);
+            }
             state.pass = None;
         }
         Ok(Progress { done: complete })
@@ -236,6 +259,10 @@ fn by_id(a: &ExternalId, b: &ExternalId) -> Ordering {
         return a.len().cmp(&b.len()).then_with(|| a.cmp(b));
     }
     a.cmp(b)
+}
+
+fn always() -> bool {
+    true
 }
 
 fn back(at: Timestamp, by: SignedDuration) -> Timestamp {

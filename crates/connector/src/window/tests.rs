@@ -168,6 +168,55 @@ fn fm_004_a_row_shown_late_but_within_the_overlap_is_read_by_the_next_poll() {
     assert_eq!(seen, [1], "visible at 119 s, when the mark stood at 90 s");
 }
 
+proptest! {
+    #[test]
+    fn fm_004_polling_every_second_loses_nothing_that_shows_within_the_overlap(
+        rows in prop::collection::vec((0i64..300_000, 0i64..=120_000), 1..200), every in 200i64..40_000,
+    ) {
+        let mut vendor = Vendor::new(50);
+        for (id, (ms, lag)) in (0_u64..).zip(&rows) {
+            vendor.put_late(*ms, id, *lag);
+        }
+        let (mut live, mut seen) = (WindowState::starting_at(at(0)), BTreeSet::new());
+        // Until the last row shows, and the next whole pass after it.
+        for now in (0..=460_000 + every).step_by(usize::try_from(every).unwrap()) {
+            seen.extend(pass(LIVE, &mut live, &mut vendor, at(now)));
+            prop_assert_eq!(live.mark(), at(now));
+            live = serde_json::from_str(&serde_json::to_string(&live).unwrap()).unwrap();
+        }
+        prop_assert_eq!(seen.len(), rows.len());
+    }
+}
+
+#[test]
+fn fm_009_polling_every_second_reads_a_row_ten_times_and_no_hundred_and_twenty() {
+    let mut vendor = Vendor::new(200);
+    (0..30_000).for_each(|id| vendor.put(i64::try_from(id).unwrap() * 20, id));
+    let (mut live, mut read) = (WindowState::starting_at(at(0)), 0);
+    for second in 0..=600 {
+        let rows = pass(LIVE, &mut live, &mut vendor, at(second * 1_000));
+        read += rows.len();
+        // What shows at once is read by the next poll.
+        let last = u64::try_from(second).unwrap() * 50;
+        assert!(last > 29_999 || rows.contains(&last), "{second}");
+    }
+    assert!(read < 12 * 30_000, "{read}");
+}
+
+#[test]
+fn a_position_stored_when_every_pass_was_whole_goes_on() {
+    let before = format!(
+        r#"{{"floor":"{0}","mark":"{1}","pass":{{"to":"{2}","from":"{1}"}}}}"#,
+        at(0),
+        at(200_000),
+        at(230_000)
+    );
+    let mut state: WindowState = serde_json::from_str(&before).unwrap();
+    assert_eq!(LIVE.ask(&mut state, at(231_000)), Some(Ask::Range { from: at(200_000), to: at(230_000) }));
+    assert!(LIVE.absorb(&mut state, &[], false).unwrap().done);
+    assert_eq!(LIVE.ask(&mut state, at(231_000)), Some(Ask::Range { from: at(225_000), to: at(231_000) }));
+}
+
 #[test]
 fn fm_005_rows_committed_late_are_found_up_to_the_horizon() {
     let mut vendor = Vendor::new(50);

@@ -175,6 +175,7 @@ impl Engine {
         for _ in 0..ROUNDS {
             while self.prepare().await? + self.decide().await? > 0 {}
             self.deliver(&self.crm).await?;
+            self.verify(&self.crm).await?;
             let lead: Option<LeadId> = self.store.leads(filter).await?.first().map(|summary| summary.lead.id);
             if let Some(id) = lead {
                 found = self.store.lead_story(id).await?;
@@ -221,6 +222,7 @@ impl Engine {
         self.store.commit_decisions(DecisionCommit { effects, ..DecisionCommit::default() }, now).await?;
         for _ in 0..ROUNDS {
             self.deliver(&self.crm).await?;
+            self.verify(&self.crm).await?;
             if self.archived(story.lead.id).await? >= expected {
                 break;
             }

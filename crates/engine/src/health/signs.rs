@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use usher_connector::{Fault, FaultClass};
 use usher_model::ConnectionName;
+use usher_store::{Direction, RestingEndpoint};
 
 use crate::error::EngineError;
 use crate::wake::Step;
@@ -74,6 +75,17 @@ impl Signs {
         if matches!(fault.class(), FaultClass::Unauthorized | FaultClass::Misconfigured) {
             self.noted().troubles.insert((connection.clone(), doing.to_owned()), fault.to_string());
         }
+    }
+
+    /// An endpoint failed again and again, and rests.
+    pub(crate) fn rests(&self, endpoint: &RestingEndpoint) {
+        let place = (endpoint.connection.clone(), endpoint.direction.doing().to_owned());
+        self.noted().troubles.insert(place, endpoint.problem.clone());
+    }
+
+    /// An endpoint is well again.
+    pub(crate) fn rests_no_more(&self, connection: &ConnectionName, direction: Direction) {
+        self.went_well(connection, direction.doing());
     }
 
     /// Standing faults: connection, what it was doing, in words.

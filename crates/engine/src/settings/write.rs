@@ -13,6 +13,11 @@ pub struct WriteSettings {
     pub max_leads_per_hour: Option<u64>,
     /// How long an unclear write may still land at the vendor. Only after it may an absent write be sent again.
     pub settle: Duration,
+    /// An owner is overwritten only if a read at most so old shows the expected one.
+    pub owner_read_within: Duration,
+    /// Owner writes that one object may get from us within an hour; a further one fails, because somebody else seems to
+    /// write the owner back each time.
+    pub owner_writes_per_hour: u64,
     /// A person who asks again within this time is still asking the same.
     pub same_inquiry_within: Duration,
     /// How long after the decision the task is due.
@@ -26,6 +31,8 @@ impl Default for WriteSettings {
             max_leads_per_hour: Some(500),
             // Twice the request timeout of 30 s, and as much again for a vendor that commits late (FM-042).
             settle: Duration::from_secs(90),
+            owner_read_within: Duration::from_secs(10),
+            owner_writes_per_hour: 3,
             same_inquiry_within: Duration::from_secs(24 * 3600),
             task_due: Duration::from_secs(3600),
         }
@@ -40,6 +47,12 @@ impl Decode for WriteSettings {
         let treat_as_unowned = map.optional::<Vec<String>>("treat_as_unowned").unwrap_or_default();
         let guard = map.optional_at("guard").map_or(Some(default.max_leads_per_hour), |at| guard(&at));
         let settle = map.or("settle", default.settle);
+        let owner_read_within = map
+            .optional_at("owner_read_within")
+            .map_or(Some(default.owner_read_within), |at| owner_read_within(&at));
+        let budget = map.optional_at("owner_writes_per_hour");
+        let owner_writes_per_hour =
+            budget.map_or(Some(default.owner_writes_per_hour), |at| at_least_one(&at, "one owner write"));
         let same_inquiry_within = map.or("same_inquiry_within", default.same_inquiry_within);
         let task_due = map.or("task_due", default.task_due);
         map.not_in_this_version(&["also_set_owner"]);
@@ -48,10 +61,25 @@ impl Decode for WriteSettings {
             treat_as_unowned: treat_as_unowned.iter().map(|email| email.trim().to_lowercase()).collect(),
             max_leads_per_hour: guard?,
             settle,
+            owner_read_within: owner_read_within?,
+            owner_writes_per_hour: owner_writes_per_hour?,
             same_inquiry_within,
             task_due,
         })
     }
+}
+
+/// Shorter than a second, and a comparison would be too old before its write can leave.
+fn owner_read_within(at: &Cursor<'_>) -> Option<Duration> {
+    let within = at.duration()?;
+    if within < Duration::from_secs(1) {
+        at.error("range", "an owner's read must be good for at least 1s")
+            .found(at.raw())
+            .hint("write `owner_read_within: 10s`")
+            .report();
+        return None;
+    }
+    Some(within)
 }
 
 fn guard(at: &Cursor<'_>) -> Option<Option<u64>> {
@@ -59,16 +87,19 @@ fn guard(at: &Cursor<'_>) -> Option<Option<u64>> {
         return at.choice(&[("off", ())]).map(|()| None);
     }
     let mut map = at.map()?;
-    let max = map.required_at("max_per_hour").and_then(|at| {
-        let max: i64 = at.read()?;
-        u64::try_from(max).ok().filter(|max| *max > 0).or_else(|| {
-            at.error("range", "the guard must let at least one lead pass")
-                .found(max.to_string())
-                .hint("write a number from 1 on, or `guard: off`")
-                .report();
-            None
-        })
-    });
+    let max =
+        map.required_at("max_per_hour").and_then(|at| at_least_one(&at, "one lead, or say `guard: off`"));
     map.finish();
     max.map(Some)
+}
+
+fn at_least_one(at: &Cursor<'_>, of: &str) -> Option<u64> {
+    let number: i64 = at.read()?;
+    u64::try_from(number).ok().filter(|number| *number > 0).or_else(|| {
+        at.error("range", format!("this must allow at least {of}"))
+            .found(number.to_string())
+            .hint("write a number from 1 on")
+            .report();
+        None
+    })
 }

@@ -1,26 +1,35 @@
 //! Deliver: planned writes are sent in batches; an unclear outcome is verified, never guessed.
 //!
 //! The state machine is in the store; this step decides which edge an answer takes. There is no edge from `sending`
-//! back to `planned` unless it is proven that the vendor did nothing.
+//! back to `planned` unless it is proven that the vendor did nothing. Which batch goes when is for `dispatch`.
 
-use std::time::Duration;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use usher_connector::{
-    Capability, Fault, FaultClass, SendFailure, Target, Verdict, VerifyBy, Write, Written,
+    Capability, Fault, FaultClass, OwnerRead, SendFailure, Target, VerifyBy, Write, Written,
 };
 use usher_host::{Lease, Moment};
-use usher_model::{ConnectionName, EffectBody, EffectKind, EffectState, ExternalId, crash};
-use usher_store::{ClaimedEffect, EffectEnd, EffectOutcome};
+use usher_model::{ConnectionName, EffectBody, EffectState, ExternalId, crash};
+use usher_store::{ClaimedEffect, Direction, EffectEnd, EffectOutcome, OwnerWrite};
 
 use crate::connected::Connected;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::step::verify::MISTAKE;
 
-/// Unclear writes looked up in one step: few, because fresh writes wait meanwhile.
-const VERIFY_SLICE: u32 = 10;
 /// A rest after a fault that only an operator can mend.
 const REST: Duration = Duration::from_secs(60);
+
+/// Writes that were taken up, to be sent before the claim lapses.
+pub(super) struct Claim {
+    lease: Lease,
+    pub(super) effects: Vec<ClaimedEffect>,
+}
 
 /// What a step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,86 +38,127 @@ pub struct DeliverReport {
     pub sent: usize,
     /// Of these, done.
     pub done: usize,
-    /// Unclear writes looked up.
-    pub verified: usize,
 }
 
 impl Engine {
-    /// Sends what is planned and due at a connection, one batch of each kind, in the order in which a lead's writes
-    /// happen; then looks up what is unclear. Does nothing while writes are paused or in observe mode.
+    /// Sends what is planned and due at a connection, until nothing of it is left. Does nothing while writes are paused
+    /// or in observe mode.
     ///
     /// # Errors
     /// If the storage fails. A vendor's faults are outcomes of the writes.
     pub async fn deliver(&self, connection: &ConnectionName) -> Result<DeliverReport, EngineError> {
-        let mut report = DeliverReport::default();
-        let connected = self.connection(connection)?;
-        let Some(target) = connected.roles.target.clone() else {
-            return Ok(report);
-        };
-        if !self.node.life().goes_on()
-            || self.mode == usher_model::Mode::Observe
-            || self.store.paused().await?.is_some()
-        {
-            return Ok(report);
+        match self.writes_to(connection).await? {
+            Some((connected, target)) => self.dispatch(connected, &*target).await,
+            None => Ok(DeliverReport::default()),
         }
-        let capabilities = target.capabilities();
-        for kind in EffectKind::ALL {
-            if self.is_stopping() {
-                return Ok(report);
-            }
-            if let Some(capability) = capabilities.iter().find(|capability| capability.kind == kind) {
-                let (sent, done) = self.send_kind(connected, &*target, capability).await?;
-                report.sent += sent;
-                report.done += done;
-            }
-        }
-        report.verified = self.verify(connected, &*target, &capabilities).await?;
-        Ok(report)
     }
 
-    async fn send_kind(
+    /// Looks up what is unclear at a connection: a few writes. Returns how many. Does nothing while writes are paused or
+    /// in observe mode.
+    ///
+    /// # Errors
+    /// If the storage fails.
+    pub async fn verify(&self, connection: &ConnectionName) -> Result<usize, EngineError> {
+        match self.writes_to(connection).await? {
+            Some((connected, target)) => self.look_up(connected, &*target, &target.capabilities()).await,
+            None => Ok(0),
+        }
+    }
+
+    /// The connection and its target, if it may be written to.
+    async fn writes_to(
+        &self,
+        connection: &ConnectionName,
+    ) -> Result<Option<(&Connected, Arc<dyn Target>)>, EngineError> {
+        let connected = self.connection(connection)?;
+        let Some(target) = connected.roles.target.clone() else {
+            return Ok(None);
+        };
+        let silent = !self.node.life().goes_on()
+            || self.mode == usher_model::Mode::Observe
+            || self.store.paused().await?.is_some();
+        Ok((!silent).then_some((connected, target)))
+    }
+
+    pub(super) async fn claim_batch(
+        &self,
+        connected: &Connected,
+        capability: &Capability,
+    ) -> Result<Claim, EngineError> {
+        let (now, asked) = (self.now(), Moment::now());
+        let limit = u32::try_from(capability.max_batch).unwrap_or(u32::MAX);
+        let until = now + lease(connected);
+        let effects = self.store.claim_effects(&connected.name, capability.kind, limit, now, until).await?;
+        Ok(Claim { lease: Lease::new(asked, lease(connected)), effects })
+    }
+
+    /// Sends what was taken up; `called` is set when the vendor is called, so that the limits know of it.
+    pub(super) async fn send_batch(
         &self,
         connected: &Connected,
         target: &dyn Target,
         capability: &Capability,
-    ) -> Result<(usize, usize), EngineError> {
-        let (now, asked) = (self.now(), Moment::now());
-        let limit = u32::try_from(capability.max_batch).unwrap_or(u32::MAX);
-        let claimed = self
-            .store
-            .claim_effects(&connected.name, capability.kind, limit, now, now + lease(connected))
-            .await?;
-        if claimed.is_empty() {
-            return Ok((0, 0));
-        }
+        claim: Claim,
+        called: &AtomicBool,
+    ) -> Result<DeliverReport, EngineError> {
         crash::point("deliver.after_claim");
+        let now = self.now();
         let (mut outcomes, mut writes, mut sent) = (Vec::new(), Vec::new(), Vec::new());
-        for effect in claimed {
+        for effect in claim.effects {
             match resolve(&effect) {
-                Some(write) => {
+                Some(mut write) => {
+                    write.owner_read = self.owner_read(&effect, now);
                     writes.push(write);
                     sent.push(effect);
                 }
                 None => outcomes.push(outcome(&effect, unresolvable(now))),
             }
         }
-        let claim = Lease::new(asked, lease(connected));
+        for (position, reason) in self.beyond_budget(&connected.name, &writes, now).await?.into_iter().rev() {
+            writes.remove(position);
+            outcomes.push(outcome(&sent.remove(position), EffectEnd::Rejected { reason }));
+        }
         crash::point("deliver.before_send");
-        let mut results = usher_host::under(claim, self.node.life(), target.send(&writes)).await;
+        called.store(true, Ordering::Relaxed);
+        let answers = usher_host::under(claim.lease, self.node.life(), send(target, &writes, &sent)).await;
         crash::point("deliver.after_send");
-        self.report_blockage(connected, &results);
-        // A connector that answers fewer outcomes than writes leaves the rest unclear.
-        results.resize_with(writes.len(), || Err(SendFailure::Fault(unanswered())));
-        for (effect, result) in sent.iter().zip(results) {
-            outcomes.push(outcome(effect, self.judge(effect, result, target, capability)));
+        self.report_blockage(connected, &answers);
+        if answers.iter().any(Option::is_some) {
+            self.note(&connected.name, Direction::Write, common_fault(&answers)).await?;
+        }
+        let mut owners = Vec::new();
+        for ((effect, write), answer) in sent.iter().zip(&writes).zip(answers) {
+            if matches!(answer, Some(Ok(_))) {
+                owners.extend(self.owner_write(effect, write, target, now));
+            }
+            let end = match answer {
+                Some(Err(SendFailure::Gone)) => self.gone(effect, write).await?,
+                Some(result) => self.judge(effect, result, target, capability),
+                None => {
+                    EffectEnd::Crashed { due_at: self.now() + self.look_after(0), reason: MISTAKE.to_owned() }
+                }
+            };
+            outcomes.push(outcome(effect, end));
         }
         let done = outcomes.iter().filter(|outcome| matches!(outcome.end, EffectEnd::Done { .. })).count();
-        self.finish(&outcomes).await?;
+        self.finish(&outcomes, &owners).await?;
         crash::point("deliver.after_finish");
-        Ok((sent.len(), done))
+        Ok(DeliverReport { sent: sent.len(), done })
     }
 
-    async fn finish(&self, outcomes: &[EffectOutcome]) -> Result<(), EngineError> {
+    /// Stores outcomes. Owner writes are noted first: one that is noted twice is one, one that is forgotten is no check.
+    pub(super) async fn finish(
+        &self,
+        outcomes: &[EffectOutcome],
+        owners: &[OwnerWrite],
+    ) -> Result<(), EngineError> {
+        while !owners.is_empty() {
+            let noted = self.store.note_owner_writes(owners.to_vec()).await;
+            if !self.again(&noted).await {
+                noted?;
+                break;
+            }
+        }
         loop {
             let stored = self.store.finish_effects(outcomes.to_vec(), self.now()).await;
             if !self.again(&stored).await {
@@ -118,9 +168,9 @@ impl Engine {
     }
 
     /// Says once for a batch that nothing will pass until an operator acts.
-    fn report_blockage(&self, connected: &Connected, results: &[Result<Written, SendFailure>]) {
-        let faults = results.iter().filter_map(|result| match result {
-            Err(SendFailure::Fault(fault)) => Some(fault),
+    fn report_blockage(&self, connected: &Connected, answers: &[Answer]) {
+        let faults = answers.iter().filter_map(|answer| match answer {
+            Some(Err(SendFailure::Fault(fault))) => Some(fault),
             _ => None,
         });
         let mut blocked = faults
@@ -128,7 +178,7 @@ impl Engine {
         if let Some(fault) = blocked.next() {
             self.signs().failed(&connected.name, "writing", fault);
             tracing::error!(connection = %connected.name, %fault, writes = blocked.count() + 1, "writes rest until this is mended");
-        } else if results.iter().any(Result::is_ok) {
+        } else if answers.iter().any(|answer| matches!(answer, Some(Ok(_)))) {
             self.signs().went_well(&connected.name, "writing");
         }
     }
@@ -148,10 +198,10 @@ impl Engine {
                 let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("owner {owner}"));
                 EffectEnd::Cancelled { reason: format!("a human decided meanwhile: the CRM shows {owner}") }
             }
-            Err(SendFailure::Gone) => EffectEnd::Rejected {
-                reason: "the object is gone at the CRM; restore it there, then `usher failed retry`"
-                    .to_owned(),
-            },
+            Err(SendFailure::Gone) => EffectEnd::Cancelled { reason: super::gone::REASON.to_owned() },
+            Err(SendFailure::Touched) => {
+                EffectEnd::Cancelled { reason: "somebody has worked on the task meanwhile".to_owned() }
+            }
             Err(SendFailure::OwnerRejected { reason }) => EffectEnd::Rejected {
                 reason: format!(
                     "the CRM refuses this owner ({reason}); activate the owner or take the rep out of routing.yaml, then `usher failed retry`"
@@ -188,96 +238,54 @@ impl Engine {
             FaultClass::Defect => EffectEnd::Parked { reason },
         }
     }
+}
 
-    /// Verification looks at growing delays until the settle window has passed.
-    fn look_after(&self, looks: u32) -> Duration {
-        let step = self.write.settle / 8;
-        (step * (looks + 1)).min(self.write.settle).max(Duration::from_millis(200))
-    }
+/// What came of a write that was handed to a connector; `None` if the connector panicked.
+type Answer = Option<Result<Written, SendFailure>>;
 
-    async fn verify(
-        &self,
-        connected: &Connected,
-        target: &dyn Target,
-        capabilities: &[Capability],
-    ) -> Result<usize, EngineError> {
-        let now = self.now();
-        self.store.recover_effects(now).await?;
-        let claimed =
-            self.store.claim_unknown(&connected.name, VERIFY_SLICE, now, now + lease(connected)).await?;
-        let mut outcomes = Vec::with_capacity(claimed.len());
-        if !claimed.is_empty() {
-            crash::point("verify.after_claim");
-        }
-        for effect in &claimed {
-            // The rest is looked up after the restart, which takes these claims over.
-            if self.is_stopping() {
-                break;
-            }
-            let kind = effect.effect.body.kind();
-            let by = capabilities
-                .iter()
-                .find(|capability| capability.kind == kind)
-                .map(|capability| capability.verify);
-            outcomes.push(outcome(effect, self.look(effect, target, by.unwrap_or(VerifyBy::Nothing)).await));
-        }
-        let count = outcomes.len();
-        if count > 0 {
-            crash::point("verify.before_finish");
-            self.finish(&outcomes).await?;
-            crash::point("verify.after_finish");
-        }
-        Ok(count)
-    }
-
-    async fn look(&self, effect: &ClaimedEffect, target: &dyn Target, by: VerifyBy) -> EffectEnd {
-        let Some(write) = resolve(effect) else {
-            return unresolvable(self.now());
+/// Sends a batch, but one by one what has taken its sender down before. One answer for each write, whatever the
+/// connector answers.
+async fn send(target: &dyn Target, writes: &[Write], effects: &[ClaimedEffect]) -> Vec<Answer> {
+    let mut answers: Vec<Answer> = Vec::with_capacity(writes.len());
+    for together in effects.chunk_by(|a, b| a.lapses + b.lapses == 0) {
+        let end = answers.len() + together.len();
+        let batch = writes.get(answers.len()..end).unwrap_or_default();
+        let sending = async {
+            crash::poison("deliver", || format!("{batch:?}"));
+            target.send(batch).await
         };
-        if by == VerifyBy::Nothing {
-            return EffectEnd::Parked {
-                reason: "nothing can tell whether it happened: look at the CRM; if it is not there, `usher failed retry ID --resend`"
-                    .to_owned(),
-            };
-        }
-        let verdict = match target.verify(&write).await {
-            Ok(Verdict::Absent) => self.forgotten(effect, &write, target).await,
-            verdict => verdict,
-        };
-        let now = self.now();
-        let settled = effect.sent_at.is_none_or(|sent| now.duration_since(sent) >= signed(self.write.settle));
-        let again = now + self.look_after(effect.verified);
-        match verdict {
-            Ok(Verdict::Found(written)) => done(effect, written, target),
-            Ok(Verdict::Absent) if settled => EffectEnd::Planned {
-                due_at: now,
-                reason: "verified absent after the settle window".to_owned(),
-            },
-            Ok(Verdict::Unsure) if settled => EffectEnd::Parked {
-                reason: "the CRM does not tell whether it happened: look there; if it is not there, `usher failed retry ID --resend`"
-                    .to_owned(),
-            },
-            Ok(Verdict::Absent | Verdict::Unsure) => {
-                EffectEnd::Unknown { due_at: again, reason: "not found yet; may still land".to_owned() }
+        match AssertUnwindSafe(sending).catch_unwind().await {
+            Ok(results) => {
+                answers.extend(results.into_iter().map(Some).take(batch.len()));
+                // A connector that answers fewer outcomes than writes leaves the rest unclear.
+                answers.resize_with(end, || Some(Err(unanswered().into())));
             }
-            Err(fault) => {
-                EffectEnd::Unknown { due_at: now + backoff(effect.verified + 1), reason: fault.to_string() }
-            }
+            Err(_) => answers.resize_with(end, || None),
         }
     }
+    answers
 }
 
 /// Far longer than a batch usually takes. What of a batch is not sent before it ends is not sent.
-fn lease(connected: &Connected) -> Duration {
+pub(super) fn lease(connected: &Connected) -> Duration {
     connected.timeout * 12
 }
 
+/// The fault of a batch of which nothing came through.
+fn common_fault(answers: &[Answer]) -> Option<&Fault> {
+    let faults = answers.iter().map(|answer| match answer {
+        Some(Err(SendFailure::Fault(fault))) => Some(fault),
+        _ => None,
+    });
+    faults.collect::<Option<Vec<&Fault>>>()?.first().copied()
+}
+
 /// Waits of 1, 2, 4 … seconds, at most a minute.
-fn backoff(attempt: u32) -> Duration {
+pub(super) fn backoff(attempt: u32) -> Duration {
     Duration::from_secs(1 << attempt.saturating_sub(1).min(6)).min(Duration::from_secs(60))
 }
 
-fn signed(duration: Duration) -> SignedDuration {
+pub(super) fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
@@ -285,11 +293,11 @@ fn unanswered() -> Fault {
     Fault::new(FaultClass::OutcomeUnknown, "the vendor's answer does not mention this write")
 }
 
-fn unresolvable(now: Timestamp) -> EffectEnd {
+pub(super) fn unresolvable(now: Timestamp) -> EffectEnd {
     EffectEnd::Planned { due_at: now + REST, reason: "an object that it needs is not known yet".to_owned() }
 }
 
-fn outcome(effect: &ClaimedEffect, end: EffectEnd) -> EffectOutcome {
+pub(super) fn outcome(effect: &ClaimedEffect, end: EffectEnd) -> EffectOutcome {
     let state = match &end {
         EffectEnd::Rejected { .. } => Some(EffectState::Rejected),
         EffectEnd::Parked { .. } => Some(EffectState::Parked),
@@ -301,18 +309,19 @@ fn outcome(effect: &ClaimedEffect, end: EffectEnd) -> EffectOutcome {
     EffectOutcome { key: effect.effect.key.clone(), attempt: effect.attempt, end }
 }
 
-fn resolve(effect: &ClaimedEffect) -> Option<Write> {
+pub(super) fn resolve(effect: &ClaimedEffect) -> Option<Write> {
     let body = effect.effect.body.resolved(|slot| {
         effect.bindings.iter().find(|binding| binding.slot == *slot).map(|binding| binding.id.clone())
     })?;
-    Some(Write { key: effect.effect.key.clone(), body })
+    let owner_read = OwnerRead { fresh: false, until: Instant::now() };
+    Some(Write { key: effect.effect.key.clone(), body, owner_read })
 }
 
-fn done(effect: &ClaimedEffect, written: Written, target: &dyn Target) -> EffectEnd {
+pub(super) fn done(effect: &ClaimedEffect, written: Written, target: &dyn Target) -> EffectEnd {
     let slot = effect.effect.body.binds();
     let id: Option<ExternalId> = match &effect.effect.body {
         // The owner slot holds the owner that is now confirmed.
-        EffectBody::UpdateObject { owner: Some(change), .. } => Some(change.to.clone()),
+        EffectBody::UpdateObject { owner: Some(change), .. } => change.to.clone(),
         _ => written.id,
     };
     EffectEnd::Done { id, origin: written.origin, object: slot.and_then(|slot| target.object_of(slot.kind)) }

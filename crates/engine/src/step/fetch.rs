@@ -3,8 +3,9 @@
 use serde_json::value::RawValue;
 use usher_connector::Fetched;
 use usher_model::{ConnectionName, ExternalId, Lane, ObjectType, Record, RecordId, crash};
-use usher_store::{FetchCommit, Hint, NewRecord};
+use usher_store::{Direction, FetchCommit, Hint, NewRecord};
 
+use crate::breaker::Leave;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::wake::Step;
@@ -26,8 +27,13 @@ impl Engine {
         let Some(object) = hints.first().map(|hint| hint.object.clone()) else {
             return Ok(0);
         };
+        if matches!(self.may_call(connection, Direction::Pull), Leave::Rest(_)) {
+            self.signs().moved(Step::Fetch);
+            return Ok(0);
+        }
         let ids: Vec<ExternalId> = hints.iter().map(|hint| hint.external_id.clone()).collect();
         let fetched = source.fetch(&object, &ids).await;
+        self.note(connection, Direction::Pull, fetched.as_ref().err()).await?;
         let fetched = fetched.map_err(EngineError::vendor(connection, "fetching hinted objects"));
         let fetched = self.watched(connection, &format!("{object}/fetch"), fetched).await?;
         let now = self.now();
@@ -60,6 +66,9 @@ impl Engine {
         // First, so that the survivor is known for what it is when its record is decided.
         self.follow(connection, &object, merged).await?;
         self.commit_fetched(connection, answered, records).await?;
+        if hints.len() >= limit as usize {
+            self.wake().ring(Step::Fetch);
+        }
         Ok(count)
     }
 

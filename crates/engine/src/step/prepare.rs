@@ -14,8 +14,9 @@ use usher_model::{
     Account, AccountKey, ConnectionName, Draft, Enrollment, ExternalId, IdentityKey, IdentityKind,
     IgnoreReason, Lane, ObjectType, RecordId, crash,
 };
-use usher_store::{LinkKey, Prepared, StoredRecord, Verdict};
+use usher_store::{Direction, LinkKey, Prepared, StoredRecord, Verdict};
 
+use crate::breaker::Leave;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::wake::Step;
@@ -24,15 +25,18 @@ use crate::wake::Step;
 const SLICE: u32 = 250;
 /// How long a claim lasts. A slice that outlives it may be prepared twice: the first outcome that is stored counts.
 const LEASE: Duration = Duration::from_secs(120);
-/// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. Far above
-/// what a machine that is restarted again and again brings about, because a panic costs one attempt only.
-const MAX_ATTEMPTS: u32 = 25;
+/// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. After the
+/// first time it is claimed alone, so that only its own deaths count, and those of a machine that is restarted in just
+/// that moment.
+const MAX_ATTEMPTS: u32 = 5;
 /// Accounts looked at for one key; a name shared by more companies than this names none of them.
 const PER_KEY: u32 = 20;
 /// The topic under which status says that the CRM does not tell who a person is.
 const PEOPLE: &str = "people";
 /// How long a record waits when the CRM could not be asked who the person is.
 const RETRY: Duration = Duration::from_secs(15);
+/// The longest that it waits again while the CRM rests.
+const LONGEST_RETRY: Duration = Duration::from_secs(120);
 
 /// A record that was mapped and waits for look-ups.
 struct Candidate {
@@ -42,11 +46,14 @@ struct Candidate {
 }
 
 impl Engine {
-    /// Prepares the next records. Returns how many; 0 if there is nothing to do.
+    /// Prepares the next records. Returns how many; 0 if there is nothing to do, or if another slice has just begun.
     ///
     /// # Errors
     /// If the storage fails. A vendor that does not answer only delays the records that need it.
     pub async fn prepare(&self) -> Result<usize, EngineError> {
+        let Some(_slice) = self.preparing.begin() else {
+            return Ok(0);
+        };
         let now = self.now();
         let records = self.store.claim_records(SLICE, now, now + LEASE).await?;
         if records.is_empty() {
@@ -54,6 +61,8 @@ impl Engine {
         }
         crash::point("prepare.after_claim");
         let count = records.len();
+        // It was claimed alone, so more may wait behind it.
+        let alone = records.iter().any(|record| record.attempts > 1);
         self.end_vanished(&records).await?;
         let moved = self.moved(&records).await?;
         let (mut candidates, mut prepared) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -74,6 +83,9 @@ impl Engine {
         self.conclude_all(&prepared).await?;
         crash::point("prepare.after_commit");
         self.wake().ring(Step::Decide);
+        if count >= SLICE as usize || alone {
+            self.wake().ring(Step::Prepare);
+        }
         Ok(count)
     }
 
@@ -125,6 +137,10 @@ impl Engine {
 
     /// Maps one record, or says why it ends here.
     fn understand(&self, record: StoredRecord) -> Result<Box<Candidate>, Verdict> {
+        crash::poison("prepare", || {
+            // Once it has failed for good, it is not touched any more.
+            if record.attempts > MAX_ATTEMPTS { String::new() } else { record.payload.get().to_owned() }
+        });
         if record.attempts > MAX_ATTEMPTS {
             let problem = format!(
                 "preparing this record stopped the program {MAX_ATTEMPTS} times; report it, then `usher failed retry {}`",
@@ -164,6 +180,8 @@ impl Engine {
             keys: usher_identity::keys(&fields),
             account: None,
             account_reason: None,
+            // What a search shows may be older than the search, but it was true at the version's own time.
+            crm_seen_at: record.modified_at.filter(|_| in_crm).map(|at| at.min(record.received_at)),
             crm_owner: if in_crm { fields.text("owner").map(Into::into) } else { None },
             crm_person: in_crm.then(|| record.external_id.clone()),
             fields,
@@ -243,13 +261,22 @@ impl Engine {
             asked.chunks(directory.people_limit().max(1)).collect();
         while let Some(chunk) = chunks.pop() {
             let keys: Vec<IdentityKey> = chunk.iter().map(|(_, key)| key.clone()).collect();
-            match directory.people(&keys).await {
+            if let Leave::Rest(until) = self.may_call(&self.crm, Direction::Pull) {
+                for candidate in chunk.iter().filter_map(|(index, _)| candidates.get(*index)) {
+                    unanswered.insert(candidate.record.id, candidate.rest(until, self.now()));
+                }
+                continue;
+            }
+            let asked_at = self.now();
+            let answer = directory.people(&keys).await;
+            self.note(&self.crm, Direction::Pull, answer.as_ref().err()).await?;
+            match answer {
                 Ok(people) => {
                     self.trouble(&self.crm, PEOPLE, None).await?;
                     self.signs().went_well(&self.crm, "looking people up");
                     for ((index, _), person) in chunk.iter().zip(people) {
                         if let (Some(candidate), Some(person)) = (candidates.get_mut(*index), person) {
-                            candidate.recognise(person);
+                            candidate.recognise(person, asked_at);
                         }
                     }
                 }
@@ -300,9 +327,18 @@ impl Candidate {
         }
     }
 
-    fn recognise(&mut self, person: CrmPerson) {
+    /// Waits while the CRM rests: the longer it has waited the longer, so that a backlog does not come back in one heap
+    /// each time that the CRM is asked.
+    fn rest(&self, until: Timestamp, now: Timestamp) -> Verdict {
+        let waited = now.duration_since(self.record.received_at).unsigned_abs();
+        let at = until.max(now + (waited / 8).min(LONGEST_RETRY));
+        Verdict::Later { at, problem: "the CRM rests: it could not be asked who the person is".to_owned() }
+    }
+
+    fn recognise(&mut self, person: CrmPerson, asked_at: Timestamp) {
         self.draft.crm_person = Some(person.external_id);
         self.draft.crm_owner = person.owner;
+        self.draft.crm_seen_at = Some(asked_at);
     }
 }
 

@@ -7,8 +7,9 @@ use futures::stream::FuturesOrdered;
 use serde_json::value::RawValue;
 use usher_connector::{Batch, Cursor, Merge, Pull, RowProblem, Source};
 use usher_model::{ConnectionName, ExternalId, Lane, ObjectType, Record, RecordId, crash};
-use usher_store::{Merged, NewRecord, PullCommit, StoreError, Stored};
+use usher_store::{Direction, Merged, NewRecord, PullCommit, StoreError, Stored};
 
+use crate::breaker::Leave;
 use crate::connected::Connected;
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -60,7 +61,8 @@ impl Engine {
     /// none is stored whose predecessor was not.
     ///
     /// # Errors
-    /// If the vendor or the storage fails; what was stored before stays, and the next pass starts there.
+    /// If the vendor or the storage fails; what was stored before stays, and the next pass starts there. An endpoint that
+    /// rests is not asked: the pass is over at once.
     pub async fn pull(
         &self,
         connection: &ConnectionName,
@@ -74,10 +76,16 @@ impl Engine {
             problem: "this connection can not be pulled; it only takes webhooks".to_owned(),
         })?;
         let stream = Stream { connected, source: &*source, object, lane };
+        let mut report = PullReport::default();
+        // One page shows whether the endpoint is well again.
+        let max_steps = match self.may_call(connection, Direction::Pull) {
+            Leave::Go => max_steps,
+            Leave::Probe => 1,
+            Leave::Rest(_) => return Ok(PullReport { done: true, ..report }),
+        };
         if lane == Lane::Live {
             self.list_again(&stream).await?;
         }
-        let mut report = PullReport::default();
         let mut storing = FuturesOrdered::new();
         let result = self.read_steps(&stream, max_steps, &mut report, &mut storing).await;
         // Also after a fault: what was read before it is on its way to the disk and is counted.
@@ -150,7 +158,10 @@ impl Engine {
     async fn ask(&self, stream: &Stream<'_>, cursor: Option<Cursor>) -> Result<Batch, EngineError> {
         let start = stream.connected.started_at;
         let ask = Pull { object: stream.object.clone(), lane: stream.lane, cursor, now: self.now(), start };
-        stream.source.pull(&ask).await.map_err(EngineError::vendor(&stream.connected.name, "pulling"))
+        let name = &stream.connected.name;
+        let answer = stream.source.pull(&ask).await;
+        self.note(name, Direction::Pull, answer.as_ref().err()).await?;
+        answer.map_err(EngineError::vendor(name, "pulling"))
     }
 
     /// Follows merges, before the records that tell of them are stored.

@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 use usher_connector::{Item, SplitError};
 use usher_model::{ExternalId, Lane, Record, RecordId, crash};
-use usher_store::{Delivery, Hint, NewRecord};
+use usher_store::{Delivery, Hint, NewRecord, Split};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -19,17 +19,27 @@ impl Engine {
     /// If the storage fails.
     pub async fn split(&self) -> Result<usize, EngineError> {
         let deliveries = self.store.deliveries_to_split(SLICE).await?;
-        for delivery in &deliveries {
-            self.split_one(delivery).await?;
+        let splits: Vec<Split> = deliveries.iter().map(|delivery| self.split_one(delivery)).collect();
+        let has = |some: fn(&Split) -> bool| splits.iter().any(some);
+        let (records, hints) = (has(|split| !split.records.is_empty()), has(|split| !split.hints.is_empty()));
+        if !splits.is_empty() {
+            crash::point("split.before_commit");
+            self.store.commit_splits(splits, self.now()).await?;
+            crash::point("split.after_commit");
         }
-        if !deliveries.is_empty() {
+        if records {
             self.wake().ring(Step::Prepare);
+        }
+        if hints {
             self.wake().ring(Step::Fetch);
+        }
+        if deliveries.len() >= SLICE as usize {
+            self.wake().ring(Step::Split);
         }
         Ok(deliveries.len())
     }
 
-    async fn split_one(&self, delivery: &Delivery) -> Result<(), EngineError> {
+    fn split_one(&self, delivery: &Delivery) -> Split {
         let inbound = self.connections.get(&delivery.connection).and_then(|each| each.roles.inbound.clone());
         let items = match inbound {
             Some(inbound) => inbound.split(&delivery.body, delivery.received_at),
@@ -51,10 +61,7 @@ impl Engine {
                 Err(problem) => records.push(self.unreadable(delivery, &problem)),
             }
         }
-        crash::point("split.before_commit");
-        self.store.commit_split(delivery.id, records, hints, self.now()).await?;
-        crash::point("split.after_commit");
-        Ok(())
+        Split { delivery: delivery.id, records, hints }
     }
 
     fn arrived(&self, record: Record, delivery: &Delivery, problem: Option<String>) -> NewRecord {

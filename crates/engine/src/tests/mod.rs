@@ -3,3 +3,4 @@
 
 mod intake;
 mod vendor;
+pub(crate) mod world;

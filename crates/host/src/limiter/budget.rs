@@ -8,15 +8,13 @@ pub(super) const STEPS: u32 = 96;
 
 /// Counts calls. A daily limit is no pace: a morning's rush may spend half of it. Times are durations since one
 /// fixed origin.
-///
-/// What was spent before a restart is not known here; the vendor's own headers say it.
 #[derive(Debug)]
 pub(super) struct Budget {
     calls: u32,
     per: Duration,
     used: u32,
-    /// Calls by step number, oldest first; steps without calls are left out.
-    steps: VecDeque<(u128, u32)>,
+    /// Calls by step number, oldest first; steps without calls are left out. Those before the origin are negative.
+    steps: VecDeque<(i128, u32)>,
 }
 
 impl Budget {
@@ -76,18 +74,33 @@ impl Budget {
         self.used += 1;
     }
 
-    fn length(&self) -> u128 {
-        (self.per / STEPS).as_nanos().max(1)
+    /// Calls of the running window by their age, the oldest first: what `resume` takes up in another process.
+    pub(super) fn spent(&mut self, now: Duration) -> Vec<(Duration, u32)> {
+        self.forget(now);
+        let age = |step: i128| time(nanos(now) - (step + 1) * self.length());
+        self.steps.iter().map(|(step, count)| (age(*step), *count)).collect()
     }
 
-    fn step(&self, now: Duration) -> u128 {
-        now.as_nanos() / self.length()
+    /// Counts calls that another process made, the oldest first.
+    pub(super) fn resume(&mut self, spent: &[(Duration, u32)], now: Duration) {
+        for (age, count) in spent {
+            let step = self.step(now) - nanos(*age).div_euclid(self.length());
+            self.steps.push_back((step, *count));
+            self.used = self.used.saturating_add(*count);
+        }
+    }
+
+    fn length(&self) -> i128 {
+        nanos(self.per / STEPS).max(1)
+    }
+
+    fn step(&self, now: Duration) -> i128 {
+        nanos(now) / self.length()
     }
 
     /// When no window that ends then or later touches the step.
-    fn end_of(&self, step: u128) -> Duration {
-        let nanos = (step + 1) * self.length() + self.per.as_nanos();
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)) + Duration::from_nanos(1)
+    fn end_of(&self, step: i128) -> Duration {
+        time((step + 1) * self.length() + nanos(self.per)) + Duration::from_nanos(1)
     }
 
     fn forget(&mut self, now: Duration) {
@@ -99,6 +112,14 @@ impl Budget {
             self.steps.pop_front();
         }
     }
+}
+
+fn nanos(duration: Duration) -> i128 {
+    i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
+}
+
+fn time(nanos: i128) -> Duration {
+    Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -136,6 +157,26 @@ mod tests {
         }
         assert!(budget.wait(2, Duration::ZERO) >= DAY);
         assert_eq!(budget.wait(0, Duration::ZERO), Duration::ZERO);
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_spent_before_a_restart_counts_as_long_as_it_would_have(
+            made in prop::collection::vec(0u64..90_000, 1..20), restart in 0u64..100_000,
+        ) {
+            let mut made = made;
+            made.sort_unstable();
+            let mut before = Budget::new(20, DAY);
+            made.iter().for_each(|at| before.take(Duration::from_secs(*at)));
+            let end = Duration::from_secs(made[made.len() - 1]);
+            let mut after = Budget::new(20, DAY);
+            after.resume(&before.spent(end), Duration::ZERO);
+            let later = Duration::from_secs(restart);
+            // A step is 900 s long, and a call's place in it is not known.
+            let most = before.used((end + later).saturating_sub(Duration::from_secs(1_800)));
+            let least = before.used(end + later);
+            prop_assert!((least..=most).contains(&after.used(later)));
+        }
     }
 
     #[test]

@@ -49,11 +49,6 @@ impl Headroom {
         }
         self.left = self.left.saturating_sub(1);
     }
-
-    /// Calls left, if the word is still believed.
-    pub(super) fn left(&self, now: Duration) -> Option<u32> {
-        (now < self.told + self.lifetime).then_some(self.left)
-    }
 }
 
 #[cfg(test)]
@@ -80,6 +75,5 @@ mod tests {
         room.take(0, SECOND);
         assert_eq!(room.wait(0, SECOND), SECOND);
         assert_eq!(room.wait(0, 10 * SECOND), Duration::ZERO);
-        assert_eq!(room.left(10 * SECOND), None);
     }
 }

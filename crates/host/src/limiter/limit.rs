@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use usher_connector::{CallLane, LimitReport, LimitSpec};
 
-use super::LimitStatus;
 use super::budget::{Budget, STEPS};
 use super::headroom::{Headroom, reserve};
 use super::pace::Pace;
 use super::settings::Allowance;
+use super::{LimitStatus, Standing};
 
 /// From this period on a limit is a budget to spend, below it a pace to keep.
 const BUDGET_FROM: Duration = Duration::from_secs(3600);
@@ -26,7 +26,7 @@ const PROBE: Duration = Duration::from_secs(1);
 enum Quota {
     None,
     Pace(Pace),
-    Budget(Budget),
+    Budget(Budget, Option<Headroom>),
 }
 
 /// One limit. Times are durations since the limiter's origin.
@@ -38,8 +38,8 @@ pub(super) struct Limit {
     calls: u32,
     per: Duration,
     quota: Quota,
-    headroom: Option<Headroom>,
-    remaining: Option<u32>,
+    /// The vendor's last word on what is left, and when it came.
+    remaining: Option<(u32, Duration)>,
     blocked_until: Duration,
     /// Refusals in a row without a word of how long; while there are any, one call at a time asks.
     strikes: u32,
@@ -52,7 +52,7 @@ impl Limit {
         let quota = match allowance {
             Allowance::Unlimited => Quota::None,
             Allowance::Share(share) if per >= BUDGET_FROM => {
-                Quota::Budget(Budget::new(share.of(spec.calls), per))
+                Quota::Budget(Budget::new(share.of(spec.calls), per), None)
             }
             Allowance::Share(share) => Quota::Pace(Pace::new(share.of(spec.calls), per)),
         };
@@ -62,7 +62,6 @@ impl Limit {
             calls: spec.calls,
             per,
             quota,
-            headroom: None,
             remaining: None,
             blocked_until: Duration::ZERO,
             strikes: 0,
@@ -76,15 +75,20 @@ impl Limit {
 
     /// How long until a call of that lane may go; zero if it may go now. Takes nothing.
     pub(super) fn wait(&mut self, lane: CallLane, now: Duration) -> Duration {
-        let spare = self.reserve(lane);
+        let (spare, allowance) = (self.reserve(lane), self.allowance);
         let by_quota = match &mut self.quota {
             Quota::None => Duration::ZERO,
-            Quota::Pace(pace) => pace.wait(now),
-            Quota::Budget(budget) => budget.wait(spare, now),
+            Quota::Pace(pace) => {
+                let ours = allowance.of(self.calls.saturating_sub(pace.others(now)));
+                pace.wait(ours.saturating_sub(spare), now)
+            }
+            Quota::Budget(budget, room) => {
+                let by_vendor = room.map_or(Duration::ZERO, |room| room.wait(spare, now));
+                budget.wait(spare, now).max(by_vendor)
+            }
         };
-        let by_vendor = self.headroom.map_or(Duration::ZERO, |room| room.wait(spare, now));
         let probed = if self.is_probing() && self.in_flight > 0 { PROBE } else { Duration::ZERO };
-        by_quota.max(by_vendor).max(probed).max(self.blocked_until.saturating_sub(now))
+        by_quota.max(probed).max(self.blocked_until.saturating_sub(now))
     }
 
     /// The vendor has refused and not yet let a call through.
@@ -108,30 +112,39 @@ impl Limit {
         match &mut self.quota {
             Quota::None => {}
             Quota::Pace(pace) => pace.take(now),
-            Quota::Budget(budget) => budget.take(now),
-        }
-        if let Some(room) = &mut self.headroom {
-            room.take(spare, now);
+            Quota::Budget(budget, room) => {
+                budget.take(now);
+                if let Some(room) = room {
+                    room.take(spare, now);
+                }
+            }
         }
         self.in_flight += 1;
     }
 
     /// A counted call has ended.
-    pub(super) fn release(&mut self) {
+    pub(super) fn release(&mut self, now: Duration) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        if let Quota::Pace(pace) = &mut self.quota {
+            pace.end(now);
+        }
     }
 
     /// Learns from an answer whose call is still counted as in flight.
     pub(super) fn report(&mut self, report: &LimitReport, now: Duration) {
         self.learn(report, now);
         let Some(remaining) = report.remaining else { return };
-        self.remaining = Some(remaining);
-        if let Allowance::Share(share) = self.allowance {
-            // The vendor may not have counted the other calls under way yet.
-            let unseen = self.in_flight.saturating_sub(1);
-            let left = remaining.saturating_sub(unseen);
-            let ours = if left == 0 { 0 } else { share.of(left) };
-            self.headroom = Some(Headroom::new(ours, now, self.memory()));
+        self.remaining = Some((remaining, now));
+        let (memory, allowance) = (self.memory(), self.allowance);
+        match &mut self.quota {
+            Quota::None => {}
+            Quota::Pace(pace) => pace.hear(self.calls, remaining, now),
+            Quota::Budget(_, room) => {
+                // The vendor may not have counted the other calls under way yet.
+                let unseen = self.in_flight.saturating_sub(1);
+                let ours = allowance.of(remaining.saturating_sub(unseen));
+                *room = Some(Headroom::new(ours, now, memory));
+            }
         }
     }
 
@@ -141,14 +154,11 @@ impl Limit {
         if (calls, per) == (self.calls, self.per) {
             return;
         }
-        let ours = match self.allowance {
-            Allowance::Share(share) => share.of(calls),
-            Allowance::Unlimited => calls,
-        };
+        let ours = self.allowance.of(calls);
         match &mut self.quota {
             Quota::None => {}
-            Quota::Pace(pace) if per < BUDGET_FROM => *pace = pace.changed(ours, per, now),
-            Quota::Budget(budget) if per >= BUDGET_FROM => budget.change(ours, per, now),
+            Quota::Pace(pace) if per < BUDGET_FROM => pace.change(ours, per),
+            Quota::Budget(budget, _) if per >= BUDGET_FROM => budget.change(ours, per, now),
             // A limit that turns from a pace into a budget is another limit: keep to what was declared.
             _ => return,
         }
@@ -187,20 +197,40 @@ impl Limit {
         pause.min(longest)
     }
 
+    /// What another process must know to go on; nothing if a fresh start is as good.
+    pub(super) fn standing(&mut self, now: Duration) -> Standing {
+        let spent = match &mut self.quota {
+            Quota::Budget(budget, _) => budget.spent(now),
+            Quota::None | Quota::Pace(_) => Vec::new(),
+        };
+        let blocked_for = self.blocked_until.saturating_sub(now);
+        Standing { limit: self.name, blocked_for, strikes: self.strikes, spent }
+    }
+
+    /// Takes up where another process stopped.
+    pub(super) fn resume(&mut self, standing: &Standing, now: Duration) {
+        self.strikes = standing.strikes;
+        self.blocked_until = now + standing.blocked_for.min(self.per.max(LONGEST_PAUSE));
+        if let Quota::Budget(budget, _) = &mut self.quota {
+            budget.resume(&standing.spent, now);
+        }
+    }
+
     pub(super) fn status(&mut self, now: Duration, waiting: usize) -> LimitStatus {
         let (allowed, used) = match &mut self.quota {
             Quota::None => (None, None),
             Quota::Pace(pace) => (Some(pace.calls()), None),
-            Quota::Budget(budget) => (Some(budget.calls()), Some(budget.used(now))),
+            Quota::Budget(budget, _) => (Some(budget.calls()), Some(budget.used(now))),
         };
-        let fresh = self.headroom.is_none_or(|room| room.left(now).is_some());
+        let memory = self.memory();
+        let remaining = self.remaining.filter(|(_, told)| now < *told + memory).map(|(left, _)| left);
         LimitStatus {
             name: self.name,
             calls: self.calls,
             per: self.per,
             allowed,
             used,
-            remaining: self.remaining.filter(|_| fresh),
+            remaining,
             blocked_for: Some(self.blocked_until.saturating_sub(now)).filter(|pause| !pause.is_zero()),
             waiting,
             in_flight: self.in_flight,
@@ -208,10 +238,7 @@ impl Limit {
     }
 
     fn reserve(&self, lane: CallLane) -> u32 {
-        match self.allowance {
-            Allowance::Share(share) => reserve(lane, share.of(self.calls)),
-            Allowance::Unlimited => 0,
-        }
+        reserve(lane, self.allowance.of(self.calls))
     }
 
     /// How long a word of the vendor holds: a period, or a step of a budget.

@@ -9,9 +9,11 @@ mod headroom;
 mod limit;
 mod pace;
 mod settings;
+mod spread;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +48,16 @@ pub struct LimitStatus {
     pub in_flight: u32,
 }
 
+/// What must survive a restart of the process: a vendor's pause, and what of a long limit is spent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) limit: &'static str,
+    pub(crate) blocked_for: Duration,
+    pub(crate) strikes: u32,
+    /// Calls by their age, the oldest first.
+    pub(crate) spent: Vec<(Duration, u32)>,
+}
+
 /// Keeps one connection's calls within its vendor's limits.
 #[derive(Debug)]
 pub struct Limiter {
@@ -57,6 +69,8 @@ pub struct Limiter {
 struct State {
     limits: Vec<Limit>,
     gate: Gate,
+    /// What the last call of each lane counted against.
+    cited: BTreeMap<CallLane, Limits>,
 }
 
 /// Leave to make one call. Hold it until the answer has been reported.
@@ -89,7 +103,8 @@ impl Limiter {
             }
             limits.push(Limit::new(*spec, settings.of(spec.name)));
         }
-        Ok(Self { origin: Instant::now(), state: Mutex::new(State { limits, gate: Gate::default() }) })
+        let state = State { limits, gate: Gate::default(), cited: BTreeMap::new() };
+        Ok(Self { origin: Instant::now(), state: Mutex::new(state) })
     }
 
     /// Waits until a call of that lane may count against all those limits, at most `patience`.
@@ -145,7 +160,7 @@ impl Limiter {
     pub fn passed(&self, names: &[&'static str]) {
         let now = self.now();
         let mut state = self.lock();
-        let State { limits, gate } = &mut *state;
+        let State { limits, gate, .. } = &mut *state;
         let mut opened = false;
         for limit in limits.iter_mut().filter(|limit| names.contains(&limit.name())) {
             opened |= limit.passed(now);
@@ -155,12 +170,39 @@ impl Limiter {
         }
     }
 
+    /// How long a call of that lane would wait now if it counts against the same limits as the last one of its lane.
+    pub(crate) fn wait(&self, lane: CallLane) -> Duration {
+        let now = self.now();
+        let mut state = self.lock();
+        let State { limits, cited, .. } = &mut *state;
+        let Some(cited) = cited.get(&lane) else { return Duration::ZERO };
+        let counted = limits.iter_mut().enumerate().filter(|(index, _)| cited.has(*index));
+        counted.map(|(_, limit)| limit.wait(lane, now)).max().unwrap_or_default()
+    }
+
+    /// What another process must know to go on.
+    pub(crate) fn standing(&self) -> Vec<Standing> {
+        let now = self.now();
+        self.lock().limits.iter_mut().map(|limit| limit.standing(now)).collect()
+    }
+
+    /// Takes up where another process stopped. To be called before the first call.
+    pub(crate) fn resume(&self, standing: &[Standing]) {
+        let now = self.now();
+        let mut state = self.lock();
+        for limit in &mut state.limits {
+            if let Some(standing) = standing.iter().find(|standing| standing.limit == limit.name()) {
+                limit.resume(standing, now);
+            }
+        }
+    }
+
     /// The limits as they stand, in declared order.
     #[must_use]
     pub fn snapshot(&self) -> Vec<LimitStatus> {
         let now = self.now();
         let mut state = self.lock();
-        let State { limits, gate } = &mut *state;
+        let State { limits, gate, .. } = &mut *state;
         let status =
             |(index, limit): (usize, &mut Limit)| limit.status(now, gate.waiting(Limits::one(index)));
         limits.iter_mut().enumerate().map(status).collect()
@@ -170,7 +212,8 @@ impl Limiter {
         let now = self.now();
         let left = deadline.saturating_duration_since(Instant::now());
         let mut state = self.lock();
-        let State { limits, gate } = &mut *state;
+        let State { limits, gate, cited } = &mut *state;
+        cited.insert(place.lane(), place.limits);
         let slowest = limits
             .iter_mut()
             .enumerate()
@@ -220,11 +263,12 @@ impl Limiter {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        let now = self.limiter.now();
         let mut state = self.limiter.lock();
-        let State { limits, gate } = &mut *state;
+        let State { limits, gate, .. } = &mut *state;
         let mut probed = false;
         for (_, limit) in limits.iter_mut().enumerate().filter(|(index, _)| self.limits.has(*index)) {
-            limit.release();
+            limit.release(now);
             probed |= limit.is_probing();
         }
         if probed {

@@ -1,129 +1,104 @@
-//! A short limit as a GCRA whose calls never exceed the limit in any rolling window.
+//! A short limit: no rolling window ever holds more calls than allowed, and calls are spread over it.
 
-use std::cell::Cell;
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use governor::clock::Clock;
-use governor::middleware::NoOpMiddleware;
-use governor::nanos::Nanos;
-use governor::state::{NotKeyed, StateStore};
-use governor::{Quota, RateLimiter};
+use super::spread::Spread;
 
-/// Windows longer than the limit's by this share still hold no more than the allowed calls: calls that we space
-/// out arrive bunched when the network's latency varies.
-const JITTER_SHARE: u32 = 20;
-
-/// Paces calls. Times are durations since one fixed origin.
+/// Counts calls over a sliding window. Times are durations since one fixed origin.
+///
+/// When the vendor receives a call is not known, only that it does so before it answers. So a call counts from its
+/// start until a whole period after its answer, and no latency can bunch calls into one window. The spread alone could
+/// not promise that: a GCRA with room for bursts lets twice the calls through in one window.
 #[derive(Debug)]
 pub(super) struct Pace {
+    calls: NonZeroU32,
+    per: Duration,
+    under_way: u32,
+    /// When the calls that still count were answered, oldest first: at most `calls` of them.
+    ended: VecDeque<Duration>,
+    spread: Spread,
+    others: Option<Others>,
+}
+
+/// Calls that others spend of the same quota.
+#[derive(Debug, Clone, Copy)]
+struct Others {
     calls: u32,
-    interval: Duration,
-    burst: NonZeroU32,
-    arrival: Arrival,
-    gcra: RateLimiter<NotKeyed, Arrival, Given, NoOpMiddleware<Duration>>,
+    told: Duration,
 }
 
 impl Pace {
     /// Allows `calls` (at least 1) in any window of `per`.
     pub(super) fn new(calls: u32, per: Duration) -> Self {
-        Self::with_arrival(calls, per, Arrival::default())
+        let (ended, spread) = (VecDeque::new(), Spread::default());
+        Self { calls: at_least_one(calls), per, under_way: 0, ended, spread, others: None }
     }
 
-    /// The same limit with other numbers. Calls already made go on counting; if the limit shrinks, no burst is left.
-    pub(super) fn changed(&self, calls: u32, per: Duration, now: Duration) -> Self {
-        let next = Self::with_arrival(calls, per, self.arrival.clone());
-        if next.interval > self.interval {
-            let full = now + next.interval.saturating_mul(next.burst.get());
-            next.arrival.raise(full);
-        }
-        next
-    }
-
-    fn with_arrival(calls: u32, per: Duration, arrival: Arrival) -> Self {
-        let (burst, interval) = shape(calls, per);
-        let quota =
-            Quota::with_period(interval).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(burst);
-        let gcra = RateLimiter::new(quota, arrival.clone(), Given::default());
-        Self { calls: calls.max(1), interval, burst, arrival, gcra }
+    /// Other numbers; calls already made go on counting.
+    pub(super) fn change(&mut self, calls: u32, per: Duration) {
+        (self.calls, self.per) = (at_least_one(calls), per);
     }
 
     /// The allowed calls in a window.
     pub(super) fn calls(&self) -> u32 {
-        self.calls
+        self.calls.get()
     }
 
-    /// How long until the next call may go; zero if it may go now. Takes nothing.
-    pub(super) fn wait(&self, now: Duration) -> Duration {
-        let before = self.arrival.0.load(Ordering::Relaxed);
-        let wait = self.check(now);
-        self.arrival.0.store(before, Ordering::Relaxed);
-        wait
+    /// How long until a call may go with which at most `room` calls count; zero if it may go now.
+    pub(super) fn wait(&mut self, room: u32, now: Duration) -> Duration {
+        let used = self.used(now);
+        if used >= room {
+            // The calls under way count longer than any that has ended; how long is not known yet.
+            let leaves = self.ended.get((used - room) as usize).map(|at| self.leaves(*at));
+            return leaves.map_or(self.per / 10, |at| at.saturating_sub(now));
+        }
+        self.spread.wait(self.calls, self.per, now)
     }
 
     /// Counts a call that `wait` has just allowed.
-    pub(super) fn take(&self, now: Duration) {
-        self.check(now);
+    pub(super) fn take(&mut self, now: Duration) {
+        self.under_way += 1;
+        self.spread.take(self.calls, self.per, now);
     }
 
-    fn check(&self, now: Duration) -> Duration {
-        self.gcra.clock().0.set(now);
-        self.gcra.check().err().map_or(Duration::ZERO, |denied| denied.wait_time_from(now))
+    /// A counted call was answered, or given up.
+    pub(super) fn end(&mut self, now: Duration) {
+        self.under_way = self.under_way.saturating_sub(1);
+        self.ended.push_back(now);
     }
-}
 
-/// Burst `b` and interval `t` for `n` calls in any window of `p`.
-///
-/// A GCRA admits the k-th call of a run at the earliest `(k - b)·t` after its first, so `n + 1` calls span at least
-/// `(n + 1 - b)·t`. That must be longer than `p`, hence `t = p·(1 + jitter) / (n + 1 - b)`. The textbook `b = n`,
-/// `t = p / n` would let `2n` calls through in one window.
-fn shape(calls: u32, per: Duration) -> (NonZeroU32, Duration) {
-    let calls = calls.max(1);
-    let burst = NonZeroU32::new(calls / 10).unwrap_or(NonZeroU32::MIN);
-    let stretched = per + per / JITTER_SHARE + Duration::from_nanos(1);
-    let spaces = u128::from(calls + 1 - burst.get());
-    let nanos = stretched.as_nanos().div_ceil(spaces).max(1);
-    (burst, Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
-}
-
-/// The theoretical arrival time, in nanoseconds since the origin; shared so that it can be looked at and put back.
-#[derive(Debug, Clone, Default)]
-struct Arrival(Arc<AtomicU64>);
-
-impl Arrival {
-    fn raise(&self, to: Duration) {
-        let nanos = u64::try_from(to.as_nanos()).unwrap_or(u64::MAX);
-        self.0.fetch_max(nanos, Ordering::Relaxed);
+    /// The vendor has just said that `remaining` of all its `calls` are left: what neither is left nor ours, others
+    /// have spent.
+    pub(super) fn hear(&mut self, calls: u32, remaining: u32, now: Duration) {
+        let ours = self.used(now);
+        self.others = Some(Others { calls: calls.saturating_sub(remaining + ours), told: now });
     }
-}
 
-impl StateStore for Arrival {
-    type Key = NotKeyed;
+    /// What others spend of the quota: as last heard for a tenth of the period, then less and less.
+    pub(super) fn others(&self, now: Duration) -> u32 {
+        let Some(others) = self.others else { return 0 };
+        let age = now.saturating_sub(others.told).saturating_sub(self.per / 10);
+        let left = self.per.saturating_sub(age).as_nanos() * u128::from(others.calls);
+        u32::try_from(left.div_ceil(self.per.as_nanos().max(1))).unwrap_or(u32::MAX)
+    }
 
-    // Only ever used behind the limiter's lock, so there is no race to lose.
-    fn measure_and_replace<T, F, E>(&self, _key: &NotKeyed, decide: F) -> Result<T, E>
-    where
-        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
-    {
-        let before = self.0.load(Ordering::Relaxed);
-        let (value, after) = decide((before != 0).then(|| before.into()))?;
-        self.0.store(after.as_u64(), Ordering::Relaxed);
-        Ok(value)
+    fn used(&mut self, now: Duration) -> u32 {
+        while self.ended.front().is_some_and(|at| self.leaves(*at) <= now) {
+            self.ended.pop_front();
+        }
+        self.under_way.saturating_add(u32::try_from(self.ended.len()).unwrap_or(u32::MAX))
+    }
+
+    /// When a call that ended then is in no window any more that ends then or later.
+    fn leaves(&self, ended: Duration) -> Duration {
+        ended + self.per + Duration::from_nanos(1)
     }
 }
 
-/// A clock that tells what it was given.
-#[derive(Debug, Default)]
-struct Given(Cell<Duration>);
-
-impl Clock for Given {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        self.0.get()
-    }
+fn at_least_one(calls: u32) -> NonZeroU32 {
+    NonZeroU32::new(calls).unwrap_or(NonZeroU32::MIN)
 }
 
 #[cfg(test)]
@@ -132,10 +107,12 @@ mod tests {
 
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     /// Most calls in any closed window of that length.
-    fn densest(times: &[Duration], per: Duration) -> usize {
-        let mut first = 0;
-        let mut most = 0;
+    fn densest(mut times: Vec<Duration>, per: Duration) -> usize {
+        times.sort_unstable();
+        let (mut first, mut most) = (0, 0);
         for (last, at) in times.iter().enumerate() {
             while *at - times[first] > per {
                 first += 1;
@@ -145,68 +122,98 @@ mod tests {
         most
     }
 
-    /// Calls as soon as allowed, with idle gaps in between to let the burst refill.
-    fn greedy(pace: &Pace, from: Duration, gaps: &[Duration]) -> Vec<Duration> {
-        let mut now = from;
-        let mut times = Vec::new();
-        for gap in gaps {
-            now += *gap;
-            now += pace.wait(now);
-            assert_eq!(pace.wait(now), Duration::ZERO);
-            pace.take(now);
-            times.push(now);
-        }
-        times
+    /// A call: how long it comes after the last one, how long it takes, when within that time the vendor receives it.
+    type Call = (u64, u64, f64);
+
+    fn calls() -> impl Strategy<Value = Vec<Call>> {
+        let gap = prop_oneof![8 => Just(0), 1 => 0u64..2_000, 1 => 0u64..20_000];
+        let latency = prop_oneof![4 => 0u64..50, 1 => 0u64..30_000];
+        prop::collection::vec((gap, latency, 0.0..=1.0), 1..600)
     }
 
-    fn gaps() -> impl Strategy<Value = Vec<Duration>> {
-        let gap = prop_oneof![8 => Just(0), 1 => 0u64..2_000, 1 => 0u64..20_000];
-        prop::collection::vec(gap.prop_map(Duration::from_millis), 1..600)
+    /// Calls as soon as allowed; returns when the vendor receives each.
+    fn greedy(pace: &mut Pace, now: &mut Duration, calls: &[Call]) -> Vec<Duration> {
+        let (mut open, mut received): (Vec<Duration>, _) = (Vec::new(), Vec::new());
+        let answer = |pace: &mut Pace, open: &mut Vec<Duration>, until: Duration| {
+            open.sort_unstable();
+            let due = open.partition_point(|end| *end <= until);
+            open.drain(..due).for_each(|end| pace.end(end));
+        };
+        for (gap, latency, share) in calls {
+            *now += Duration::from_millis(*gap);
+            loop {
+                answer(pace, &mut open, *now);
+                let wait = pace.wait(pace.calls(), *now);
+                if wait.is_zero() {
+                    break;
+                }
+                let ends = open.first().copied().filter(|end| *end < *now + wait);
+                *now = ends.unwrap_or(*now + wait);
+            }
+            pace.take(*now);
+            let latency = Duration::from_millis(*latency);
+            received.push(*now + latency.mul_f64(*share));
+            open.push(*now + latency);
+        }
+        answer(pace, &mut open, Duration::MAX);
+        received
     }
 
     proptest! {
         #[test]
-        fn no_rolling_window_exceeds_the_limit(calls in 1u32..300, per in 1u64..20_000, gaps in gaps()) {
+        fn no_rolling_window_exceeds_the_limit(calls in 1u32..300, per in 1u64..20_000, made in calls()) {
             let per = Duration::from_millis(per);
-            let times = greedy(&Pace::new(calls, per), Duration::from_secs(5), &gaps);
-            prop_assert!(densest(&times, per) <= calls as usize);
+            let received = greedy(&mut Pace::new(calls, per), &mut (5 * SECOND), &made);
+            prop_assert!(densest(received, per) <= calls as usize);
         }
 
         #[test]
         fn a_raised_limit_holds_across_the_change(
-            calls in 1u32..100, more in 0u32..100, per in 1u64..20_000, before in gaps(), after in gaps(),
+            calls in 1u32..100, more in 0u32..100, per in 1u64..20_000, before in calls(), after in calls(),
         ) {
             let per = Duration::from_millis(per);
-            let pace = Pace::new(calls, per);
-            let mut times = greedy(&pace, Duration::from_secs(5), &before);
-            let now = times[times.len() - 1];
-            times.extend(greedy(&pace.changed(calls + more, per, now), now, &after));
-            prop_assert!(densest(&times, per) <= (calls + more) as usize);
+            let (mut pace, mut now) = (Pace::new(calls, per), 5 * SECOND);
+            let mut received = greedy(&mut pace, &mut now, &before);
+            pace.change(calls + more, per);
+            now += Duration::from_secs(60);
+            received.extend(greedy(&mut pace, &mut now, &after));
+            prop_assert!(densest(received, per) <= (calls + more) as usize);
         }
     }
 
     #[test]
-    fn a_lowered_limit_starts_without_burst() {
-        let per = Duration::from_secs(10);
-        let pace = Pace::new(100, per);
-        let now = Duration::from_secs(60);
-        let lowered = pace.changed(20, per, now);
-        let times = greedy(&lowered, now, &[Duration::ZERO; 60]);
-        assert!(times[0] > now);
-        assert!(densest(&times, per) <= 20);
+    fn a_lowered_limit_still_counts_what_was_made() {
+        let (mut pace, mut now) = (Pace::new(100, 10 * SECOND), 60 * SECOND);
+        let mut received = greedy(&mut pace, &mut now, &[(0, 0, 0.0); 50]);
+        let lowered = now;
+        pace.change(20, 10 * SECOND);
+        received.extend(greedy(&mut pace, &mut now, &[(0, 0, 0.0); 60]));
+        assert!(received[50] > lowered);
+        received.retain(|at| *at > lowered);
+        assert!(densest(received, 10 * SECOND) <= 20);
     }
 
     #[test]
-    fn most_of_the_limit_is_usable() {
+    fn nearly_all_of_the_limit_is_usable_and_not_in_one_heap() {
         for calls in [1, 2, 5, 50, 100, 190] {
-            let per = Duration::from_secs(10);
-            let times = greedy(
-                &Pace::new(calls, per),
-                Duration::from_secs(1),
-                &vec![Duration::ZERO; calls as usize * 20],
-            );
+            let (mut pace, mut now) = (Pace::new(calls, 10 * SECOND), SECOND);
+            // Every call takes 200 ms, which costs as much of every period.
+            let times = greedy(&mut pace, &mut now, &vec![(0, 200, 0.0); calls as usize * 20]);
             let rate = times.len() as f64 / (times[times.len() - 1] - times[0]).as_secs_f64();
-            assert!(rate * per.as_secs_f64() >= 0.85 * f64::from(calls), "{calls}: {rate}");
+            assert!(rate * 10.0 >= 0.95 * f64::from(calls), "{calls}: {rate}");
+            assert!(densest(times, SECOND) <= (calls / 5).max(1) as usize, "{calls}");
         }
+    }
+
+    #[test]
+    fn fm_066_what_others_spend_is_left_to_them_and_slowly_forgotten() {
+        let mut pace = Pace::new(100, 10 * SECOND);
+        pace.take(SECOND);
+        pace.end(SECOND);
+        pace.hear(100, 29, SECOND);
+        assert_eq!(pace.others(SECOND), 70);
+        assert_eq!(pace.others(2 * SECOND), 70);
+        assert_eq!(pace.others(7 * SECOND), 35);
+        assert_eq!(pace.others(12 * SECOND), 0);
     }
 }

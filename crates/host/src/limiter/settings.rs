@@ -42,6 +42,17 @@ pub enum Allowance {
     Unlimited,
 }
 
+impl Allowance {
+    /// What is allowed of `calls`: at least 1 unless there are none.
+    pub(super) fn of(self, calls: u32) -> u32 {
+        match self {
+            Self::Share(share) if calls > 0 => share.of(calls),
+            Self::Share(_) => 0,
+            Self::Unlimited => calls,
+        }
+    }
+}
+
 /// What a connection may use of its vendor's limits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LimiterSettings {

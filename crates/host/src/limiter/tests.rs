@@ -279,3 +279,56 @@ async fn unknown_and_double_names_are_defects() {
     assert_eq!(Limiter::new(&twice, &LimiterSettings::default()).unwrap_err().class(), FaultClass::Defect);
     drop(limiter.acquire(&[], CallLane::Pull, Duration::ZERO).await.unwrap());
 }
+
+#[tokio::test(start_paused = true)]
+async fn fm_066_others_on_the_quota_leave_backfill_waiting_and_writes_going() {
+    let limiter = limiter(&[spec("burst", 100, 10 * SECOND)]);
+    let call = async |lane| limiter.acquire(&["burst"], lane, Duration::ZERO).await.map(drop);
+    call(CallLane::Write).await.unwrap();
+    // One call is ours: the other apps of the account made 82.
+    limiter.report(&[left("burst", 17)]);
+    assert!(call(CallLane::Backfill).await.is_err());
+    for _ in 0..10 {
+        tokio::time::advance(SECOND / 10).await;
+        call(CallLane::Write).await.unwrap();
+    }
+    assert!(call(CallLane::Pull).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn fm_064_what_is_spent_and_what_is_blocked_outlive_the_process() {
+    let specs = [spec("burst", 100, 10 * SECOND), spec("daily", 10, 86_400 * SECOND)];
+    let before = limiter(&specs);
+    for _ in 0..8 {
+        drop(before.acquire(&["daily"], CallLane::Write, LONG).await.unwrap());
+    }
+    before.block("burst", Some(90 * SECOND));
+    before.block("daily", None);
+    let standing = before.standing();
+    let after = limiter(&specs);
+    after.resume(&standing);
+    assert_eq!(after.snapshot()[1].used, Some(8));
+    assert_eq!(after.snapshot()[0].blocked_for, Some(90 * SECOND));
+    assert_eq!(after.standing(), standing);
+    tokio::time::advance(2_000 * SECOND).await;
+    // It was refused, so one call asks before the others go.
+    let probe = after.acquire(&["daily"], CallLane::Write, Duration::ZERO).await.unwrap();
+    assert!(after.acquire(&["daily"], CallLane::Write, Duration::ZERO).await.is_err());
+    after.passed(&["daily"]);
+    drop(after.acquire(&["daily"], CallLane::Write, Duration::ZERO).await.unwrap());
+    drop(probe);
+    assert!(
+        after.acquire(&["daily"], CallLane::Write, Duration::ZERO).await.is_err(),
+        "the day's ten are spent"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_is_told_for_the_limits_that_a_lane_last_counted_against() {
+    let limiter = limiter(&[spec("burst", 1, 10 * SECOND), spec("search", 1, SECOND)]);
+    assert_eq!(limiter.wait(CallLane::Write), Duration::ZERO);
+    drop(limiter.acquire(&["burst"], CallLane::Write, LONG).await.unwrap());
+    drop(limiter.acquire(&["search"], CallLane::Pull, LONG).await.unwrap());
+    assert!(limiter.wait(CallLane::Write) > 9 * SECOND);
+    assert!(limiter.wait(CallLane::Pull) <= SECOND + Duration::from_nanos(1));
+}

@@ -1,6 +1,7 @@
 //! The door to a vendor: one connection's calls, from the limits to the judged answer.
 
 pub(crate) mod exchange;
+mod gauge;
 mod outcome;
 mod prepare;
 mod settings;
@@ -15,7 +16,10 @@ use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable as _};
 use jiff::SignedDuration;
 use tokio::time::Instant;
-use usher_connector::{Access, Fault, FaultClass, Http, Protocol, Request, Response, http_date, retry_after};
+use usher_connector::{
+    Access, CallLane, Fault, FaultClass, Gauge, Http, LimitStanding, Protocol, Request, Response, http_date,
+    retry_after,
+};
 use usher_model::{Clock, ConnectionName};
 
 use self::exchange::exchange;
@@ -84,8 +88,18 @@ impl VendorHttp {
         wire: &reqwest::Request,
         deadline: Instant,
     ) -> Result<Response, Failure> {
-        let acquired = self.limiter.acquire(request.limits, request.lane, self.patience(deadline)).await;
+        let mut patience = self.patience(deadline);
+        if let Some(before) = request.before {
+            patience = patience.min(before.saturating_duration_since(Instant::now().into_std()));
+        }
+        let acquired = self.limiter.acquire(request.limits, request.lane, patience).await;
         let permit = acquired.map_err(Failure::last)?;
+        if request.before.is_some_and(|before| before < Instant::now().into_std()) {
+            return Err(Failure::last(Fault::new(
+                FaultClass::Transient,
+                "the call came too late to be of use",
+            )));
+        }
         let wire = wire.try_clone().ok_or_else(|| {
             Failure::last(Fault::new(FaultClass::Defect, "a request body can be sent only once"))
         })?;
@@ -247,6 +261,18 @@ impl Http for NoHttp {
     async fn send(&self, _request: Request) -> Result<Response, Fault> {
         Err(Fault::new(FaultClass::Defect, "a connector that declares no HTTP made a call"))
     }
+}
+
+impl Gauge for NoHttp {
+    fn wait(&self, _lane: CallLane) -> Duration {
+        Duration::ZERO
+    }
+
+    fn standing(&self) -> Vec<LimitStanding> {
+        Vec::new()
+    }
+
+    fn resume(&self, _standing: Vec<LimitStanding>) {}
 }
 
 fn lapsed() -> Fault {

@@ -101,6 +101,21 @@ fn unclear() -> Vec<Act> {
 }
 
 #[tokio::test]
+async fn fm_049_a_call_that_came_too_late_is_not_sent() {
+    let vendor = Vendor::start([Act::answer("200 OK", &[], "{}")]).await;
+    let http = http(&vendor);
+    let passed = std::time::Instant::now();
+    assert_eq!(class(&http, write().before(Some(passed))).await, "transient", "nothing was sent");
+    assert!(vendor.requests().is_empty());
+    let soon = passed + Duration::from_secs(60);
+    assert_eq!(class(&http, write().before(Some(soon))).await, "ok");
+    // A full limit makes it wait no longer than the call is of use.
+    http.limiter.block("burst", Some(Duration::from_secs(30)));
+    let soon = std::time::Instant::now() + Duration::from_secs(1);
+    assert_eq!(class(&http, write().before(Some(soon))).await, "throttled");
+}
+
+#[tokio::test]
 async fn a_good_answer_comes_back_whole() {
     let vendor = Vendor::start([Act::answer("200 OK", &["x-left: 7"], r#"{"ok":true}"#)]).await;
     let http = http(&vendor);

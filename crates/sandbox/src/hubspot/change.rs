@@ -180,11 +180,22 @@ pub(crate) fn change(
     let before = record.owner(&hub.tables[kind].registry);
     let values = check(hub, kind, input, Some(record))?;
     check_unique(hub, kind, &values, Some(id))?;
-    hub.update(kind, id, &values, stamp);
     let owner = hub.tables[kind].registry.owner;
     let owned = values.iter().any(|(prop, _)| *prop == owner);
+    if owned && kind == CONTACTS {
+        human_first(hub, id, stamp);
+    }
+    hub.update(kind, id, &values, stamp);
     aftermath(hub, kind, id, owned.then_some(before), stamp);
     Ok(())
+}
+
+/// The switch `human_first`: a person chooses an owner while the client's write is on its way.
+fn human_first(hub: &mut Hub, id: u64, stamp: Stamp) {
+    let rate = hub.faults.human_first;
+    if hub.fires(rate, "human_first", stamp.at, stamp.correlation) {
+        hub.other_owner(CONTACTS, id, Stamp { actor: Actor::Human, ..stamp });
+    }
 }
 
 /// What people and workflows do to a contact that a client has just written.

@@ -3,7 +3,7 @@
 use super::kinds::{KINDS, Kind};
 use super::links::Links;
 use super::props::PropId;
-use super::record::{Record, View};
+use super::record::{Record, Source, View};
 use super::registry::Registry;
 use super::table::Table;
 use crate::clock::push_iso;
@@ -162,7 +162,8 @@ fn push_history(out: &mut String, table: &Table, record: &Record, want: &Want) {
             push_iso(out, past.at);
             out.push_str("\",\"sourceType\":\"");
             out.push_str(past.source.name());
-            out.push_str("\"}");
+            // A person's change names the user (HubSpot changelog: CRM property change source will show user ID).
+            out.push_str(if past.source == Source::CrmUi { "\",\"sourceId\":\"userId:1\"}" } else { "\"}" });
         }
         out.push(']');
     }

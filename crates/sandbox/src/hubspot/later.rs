@@ -79,7 +79,7 @@ impl Hub {
         }
     }
 
-    fn other_owner(&mut self, kind: usize, id: u64, stamp: Stamp) {
+    pub(crate) fn other_owner(&mut self, kind: usize, id: u64, stamp: Stamp) {
         let id = self.tables[kind].resolve(id);
         let table = &self.tables[kind];
         let Some(present) = table.living(id).map(|record| record.owner(&table.registry)) else { return };

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use usher_model::{CloseReason, Decision, EpisodeId, Fields, Lead, LeadId, Mode};
 
-use super::{column, doubt, lock, nodes, plan, settle, slots};
+use super::{column, doubt, lock, nodes, operation, plan, settle, slots};
 use crate::codec::{json, ms, text};
 use crate::deciding::{DecisionCommit, IdentityBinding, LinkBinding, NewLead, RecordEnd};
 use crate::ended::Binding;
@@ -33,10 +33,14 @@ pub(super) async fn store(
         id: id.clone(),
         origin: *origin,
         object: None,
+        made_at: None,
         effect: String::new(),
     });
     slots::bind(conn, &known.collect::<Vec<_>>(), now).await?;
     supersede(conn, &commit.supersedes, now).await?;
+    for (lead, reason) in &commit.suppressed {
+        operation::suppress(conn, *lead, text(reason), now).await?;
+    }
     unsettled.extend(plan::effects(conn, &commit.effects, now).await?);
     doubt::mark(conn, &commit.effects).await?;
     settle::close_leads(conn, &unsettled, now).await?;
@@ -94,33 +98,43 @@ async fn people(conn: &mut PgConnection, commit: &DecisionCommit, now: Timestamp
     Ok(())
 }
 
+struct Tie {
+    person: String,
+    enrolled: bool,
+    seen: Option<String>,
+}
+
 /// Another person's object is left alone and missed by the count.
 async fn links(conn: &mut PgConnection, bindings: &[LinkBinding]) -> Result<(), Fault> {
     // One object may be named twice in a fold, and Postgres updates a row once in a statement.
-    let mut rows: BTreeMap<[String; 3], (String, bool)> = BTreeMap::new();
-    for LinkBinding { key, person, enrolled } in bindings {
+    let mut rows: BTreeMap<[String; 3], Tie> = BTreeMap::new();
+    for LinkBinding { key, person, enrolled, seen } in bindings {
         let name = [text(&key.connection), text(&key.object), text(&key.external_id)];
-        let (owner, all) = rows.entry(name).or_insert_with(|| (person.to_string(), false));
-        if *owner != person.to_string() {
+        let new = || Tie { person: person.to_string(), enrolled: false, seen: None };
+        let tie = rows.entry(name).or_insert_with(new);
+        if tie.person != person.to_string() {
             return Err(Fault::Stale);
         }
-        *all |= *enrolled;
+        tie.enrolled |= *enrolled;
+        tie.seen = seen.as_ref().map(text).or(tie.seen.take());
     }
     if rows.is_empty() {
         return Ok(());
     }
     let rows: Vec<_> = rows.into_iter().collect();
     let met = sqlx::query(
-        "INSERT INTO link (connection, object, external_id, person, enrolled, ours) SELECT v.*, FALSE \
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bool[]) AS v \
-         ON CONFLICT (connection, object, external_id) DO UPDATE SET enrolled = link.enrolled OR excluded.enrolled \
+        "INSERT INTO link (connection, object, external_id, person, enrolled, seen, ours) SELECT v.*, FALSE \
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bool[], $6::text[]) AS v \
+         ON CONFLICT (connection, object, external_id) DO UPDATE SET enrolled = link.enrolled OR excluded.enrolled, \
+         seen = coalesce(excluded.seen, link.seen) \
          WHERE link.person = excluded.person",
     )
     .bind(column(&rows, |(name, _)| name[0].as_str()))
     .bind(column(&rows, |(name, _)| name[1].as_str()))
     .bind(column(&rows, |(name, _)| name[2].as_str()))
-    .bind(column(&rows, |(_, (person, _))| person.as_str()))
-    .bind(column(&rows, |(_, (_, enrolled))| *enrolled))
+    .bind(column(&rows, |(_, tie)| tie.person.as_str()))
+    .bind(column(&rows, |(_, tie)| tie.enrolled))
+    .bind(column(&rows, |(_, tie)| tie.seen.as_deref()))
     .execute(conn)
     .await?;
     all(met.rows_affected(), rows.len())
@@ -254,15 +268,16 @@ async fn decisions(conn: &mut PgConnection, decisions: &[Decision]) -> Result<()
         rows.push((decision, given_to(decision), json(decision)?));
     }
     sqlx::query(
-        "INSERT INTO decision (id, lead, path, rep, owner, body) SELECT id, lead, path, rep, owner, body \
-         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[]) WITH ORDINALITY \
-         AS v (id, lead, path, rep, owner, body, n) ORDER BY n",
+        "INSERT INTO decision (id, lead, path, rep, owner, at, body) SELECT id, lead, path, rep, owner, at, body \
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[]) WITH ORDINALITY \
+         AS v (id, lead, path, rep, owner, at, body, n) ORDER BY n",
     )
     .bind(column(&rows, |(decision, _, _)| decision.id.to_string()))
     .bind(column(&rows, |(decision, _, _)| decision.lead.to_string()))
     .bind(column(&rows, |(decision, _, _)| text(&decision.path)))
     .bind(column(&rows, |(_, (rep, _), _)| rep.as_deref()))
     .bind(column(&rows, |(_, (_, owner), _)| owner.as_deref()))
+    .bind(column(&rows, |(decision, _, _)| ms(decision.at)))
     .bind(column(&rows, |(_, _, body)| body.as_str()))
     .execute(conn)
     .await?;

@@ -8,13 +8,46 @@ use sqlx::postgres::PgConnection;
 use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind};
 
 use super::{PostgresStore, count, doubt, finish, lasts};
-use crate::codec::{from_json, id, maybe_instant, slot_name, text};
-use crate::delivering::{ClaimedEffect, Delivering, EffectOutcome, SlotBinding};
+use crate::codec::{fresh_since, from_json, id, maybe_instant, ms, slot_name, text};
+use crate::delivering::{ClaimedEffect, Delivering, DueEffects, EffectOutcome, SlotBinding};
 use crate::error::StoreError;
 use crate::fault::Fault;
+use crate::quota::most_fresh;
 
 #[async_trait]
 impl Delivering for PostgresStore {
+    async fn due_effects(
+        &self,
+        connection: &ConnectionName,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<DueEffects>, StoreError> {
+        let (connection, clock) = (text(connection), self.asked(now));
+        self.read("counts due effects", move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(String, i64, bool)> = sqlx::query_as(
+                    "SELECT k, (SELECT count(*) FROM (SELECT 1 FROM effect WHERE state = 'planned' AND connection = $1 \
+                       AND kind = k AND due_at <= coalesce($2, usher_now()) AND doubt_since IS NULL LIMIT $3) due), \
+                     EXISTS (SELECT 1 FROM effect WHERE state = 'planned' AND connection = $1 AND kind = k \
+                       AND received_at >= $4 AND due_at <= coalesce($2, usher_now()) AND doubt_since IS NULL) \
+                     FROM unnest($5::text[]) k WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused')",
+                )
+                .bind(connection)
+                .bind(clock)
+                .bind(i64::from(limit))
+                .bind(ms(fresh_since(now)))
+                .bind(EffectKind::ALL.map(EffectKind::as_str))
+                .fetch_all(conn)
+                .await?;
+                let due = rows.into_iter().filter(|(_, due, _)| *due > 0);
+                due.filter_map(|(kind, due, fresh)| Some((EffectKind::parse(&kind)?, due, fresh)))
+                    .map(|(kind, due, fresh)| Ok(DueEffects { kind, count: count(due)?, fresh }))
+                    .collect()
+            })
+        })
+        .await
+    }
+
     async fn claim_effects(
         &self,
         connection: &ConnectionName,
@@ -24,17 +57,22 @@ impl Delivering for PostgresStore {
         lease_until: Timestamp,
     ) -> Result<Vec<ClaimedEffect>, StoreError> {
         let (connection, clock, node) = (connection.clone(), self.asked(now), self.node.clone());
-        self.write("claims effects", move |conn| {
+        let claims = self.write("claims effects", move |conn| {
             Box::pin(async move {
                 let rows: Vec<ClaimedRow> = sqlx::query_as(
-                    "WITH due AS MATERIALIZED (SELECT seq FROM effect WHERE state = 'planned' AND connection = $1 \
-                     AND kind = $2 AND due_at <= coalesce($4, usher_now()) AND doubt_since IS NULL \
-                     AND NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused') \
-                     ORDER BY due_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED) \
+                    "WITH fresh AS MATERIALIZED (SELECT seq FROM effect WHERE state = 'planned' AND connection = $1 \
+                       AND kind = $2 AND received_at >= $7 AND due_at <= coalesce($4, usher_now()) AND doubt_since IS NULL \
+                       ORDER BY received_at, seq LIMIT $8 FOR UPDATE SKIP LOCKED), \
+                     oldest AS MATERIALIZED (SELECT seq FROM effect WHERE state = 'planned' AND connection = $1 \
+                       AND kind = $2 AND due_at <= coalesce($4, usher_now()) AND doubt_since IS NULL \
+                       ORDER BY due_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED), \
+                     due AS (SELECT seq FROM (SELECT 0 AS tier, seq FROM fresh UNION ALL SELECT 1, seq FROM oldest) both_tiers \
+                       WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused') \
+                       GROUP BY seq ORDER BY min(tier), seq LIMIT $3) \
                      UPDATE effect e SET state = 'sending', attempts = e.attempts + 1, sent_before = e.sent_at, \
                      sent_at = coalesce($4, usher_now()), lease_until = coalesce($4, usher_now()) + $5, claimed_by = $6 \
                      FROM due WHERE e.seq = due.seq \
-                     RETURNING e.due_at, e.seq, key, lead, episode, attempts, sent_before, verified, doubt_since, body",
+                     RETURNING e.due_at, e.seq, key, lead, episode, attempts, sent_before, verified, doubt_since, lapses, body",
                 )
                 .bind(text(&connection))
                 .bind(kind.as_str())
@@ -42,12 +80,14 @@ impl Delivering for PostgresStore {
                 .bind(clock)
                 .bind(lasts(now, lease_until))
                 .bind(node)
+                .bind(ms(fresh_since(now)))
+                .bind(i64::from(most_fresh(limit)))
                 .fetch_all(&mut *conn)
                 .await?;
                 claimed(conn, &connection, rows).await
             })
-        })
-        .await
+        });
+        self.readable(claims.await?, now).await
     }
 
     async fn claim_unknown(
@@ -58,14 +98,14 @@ impl Delivering for PostgresStore {
         lease_until: Timestamp,
     ) -> Result<Vec<ClaimedEffect>, StoreError> {
         let (connection, clock, node) = (connection.clone(), self.asked(now), self.node.clone());
-        self.write("claims unclear effects", move |conn| {
+        let claims = self.write("claims unclear effects", move |conn| {
             Box::pin(async move {
                 let rows: Vec<ClaimedRow> = sqlx::query_as(
                     "WITH due AS MATERIALIZED (SELECT seq FROM effect WHERE state = 'unknown' AND connection = $1 \
                      AND due_at <= coalesce($3, usher_now()) ORDER BY due_at, seq LIMIT $2 FOR UPDATE SKIP LOCKED) \
                      UPDATE effect e SET attempts = e.attempts + 1, due_at = coalesce($3, usher_now()) + $4, claimed_by = $5 \
                      FROM due WHERE e.seq = due.seq \
-                     RETURNING e.due_at, e.seq, key, lead, episode, attempts, sent_at, verified, doubt_since, body",
+                     RETURNING e.due_at, e.seq, key, lead, episode, attempts, sent_at, verified, doubt_since, lapses, body",
                 )
                 .bind(text(&connection))
                 .bind(i64::from(limit))
@@ -76,8 +116,8 @@ impl Delivering for PostgresStore {
                 .await?;
                 claimed(conn, &connection, rows).await
             })
-        })
-        .await
+        });
+        self.readable(claims.await?, now).await
     }
 
     async fn finish_effects(&self, outcomes: Vec<EffectOutcome>, now: Timestamp) -> Result<(), StoreError> {
@@ -89,66 +129,84 @@ impl Delivering for PostgresStore {
         let clock = self.asked(now);
         self.write("recovers effects", move |conn| {
             Box::pin(async move {
-                let done = sqlx::query(
-                    "WITH lapsed AS MATERIALIZED (SELECT seq FROM effect WHERE state = 'sending' \
-                     AND lease_until <= coalesce($1, usher_now()) FOR UPDATE SKIP LOCKED) \
-                     UPDATE effect e SET state = 'unknown', due_at = coalesce($1, usher_now()), \
-                     sent_at = coalesce($1, usher_now()), lease_until = NULL, claimed_by = NULL, \
-                     problem = 'the process that sent it gave no answer' FROM lapsed WHERE e.seq = lapsed.seq",
-                )
-                .bind(clock)
-                .execute(&mut *conn)
-                .await?;
-                Ok(done.rows_affected() + doubt::divert(conn, clock).await?)
+                let lapsed = finish::recover(conn, clock, &[]).await?;
+                Ok(lapsed + doubt::divert(conn, clock).await?)
             })
         })
         .await
     }
 }
 
-type ClaimedRow = (i64, i64, String, String, String, i64, Option<i64>, i64, Option<i64>, String);
+impl PostgresStore {
+    /// Fails what can not be read, in a transaction of its own: it changes the graph, and a claim does not wait for that.
+    async fn readable(
+        &self,
+        (claimed, unreadable): (Vec<ClaimedEffect>, Vec<(i64, String)>),
+        now: Timestamp,
+    ) -> Result<Vec<ClaimedEffect>, StoreError> {
+        if !unreadable.is_empty() {
+            self.write("fails unreadable effects", move |conn| {
+                Box::pin(finish::fail_unreadable(conn, unreadable, now))
+            })
+            .await?;
+        }
+        Ok(claimed)
+    }
+}
 
-/// The claimed effects in the order in which they were due, each with the ids of the slots that it needs.
+type ClaimedRow = (i64, i64, String, String, String, i64, Option<i64>, i64, Option<i64>, i64, String);
+
+/// The claimed effects in the order in which they were due, each with the ids of the slots that it needs; and the numbers
+/// of those whose stored form can not be read, with the reason.
 async fn claimed(
     conn: &mut PgConnection,
     connection: &ConnectionName,
     mut rows: Vec<ClaimedRow>,
-) -> Result<Vec<ClaimedEffect>, Fault> {
+) -> Result<(Vec<ClaimedEffect>, Vec<(i64, String)>), Fault> {
     rows.sort_by_key(|row| (row.0, row.1));
-    let mut claimed = Vec::with_capacity(rows.len());
-    for (_, _, key, lead, episode, attempts, sent_at, verified, doubt_since, body) in rows {
-        let body: EffectBody = from_json("effect", &body)?;
-        let key = EffectKey::new(key);
-        let effect =
-            Effect { key, connection: connection.clone(), lead: id(&lead)?, episode: id(&episode)?, body };
-        let (attempt, verified) = (count(attempts)?, count(verified)?);
-        let (sent_at, doubt_since) = (maybe_instant(sent_at)?, maybe_instant(doubt_since)?);
-        claimed.push(ClaimedEffect { effect, bindings: Vec::new(), attempt, sent_at, verified, doubt_since });
+    let (mut claimed, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        let seq = row.1;
+        match read(connection, row) {
+            Ok(claim) => claimed.push(claim),
+            Err(fault) => unreadable.push((seq, fault.of_row())),
+        }
     }
     let bound = bound_ids(conn, &claimed).await?;
     for claim in &mut claimed {
         for slot in claim.effect.body.needs() {
-            if let Some(id) = bound.get(&slot_name(slot)) {
-                claim.bindings.push(SlotBinding { slot: slot.clone(), id: id.as_str().into() });
+            if let Some((id, created_at)) = bound.get(&slot_name(slot)) {
+                let (id, created_at) = (id.as_str().into(), maybe_instant(*created_at)?);
+                claim.bindings.push(SlotBinding { slot: slot.clone(), id, created_at });
             }
         }
     }
-    Ok(claimed)
+    Ok((claimed, unreadable))
+}
+
+fn read(connection: &ConnectionName, row: ClaimedRow) -> Result<ClaimedEffect, Fault> {
+    let (_, _, key, lead, episode, attempts, sent_at, verified, doubt_since, lapses, body) = row;
+    let body: EffectBody = from_json("effect", &body)?;
+    let (key, lead, episode) = (EffectKey::new(key), id(&lead)?, id(&episode)?);
+    let effect = Effect { key, connection: connection.clone(), lead, episode, body };
+    let (attempt, verified, lapses) = (count(attempts)?, count(verified)?, count(lapses)?);
+    let (sent_at, doubt_since) = (maybe_instant(sent_at)?, maybe_instant(doubt_since)?);
+    Ok(ClaimedEffect { effect, bindings: Vec::new(), attempt, sent_at, verified, doubt_since, lapses })
 }
 
 async fn bound_ids(
     conn: &mut PgConnection,
     claimed: &[ClaimedEffect],
-) -> Result<HashMap<String, String>, Fault> {
+) -> Result<HashMap<String, (String, Option<i64>)>, Fault> {
     let names: Vec<String> =
         claimed.iter().flat_map(|claim| claim.effect.body.needs().map(slot_name)).collect();
     if names.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<(String, String)> =
-        sqlx::query_as("SELECT name, external_id FROM slot WHERE name = ANY($1)")
+    let rows: Vec<(String, String, Option<i64>)> =
+        sqlx::query_as("SELECT name, external_id, made_at FROM slot WHERE name = ANY($1)")
             .bind(names)
             .fetch_all(conn)
             .await?;
-    Ok(rows.into_iter().collect())
+    Ok(rows.into_iter().map(|(name, id, created_at)| (name, (id, created_at))).collect())
 }

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use usher_model::{EffectState, SlotKind, SlotOrigin};
 
-use super::{column, lock, settle, slots};
-use crate::codec::{ms, text};
-use crate::delivering::EffectOutcome;
-use crate::ended::{Binding, Ended, HeldRow};
+use super::{column, gone, lock, settle, slots};
+use crate::codec::{instant, ms, text};
+use crate::delivering::{EffectOutcome, MOST_LAPSES};
+use crate::ended::{Binding, Ended, Fate, HeldRow};
 use crate::fault::Fault;
 
 /// Stores the outcomes whose claims still hold.
@@ -19,34 +19,145 @@ pub(super) async fn store(
     now: Timestamp,
 ) -> Result<(), Fault> {
     lock::graph(conn).await?;
-    let ended = still_held(conn, outcomes).await?;
+    let mut ended = still_held(conn, outcomes).await?;
     if ended.is_empty() {
         return Ok(());
+    }
+    for end in &mut ended {
+        if let Some(gone) = end.gone.take() {
+            let (state, problem) = gone::settle(conn, end.seq, &end.lead, gone, now).await?;
+            (end.state, end.problem) = (state, Some(text(problem)));
+            end.due_at = Some(ms(now));
+        }
     }
     update(conn, &ended, now).await?;
     bind(conn, &ended, now).await?;
     let again = ended.iter().filter(|end| end.state == EffectState::Planned).map(|end| end.seq);
     settle::recall(conn, &again.collect::<Vec<_>>(), now).await?;
-    let mut leads: BTreeSet<String> = ended.iter().map(|end| end.lead.clone()).collect();
-    for end in &ended {
-        let cancelled = match end.state {
-            EffectState::Rejected | EffectState::Parked => "refused",
-            EffectState::Cancelled => "vendor",
-            _ => continue,
-        };
-        if let Some(slot) = &end.binds {
-            let problem = end.problem.as_deref().unwrap_or_default();
+    let fates: Vec<Fate> = ended.into_iter().map(Fate::from).collect();
+    follow(conn, &fates, now).await
+}
+
+/// Cancels what can not be sent any more, and closes the leads that are done by it.
+async fn follow(conn: &mut PgConnection, fates: &[Fate], now: Timestamp) -> Result<(), Fault> {
+    let mut leads: BTreeSet<String> = fates.iter().map(|fate| fate.lead.clone()).collect();
+    for fate in fates {
+        if let (Some(slot), Some(cancelled)) = (&fate.binds, fate.cancels) {
+            let problem = fate.problem.as_deref().unwrap_or_default();
             leads.extend(settle::cancel_dependents(conn, slot, cancelled, problem, now).await?);
         }
     }
-    leads.extend(settle::leads_behind(conn, &column(&ended, |end| end.seq)).await?);
+    leads.extend(settle::leads_behind(conn, &column(fates, |fate| fate.seq)).await?);
     settle::close_leads(conn, &leads, now).await
+}
+
+/// Fails claimed effects whose stored form can not be read: rejected if they were about to be sent, parked if they may
+/// have been.
+pub(super) async fn fail_unreadable(
+    conn: &mut PgConnection,
+    unreadable: Vec<(i64, String)>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    lock::graph(conn).await?;
+    let mut fates = Vec::with_capacity(unreadable.len());
+    for (seq, problem) in unreadable {
+        tracing::error!(effect = seq, problem, "a stored write can not be read and fails alone");
+        let failed: Option<(String, Option<String>)> = sqlx::query_as(
+            "UPDATE effect SET state = CASE state WHEN 'sending' THEN 'rejected' ELSE 'parked' END, \
+             lease_until = NULL, claimed_by = NULL, ended_at = $2, problem = $3 \
+             WHERE seq = $1 AND state IN ('sending', 'unknown') RETURNING lead, binds",
+        )
+        .bind(seq)
+        .bind(ms(now))
+        .bind(text(&problem))
+        .fetch_optional(&mut *conn)
+        .await?;
+        // Another node may have met it at the same time.
+        fates.extend(failed.map(|(lead, binds)| Fate {
+            seq,
+            lead,
+            binds,
+            cancels: Some("refused"),
+            problem: Some(problem),
+        }));
+    }
+    follow(conn, &fates, now).await
+}
+
+/// Whose holder is dead: by its lease at `$1`, or one of the nodes `$2`, if any are named.
+macro_rules! lapsed {
+    () => {
+        "state = 'sending' AND CASE WHEN cardinality($2::text[]) = 0 THEN lease_until <= coalesce($1, usher_now()) \
+         ELSE claimed_by = ANY($2) END"
+    };
+}
+
+/// Makes `sending` effects unknown whose lease lapsed, or that one of the dead nodes held: whoever sent them is dead. One
+/// that took its sender down too often is parked.
+pub(super) async fn recover(
+    conn: &mut PgConnection,
+    clock: Option<i64>,
+    dead: &[String],
+) -> Result<u64, Fault> {
+    let parked = park_deadly(conn, clock, dead).await?;
+    let revived = sqlx::query(
+        concat!(
+            "WITH lapsed AS MATERIALIZED (SELECT seq FROM effect WHERE ",
+            lapsed!(),
+            " AND lapses + 1 < $3 FOR UPDATE SKIP LOCKED) \
+             UPDATE effect e SET state = 'unknown', lapses = e.lapses + 1, due_at = coalesce($1, usher_now()), \
+             sent_at = coalesce($1, usher_now()), lease_until = NULL, claimed_by = NULL, \
+             problem = 'the process that sent it gave no answer' FROM lapsed WHERE e.seq = lapsed.seq"
+        ),
+    )
+    .bind(clock)
+    .bind(dead)
+    .bind(i64::from(MOST_LAPSES))
+    .execute(conn)
+    .await?;
+    Ok(parked + revived.rows_affected())
+}
+
+/// The lock comes before the rows, so the rare case is asked for first.
+async fn park_deadly(conn: &mut PgConnection, clock: Option<i64>, dead: &[String]) -> Result<u64, Fault> {
+    let deadly: Vec<(i64,)> =
+        sqlx::query_as(concat!("SELECT seq FROM effect WHERE ", lapsed!(), " AND lapses + 1 >= $3"))
+            .bind(clock)
+            .bind(dead)
+            .bind(i64::from(MOST_LAPSES))
+            .fetch_all(&mut *conn)
+            .await?;
+    if deadly.is_empty() {
+        return Ok(0);
+    }
+    lock::graph(conn).await?;
+    let rows: Vec<(i64, String, Option<String>, i64)> = sqlx::query_as(
+        concat!(
+            "UPDATE effect SET state = 'parked', lapses = lapses + 1, sent_at = coalesce($1, usher_now()), \
+             ended_at = coalesce($1, usher_now()), lease_until = NULL, claimed_by = NULL, problem = 'sending it stopped \
+             the program too often; report it, look at the vendor, then `usher failed retry`' WHERE seq = ANY($3) AND ",
+            lapsed!(),
+            " RETURNING seq, lead, binds, ended_at"
+        ),
+    )
+    .bind(clock)
+    .bind(dead)
+    .bind(column(&deadly, |row| row.0))
+    .fetch_all(&mut *conn)
+    .await?;
+    let now = rows.first().map_or(Ok(Timestamp::MIN), |row| instant(row.3))?;
+    let fates: Vec<Fate> = rows
+        .into_iter()
+        .map(|(seq, lead, binds, _)| Fate { seq, lead, binds, cancels: Some("refused"), problem: None })
+        .collect();
+    follow(conn, &fates, now).await?;
+    Ok(fates.len() as u64)
 }
 
 /// Holds the rows, so that nobody takes a claim over between the comparison and the end of this transaction.
 async fn still_held(conn: &mut PgConnection, outcomes: Vec<EffectOutcome>) -> Result<Vec<Ended>, Fault> {
     let rows: Vec<HeldRow> = sqlx::query_as(
-        "SELECT seq, key, attempts, state, lead, binds, CASE WHEN binds IS NOT NULL THEN body END FROM effect \
+        "SELECT seq, key, attempts, lapses, state, sent_at, lead, binds, CASE WHEN binds IS NOT NULL THEN body END FROM effect \
          WHERE key = ANY($1) AND state IN ('sending', 'unknown') ORDER BY seq FOR UPDATE",
     )
     .bind(column(&outcomes, |outcome| text(outcome.key.as_str())))
@@ -64,10 +175,10 @@ async fn update(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Res
         "UPDATE effect e SET doubt_since = CASE WHEN v.state = 'planned' AND e.state = 'unknown' THEN NULL \
          ELSE e.doubt_since END, sent_at = CASE WHEN v.state = 'unknown' AND e.state = 'sending' THEN $9 ELSE e.sent_at END, \
          state = v.state, cancelled = v.cancelled, due_at = coalesce(v.due_at, e.due_at), lease_until = NULL, \
-         claimed_by = NULL, verified = e.verified + v.verified, ended_at = v.ended_at, problem = v.problem, \
+         claimed_by = NULL, verified = e.verified + v.verified, lapses = e.lapses + v.lapses, ended_at = v.ended_at, problem = v.problem, \
          external_id = coalesce(v.external_id, e.external_id) FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[], \
-         $5::bigint[], $6::bigint[], $7::text[], $8::text[]) AS v (seq, state, cancelled, due_at, verified, ended_at, problem, \
-         external_id) WHERE e.seq = v.seq",
+         $5::bigint[], $6::bigint[], $7::text[], $8::text[], $10::bigint[]) AS v (seq, state, cancelled, due_at, verified, \
+         ended_at, problem, external_id, lapses) WHERE e.seq = v.seq",
     )
     .bind(column(ended, |end| end.seq))
     .bind(column(ended, |end| end.state.as_str()))
@@ -78,6 +189,7 @@ async fn update(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Res
     .bind(column(ended, |end| end.problem.as_deref()))
     .bind(column(ended, |end| end.bound.as_ref().map(|(id, _, _)| id.as_str())))
     .bind(ms(now))
+    .bind(column(ended, |end| i64::from(end.lapsed)))
     .execute(&mut *conn)
     .await?;
     sqlx::query(

@@ -188,6 +188,7 @@ async fn absorb(conn: &mut PgConnection, keep: &str, lose: &str, now: Timestamp)
             id: id.into(),
             origin: if origin == "created" { SlotOrigin::Created } else { SlotOrigin::Found },
             object: None,
+            made_at: None,
             effect: String::new(),
         })
         .collect();

@@ -6,18 +6,16 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
-use usher_model::{CloseReason, Decision, EffectKey, EffectState, LeadId, LeadState, Mode};
+use usher_model::{CloseReason, Decision, EffectState, LeadId, LeadState, Mode};
 
 use super::PostgresStore;
 use super::leads::{LEAD_WIDTH, lead, lead_columns};
-use super::{operation, story};
-use crate::codec::{
-    close_reason, effect_kind, effect_state, from_json, id, instant, lead_state, maybe_instant, ms, text,
-};
+use super::{failures, operation, story};
+use crate::codec::{close_reason, effect_state, from_json, id, instant, lead_state, maybe_instant, ms, text};
 use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::inspection::{
-    Comparison, ConnectionStatus, Counts, DecidedOwner, FailedItem, FailedKind, Inspection, LeadFilter,
+    Comparison, ConnectionStatus, Counts, DecidedOwner, FailedFilter, FailedItem, Inspection, LeadFilter,
     LeadStory, LeadSummary,
 };
 
@@ -40,8 +38,9 @@ impl Inspection for PostgresStore {
         self.read("reads a lead's story", move |conn| Box::pin(story::read(conn, lead))).await
     }
 
-    async fn failed(&self, limit: u32) -> Result<Vec<FailedItem>, StoreError> {
-        self.read("lists failures", move |conn| Box::pin(failed(conn, limit))).await
+    async fn failed(&self, filter: &FailedFilter) -> Result<Vec<FailedItem>, StoreError> {
+        let filter = filter.clone();
+        self.read("lists failures", move |conn| Box::pin(failures::list(conn, filter))).await
     }
 
     async fn comparisons(&self, since: Timestamp) -> Result<Vec<Comparison>, StoreError> {
@@ -215,32 +214,6 @@ async fn leads(conn: &mut PgConnection, filter: LeadFilter) -> Result<Vec<LeadSu
         .collect()
 }
 
-async fn failed(conn: &mut PgConnection, limit: u32) -> Result<Vec<FailedItem>, Fault> {
-    type Found = (String, String, String, String, String, i64, Option<String>);
-    // An earlier episode's refusal was answered by the later one.
-    let rows: Vec<Found> = sqlx::query_as(
-        "SELECT * FROM (SELECT 'record' AS what, id, '' AS kind, connection, external_id AS about, \
-           coalesce(ended_at, received_at) AS at, detail FROM record WHERE state = 'failed' \
-         UNION ALL SELECT e.state, e.key, e.kind, e.connection, e.lead, e.ended_at, e.problem FROM effect e \
-           WHERE e.state IN ('rejected', 'parked') AND (e.kind IN ('ensure_person', 'ensure_company') \
-           OR e.episode = (SELECT l.episode FROM lead l WHERE l.id = e.lead))) f ORDER BY at DESC, id DESC LIMIT $1",
-    )
-    .bind(i64::from(limit))
-    .fetch_all(conn)
-    .await?;
-    rows.into_iter()
-        .map(|(what, key, kind, connection, about, at, problem)| {
-            let kind = match what.as_str() {
-                "record" => FailedKind::Record(id(&key)?),
-                "rejected" => FailedKind::Rejected(EffectKey::new(key), effect_kind(&kind)?),
-                _ => FailedKind::Parked(EffectKey::new(key), effect_kind(&kind)?),
-            };
-            let problem = problem.unwrap_or_else(|| "no reason was stored".to_owned());
-            Ok(FailedItem { kind, connection: connection.into(), about, at: instant(at)?, problem })
-        })
-        .collect()
-}
-
 async fn comparisons(conn: &mut PgConnection, since: Timestamp) -> Result<Vec<Comparison>, Fault> {
     type Found = (String, i64, String, Option<String>, Option<String>);
     // Until a later version of the object showed somebody, the incumbent's choice is whom the CRM showed at arrival.
@@ -264,7 +237,9 @@ async fn decided_owners(conn: &mut PgConnection) -> Result<Vec<DecidedOwner>, Fa
     let rows: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT l.id, s.external_id, d.owner FROM decision d JOIN lead l ON l.id = d.lead \
          JOIN slot s ON s.kind = 'person' AND s.of = l.person \
-         WHERE l.mode = 'live' AND d.owner IS NOT NULL AND d.seq = \
+         WHERE l.mode = 'live' AND d.owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM owner_write w WHERE \
+           w.connection = s.connection AND w.kind = 'person' AND w.external_id = s.external_id \
+           AND w.overwritten IS NOT NULL) AND d.seq = \
            (SELECT max(d2.seq) FROM lead l2 JOIN decision d2 ON d2.lead = l2.id WHERE l2.person = l.person \
             AND coalesce(l2.close_reason, '') != 'merged')",
     )

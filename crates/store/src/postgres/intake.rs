@@ -1,18 +1,21 @@
 //! Intake on Postgres.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::postgres::PgConnection;
-use usher_model::{ConnectionName, DeliveryId, RecordId};
+use usher_model::{ConnectionName, RecordId};
 
 use super::{PostgresStore, column, records};
 use crate::codec::{from_json, id, instant, json, ms, text};
 use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::intake::{
-    ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Stored,
+    ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Split, Stored,
 };
+use crate::quota::most_fresh;
 
 #[async_trait]
 impl Intake for PostgresStore {
@@ -59,31 +62,8 @@ impl Intake for PostgresStore {
         .await
     }
 
-    async fn commit_split(
-        &self,
-        delivery: DeliveryId,
-        records: Vec<NewRecord>,
-        hints: Vec<Hint>,
-        now: Timestamp,
-    ) -> Result<Stored, StoreError> {
-        self.write("stores what a webhook held", move |conn| {
-            Box::pin(async move {
-                let connection: Option<(String,)> = sqlx::query_as(
-                    "UPDATE delivery SET split_at = $1 WHERE id = $2 AND split_at IS NULL RETURNING connection",
-                )
-                .bind(ms(now))
-                .bind(delivery.to_string())
-                .fetch_optional(&mut *conn)
-                .await?;
-                // Split already: whoever did it stored what it held, and its hints may be answered by now.
-                let Some((connection,)) = connection else {
-                    return Ok(Stored { new: 0, repeated: records.len() as u64 });
-                };
-                store_hints(conn, &connection, &hints).await?;
-                records::insert(conn, &records).await
-            })
-        })
-        .await
+    async fn commit_splits(&self, splits: Vec<Split>, now: Timestamp) -> Result<Stored, StoreError> {
+        self.write("stores what webhooks held", move |conn| Box::pin(commit_splits(conn, splits, now))).await
     }
 
     async fn store_records(&self, records: Vec<NewRecord>) -> Result<Vec<RecordId>, StoreError> {
@@ -163,25 +143,52 @@ async fn connect(
     Ok(ConnectionRow { name, started_at: instant(started_at)?, held })
 }
 
+async fn commit_splits(conn: &mut PgConnection, splits: Vec<Split>, now: Timestamp) -> Result<Stored, Fault> {
+    let marked: Vec<(String, String)> = sqlx::query_as(
+        "WITH due AS MATERIALIZED (SELECT seq FROM delivery WHERE id = ANY($2) AND split_at IS NULL ORDER BY seq FOR UPDATE) \
+         UPDATE delivery d SET split_at = $1 FROM due WHERE d.seq = due.seq RETURNING d.id, d.connection",
+    )
+    .bind(ms(now))
+    .bind(column(&splits, |split| split.delivery.to_string()))
+    .fetch_all(&mut *conn)
+    .await?;
+    let marked: HashMap<String, String> = marked.into_iter().collect();
+    let (mut records, mut hints, mut repeated) = (Vec::new(), Vec::new(), 0);
+    for split in splits {
+        match marked.get(&split.delivery.to_string()) {
+            Some(connection) => {
+                records.extend(split.records);
+                hints.extend(split.hints.into_iter().map(|hint| (connection.as_str(), hint)));
+            }
+            // Split already: whoever did it stored what it held, and its hints may be answered by now.
+            None => repeated += split.records.len() as u64,
+        }
+    }
+    store_hints(conn, &hints).await?;
+    let stored = records::insert(conn, &records).await?;
+    Ok(Stored { repeated: stored.repeated + repeated, ..stored })
+}
+
 /// A renewed hint is always younger than the one that was read, even within one millisecond. Postgres updates a row once
 /// in a statement, so hints for one object are joined before.
-async fn store_hints(conn: &mut PgConnection, connection: &str, hints: &[Hint]) -> Result<(), Fault> {
+async fn store_hints(conn: &mut PgConnection, hints: &[(&str, Hint)]) -> Result<(), Fault> {
     if hints.is_empty() {
         return Ok(());
     }
     sqlx::query(
         "INSERT INTO hint (connection, object, external_id, first_at, hinted_at) \
-         SELECT $1, object, external_id, min(first_at), max(hinted_at) \
-         FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[]) AS v (object, external_id, first_at, hinted_at) \
-         GROUP BY object, external_id ORDER BY object, external_id \
+         SELECT connection, object, external_id, min(first_at), max(hinted_at) \
+         FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[]) \
+         AS v (connection, object, external_id, first_at, hinted_at) \
+         GROUP BY connection, object, external_id ORDER BY connection, object, external_id \
          ON CONFLICT (connection, object, external_id) DO UPDATE SET first_at = least(hint.first_at, excluded.first_at), \
          hinted_at = greatest(hint.hinted_at + 1, excluded.hinted_at)",
     )
-    .bind(connection)
-    .bind(column(hints, |hint| text(&hint.object)))
-    .bind(column(hints, |hint| text(&hint.external_id)))
-    .bind(column(hints, |hint| ms(hint.first_at)))
-    .bind(column(hints, |hint| ms(hint.hinted_at)))
+    .bind(column(hints, |(connection, _)| *connection))
+    .bind(column(hints, |(_, hint)| text(&hint.object)))
+    .bind(column(hints, |(_, hint)| text(&hint.external_id)))
+    .bind(column(hints, |(_, hint)| ms(hint.first_at)))
+    .bind(column(hints, |(_, hint)| ms(hint.hinted_at)))
     .execute(conn)
     .await?;
     Ok(())
@@ -189,12 +196,16 @@ async fn store_hints(conn: &mut PgConnection, connection: &str, hints: &[Hint]) 
 
 async fn hints(conn: &mut PgConnection, connection: String, limit: u32) -> Result<Vec<Hint>, Fault> {
     let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(
-        "SELECT object, external_id, hinted_at, first_at FROM hint WHERE connection = $1 AND object = \
-         (SELECT object FROM hint WHERE connection = $1 ORDER BY first_at, object LIMIT 1) \
-         ORDER BY first_at, external_id LIMIT $2",
+        "WITH asked AS (SELECT * FROM hint WHERE connection = $1 AND object = \
+           (SELECT object FROM hint WHERE connection = $1 ORDER BY first_at, object LIMIT 1)) \
+         SELECT object, external_id, hinted_at, first_at FROM ( \
+           (SELECT 0 AS tier, * FROM asked ORDER BY first_at DESC LIMIT $3) \
+           UNION ALL (SELECT 1, * FROM asked ORDER BY first_at LIMIT $2)) both_tiers \
+         GROUP BY object, external_id, hinted_at, first_at ORDER BY min(tier), first_at, external_id LIMIT $2",
     )
     .bind(connection)
     .bind(i64::from(limit))
+    .bind(i64::from(most_fresh(limit)))
     .fetch_all(conn)
     .await?;
     rows.into_iter()

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
-use super::PostgresStore;
+use super::{PostgresStore, finish};
 use crate::codec::instant;
 use crate::error::StoreError;
 use crate::fault::Fault;
@@ -104,17 +104,14 @@ impl Nodes for PostgresStore {
 
 /// Lets the claims of dead nodes go, once for each death. What was being sent may have arrived: it is looked up.
 pub(super) async fn bury(conn: &mut PgConnection) -> Result<(), Fault> {
-    const CLAIMS: [&str; 3] = [
+    const CLAIMS: [&str; 2] = [
         "WITH gone AS MATERIALIZED (SELECT seq FROM record WHERE state = 'fetched' AND claimed_by = ANY($1) \
          FOR UPDATE SKIP LOCKED) \
-         UPDATE record r SET due_at = least(due_at, usher_now()), claimed_by = NULL FROM gone WHERE r.seq = gone.seq",
+         UPDATE record r SET due_at = least(due_at, usher_now() + CASE WHEN attempts > 1 \
+         THEN 500::bigint << least(attempts, 7)::int ELSE 0 END), claimed_by = NULL FROM gone WHERE r.seq = gone.seq",
         "WITH gone AS MATERIALIZED (SELECT seq FROM effect WHERE state = 'unknown' AND claimed_by = ANY($1) \
          FOR UPDATE SKIP LOCKED) \
          UPDATE effect e SET due_at = least(due_at, usher_now()), claimed_by = NULL FROM gone WHERE e.seq = gone.seq",
-        "WITH gone AS MATERIALIZED (SELECT seq FROM effect WHERE state = 'sending' AND claimed_by = ANY($1) \
-         FOR UPDATE SKIP LOCKED) \
-         UPDATE effect e SET state = 'unknown', due_at = usher_now(), sent_at = usher_now(), lease_until = NULL, \
-         claimed_by = NULL, problem = 'the node that sent it is gone' FROM gone WHERE e.seq = gone.seq",
     ];
     let dead: Vec<(String,)> = sqlx::query_as(
         "WITH dead AS MATERIALIZED (SELECT name FROM node WHERE until <= usher_now() AND NOT buried FOR UPDATE SKIP LOCKED) \
@@ -129,6 +126,7 @@ pub(super) async fn bury(conn: &mut PgConnection) -> Result<(), Fault> {
     for claims in CLAIMS {
         sqlx::query(claims).bind(&names).execute(&mut *conn).await?;
     }
+    finish::recover(conn, None, &names).await?;
     sqlx::query("DELETE FROM node WHERE buried AND until < usher_now() - $1")
         .bind(REMEMBERED)
         .execute(conn)

@@ -186,6 +186,8 @@ fn migrations() -> Vec<Migration> {
         migration(1, "first", include_str!("../../migrations/postgres/0001_first.sql")),
         migration(2, "tokens", include_str!("../../migrations/postgres/0002_tokens.sql")),
         migration(3, "upkeep", include_str!("../../migrations/postgres/0003_upkeep.sql")),
+        migration(4, "effects", include_str!("../../migrations/postgres/0004_effects.sql")),
+        migration(5, "quota", include_str!("../../migrations/postgres/0005_quota.sql")),
         migration(6, "intake", include_str!("../../migrations/postgres/0006_intake.sql")),
     ]
 }

@@ -88,6 +88,28 @@ impl Operation for PostgresStore {
         .await
     }
 
+    async fn retry_leads(&self, leads: &[LeadId], now: Timestamp) -> Result<u64, StoreError> {
+        let leads = (!leads.is_empty()).then(|| column(leads, ToString::to_string));
+        self.write("retries leads", move |conn| {
+            Box::pin(async move {
+                lock::graph(conn).await?;
+                let done = sqlx::query(
+                    "UPDATE lead SET state = 'waiting', wait_until = $1, close_reason = NULL, closed_at = NULL, \
+                     detail = NULL WHERE state = 'closed' AND close_reason = 'failed' \
+                     AND ($2::text[] IS NULL OR id = ANY($2)) \
+                     AND NOT EXISTS (SELECT 1 FROM effect e WHERE e.lead = lead.id) \
+                     AND NOT EXISTS (SELECT 1 FROM shared_effect s WHERE s.lead = lead.id)",
+                )
+                .bind(ms(now))
+                .bind(leads)
+                .execute(conn)
+                .await?;
+                Ok(done.rows_affected())
+            })
+        })
+        .await
+    }
+
     async fn retry_effects(
         &self,
         keys: &[EffectKey],
@@ -214,7 +236,7 @@ async fn retry_effects(
     lock::graph(conn).await?;
     let retried: Vec<(i64, String, Option<String>)> = sqlx::query_as(
         "UPDATE effect SET state = CASE WHEN state = 'parked' AND NOT $3 THEN 'unknown' ELSE 'planned' END, due_at = $1, \
-         verified = 0, ended_at = NULL, doubt_since = CASE WHEN NOT $3 THEN doubt_since END \
+         verified = 0, lapses = 0, ended_at = NULL, doubt_since = CASE WHEN NOT $3 THEN doubt_since END \
          WHERE state IN ('rejected', 'parked') AND ($2::text[] IS NULL OR key = ANY($2)) \
          AND (kind IN ('ensure_person', 'ensure_company') \
               OR episode = (SELECT lead.episode FROM lead WHERE lead.id = effect.lead)) RETURNING seq, lead, binds",
@@ -251,7 +273,7 @@ async fn retry_effects(
     Ok(effects.len() as u64)
 }
 
-async fn suppress(
+pub(super) async fn suppress(
     conn: &mut PgConnection,
     lead: LeadId,
     reason: String,

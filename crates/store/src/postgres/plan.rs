@@ -75,8 +75,9 @@ async fn bound_slots(conn: &mut PgConnection, effects: &[NewEffect]) -> Result<H
 async fn insert(conn: &mut PgConnection, rows: &mut [Row<'_>], now: Timestamp) -> Result<(), Fault> {
     let inserted: Vec<(String, i64)> = sqlx::query_as(
         "INSERT INTO effect (key, connection, kind, lead, episode, ordinal, binds, state, cancelled, due_at, planned_at, \
-         ended_at, body) SELECT key, connection, kind, lead, episode, ordinal, binds, state, \
-         CASE WHEN state = 'cancelled' THEN 'observe' END, due_at, $11, CASE WHEN state = 'cancelled' THEN $11 END, body \
+         ended_at, body, received_at) SELECT key, connection, kind, lead, episode, ordinal, binds, state, \
+         CASE WHEN state = 'cancelled' THEN 'observe' END, due_at, $11, CASE WHEN state = 'cancelled' THEN $11 END, body, \
+         coalesce((SELECT l.received_at FROM lead l WHERE l.id = v.lead), $11) \
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[], \
          $9::bigint[], $10::text[]) WITH ORDINALITY AS v (key, connection, kind, lead, episode, ordinal, binds, state, due_at, \
          body, n) ORDER BY n ON CONFLICT (key) DO NOTHING RETURNING key, seq",

@@ -10,18 +10,49 @@ use sqlx::postgres::{PgConnection, PgRow};
 use usher_model::{Account, AccountKey, AccountKeyKind, ConnectionName};
 
 use super::{PostgresStore, column, count, lasts};
-use crate::codec::{id, instant, json, lane, maybe_instant, ms, text};
+use crate::codec::{fresh_since, id, instant, json, lane, maybe_instant, ms, text};
 use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::preparation::{Preparation, Prepared, StoredRecord, Verdict};
+use crate::quota::most_fresh;
 
-/// `$1` is the clock, `$2` how long the claim lasts.
-const CLAIM: &str = "WITH due AS MATERIALIZED (SELECT seq FROM record WHERE state = 'fetched' \
-     AND due_at <= coalesce($1, usher_now()) ORDER BY lane, received_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED), \
-     claimed AS (UPDATE record r SET due_at = coalesce($1, usher_now()) + $2, attempts = attempts + 1, claimed_by = $4 \
-     FROM due WHERE r.seq = due.seq RETURNING r.*) \
-     SELECT r.id, r.connection, r.object, r.external_id, r.created_at, r.imported, r.gone, r.lane, r.received_at, \
-     r.attempts, p.body FROM claimed r JOIN payload p ON p.record = r.seq ORDER BY r.lane, r.received_at, r.seq";
+/// `$1` is the clock, `$2` how long the claim lasts, `$3` how many, `$5` since when a record is fresh, `$6` how many of
+/// those at most.
+macro_rules! claim {
+    ($due:literal) => {
+        concat!(
+            "WITH RECURSIVE ",
+            $due,
+            ", claimed AS (UPDATE record r SET due_at = coalesce($1, usher_now()) + $2, attempts = attempts + 1, \
+             claimed_by = $4 FROM due WHERE r.seq = due.seq RETURNING r.*) \
+             SELECT r.id, r.connection, r.object, r.external_id, r.created_at, r.modified_at, r.imported, r.gone, r.lane, \
+             r.received_at, r.attempts, p.body FROM claimed r JOIN payload p ON p.record = r.seq \
+             ORDER BY r.lane, r.received_at, r.seq"
+        )
+    };
+}
+
+/// A record whose earlier preparation gave no outcome, the least suspicious first, and alone: it may take the process
+/// down with it again.
+const DIED_BEFORE: &str = claim!(
+    "due AS MATERIALIZED (SELECT seq FROM record WHERE state = 'fetched' AND attempts > 0 \
+     AND due_at <= coalesce($1, usher_now()) ORDER BY attempts, due_at, seq LIMIT least(1, $3) FOR UPDATE SKIP LOCKED)"
+);
+/// From every connection in turn, of each the fresh ones first.
+const IN_TURN: &str = claim!(
+    "c (name) AS (SELECT min(connection) FROM record WHERE state = 'fetched' UNION ALL \
+       SELECT (SELECT min(connection) FROM record WHERE state = 'fetched' AND connection > c.name) FROM c \
+       WHERE c.name IS NOT NULL), \
+     fresh AS MATERIALIZED (SELECT seq, row_number() OVER (PARTITION BY c.name ORDER BY f.received_at, seq) AS place \
+       FROM c CROSS JOIN LATERAL (SELECT seq, received_at FROM record WHERE state = 'fetched' AND connection = c.name \
+         AND lane = 0 AND received_at >= $5 AND due_at <= coalesce($1, usher_now()) \
+         ORDER BY received_at, seq LIMIT $6 FOR UPDATE SKIP LOCKED) f ORDER BY place LIMIT $6), \
+     oldest AS MATERIALIZED (SELECT seq, row_number() OVER (PARTITION BY c.name ORDER BY f.lane, f.received_at, seq) AS place \
+       FROM c CROSS JOIN LATERAL (SELECT seq, lane, received_at FROM record WHERE state = 'fetched' AND connection = c.name \
+         AND due_at <= coalesce($1, usher_now()) ORDER BY lane, received_at, seq LIMIT $3 FOR UPDATE SKIP LOCKED) f), \
+     due AS (SELECT seq FROM (SELECT 0 AS tier, * FROM fresh UNION ALL SELECT 1, * FROM oldest) both_tiers \
+       GROUP BY seq ORDER BY min(tier), min(place), seq LIMIT $3)"
+);
 
 #[async_trait]
 impl Preparation for PostgresStore {
@@ -34,14 +65,16 @@ impl Preparation for PostgresStore {
         let (clock, node) = (self.asked(now), self.node.clone());
         self.write("claims records", move |conn| {
             Box::pin(async move {
-                let rows = sqlx::query(CLAIM)
-                    .bind(clock)
-                    .bind(lasts(now, lease_until))
-                    .bind(i64::from(limit))
-                    .bind(node)
-                    .fetch_all(conn)
-                    .await?;
-                rows.iter().map(stored_record).collect()
+                let claim = |which: &'static str| {
+                    let claim = sqlx::query(which).bind(clock).bind(lasts(now, lease_until));
+                    claim.bind(i64::from(limit)).bind(&node)
+                };
+                let mut rows = claim(DIED_BEFORE).fetch_all(&mut *conn).await?;
+                if rows.is_empty() {
+                    let claim = claim(IN_TURN).bind(ms(fresh_since(now)));
+                    rows = claim.bind(i64::from(most_fresh(limit))).fetch_all(&mut *conn).await?;
+                }
+                readable(conn, &rows, now).await
             })
         })
         .await
@@ -63,19 +96,43 @@ impl Preparation for PostgresStore {
     }
 }
 
+/// The records; those whose stored form can not be read fail, each alone.
+async fn readable(
+    conn: &mut PgConnection,
+    rows: &[PgRow],
+    now: Timestamp,
+) -> Result<Vec<StoredRecord>, Fault> {
+    let mut records = Vec::with_capacity(rows.len());
+    for row in rows {
+        let Err(fault) = stored_record(row).map(|stored| records.push(stored)) else { continue };
+        let (record, problem) = (row.try_get::<&str, _>(0)?, fault.of_row());
+        tracing::error!(record, problem, "a stored record can not be read and fails alone");
+        sqlx::query(
+            "UPDATE record SET state = 'failed', claimed_by = NULL, detail = $2, ended_at = $3 WHERE id = $1",
+        )
+        .bind(record)
+        .bind(problem)
+        .bind(ms(now))
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(records)
+}
+
 fn stored_record(row: &PgRow) -> Result<StoredRecord, Fault> {
-    let payload: String = row.try_get(10)?;
+    let payload: String = row.try_get(11)?;
     Ok(StoredRecord {
         id: id(row.try_get(0)?)?,
         connection: row.try_get::<&str, _>(1)?.into(),
         object: row.try_get::<&str, _>(2)?.into(),
         external_id: row.try_get::<&str, _>(3)?.into(),
         created_at: maybe_instant(row.try_get(4)?)?,
-        imported: row.try_get(5)?,
-        gone: row.try_get(6)?,
-        lane: lane(row.try_get(7)?)?,
-        received_at: instant(row.try_get(8)?)?,
-        attempts: count(row.try_get(9)?)?,
+        modified_at: maybe_instant(row.try_get(5)?)?,
+        imported: row.try_get(6)?,
+        gone: row.try_get(7)?,
+        lane: lane(row.try_get(8)?)?,
+        received_at: instant(row.try_get(9)?)?,
+        attempts: count(row.try_get(10)?)?,
         payload: RawValue::from_string(payload).map_err(|error| Fault::unreadable("payload", error))?,
     })
 }

@@ -15,9 +15,12 @@ pub(super) async fn bind(conn: &mut PgConnection, bindings: &[Binding], now: Tim
     }
     let names = column(bindings, |binding| slot_name(&binding.slot));
     let new = sqlx::query(
-        "INSERT INTO slot (name, connection, kind, of, external_id, origin, object, bound_at) \
-         SELECT v.*, $8 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS v \
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO slot (name, connection, kind, of, external_id, origin, object, made_at, bound_at) \
+         SELECT DISTINCT ON (name) name, connection, kind, of, external_id, origin, object, made_at, $9 FROM unnest($1::text[], \
+         $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::bigint[]) WITH ORDINALITY \
+         AS v (name, connection, kind, of, external_id, origin, object, made_at, n) ORDER BY name, n \
+         ON CONFLICT (name) DO UPDATE SET origin = 'created' WHERE slot.external_id = excluded.external_id \
+         AND excluded.origin = 'created'",
     )
     .bind(&names)
     .bind(column(bindings, |binding| text(&binding.slot.connection)))
@@ -26,6 +29,7 @@ pub(super) async fn bind(conn: &mut PgConnection, bindings: &[Binding], now: Tim
     .bind(column(bindings, |binding| text(&binding.id)))
     .bind(column(bindings, |binding| binding.origin.as_str()))
     .bind(column(bindings, |binding| binding.object.as_deref()))
+    .bind(column(bindings, |binding| binding.made_at))
     .bind(ms(now))
     .execute(&mut *conn)
     .await?

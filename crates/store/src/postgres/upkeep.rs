@@ -75,11 +75,12 @@ impl Upkeep for PostgresStore {
     /// Where the database's clock measures, one node's is nothing to the others.
     async fn shift(&self, by: SignedDuration) -> Result<(), StoreError> {
         // `blocked` too: a write is due from the instant that it was planned for, whenever it is freed.
-        const DURATIONS: [&str; 4] = [
+        const DURATIONS: [&str; 5] = [
             "UPDATE record SET due_at = due_at + $1 WHERE state IN ('fetched', 'mapped')",
             "UPDATE effect SET due_at = due_at + $1 WHERE state IN ('blocked', 'planned')",
             "UPDATE effect SET due_at = due_at + $1, sent_at = sent_at + $1 WHERE state = 'unknown'",
             "UPDATE effect SET sent_at = sent_at + $1, lease_until = lease_until + $1 WHERE state = 'sending'",
+            "UPDATE owner_write SET check_at = check_at + $1 WHERE check_at IS NOT NULL",
         ];
         if self.clock == LeaseClock::Database {
             return Ok(());

@@ -35,12 +35,14 @@ pub(super) async fn read(conn: &mut PgConnection, ask: ViewAsk) -> Result<Decisi
     Ok(view)
 }
 
+type LinkFound = (String, String, String, String, bool, bool, Option<String>);
+
 async fn links(conn: &mut PgConnection, keys: &[LinkKey]) -> Result<Vec<LinkRow>, Fault> {
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let rows: Vec<(String, String, String, String, bool, bool)> = sqlx::query_as(
-        "SELECT DISTINCT connection, object, external_id, person, enrolled, ours FROM link \
+    let rows: Vec<LinkFound> = sqlx::query_as(
+        "SELECT DISTINCT connection, object, external_id, person, enrolled, ours, seen FROM link \
          JOIN unnest($1::text[], $2::text[], $3::text[]) AS v (connection, object, external_id) \
          USING (connection, object, external_id)",
     )
@@ -50,13 +52,13 @@ async fn links(conn: &mut PgConnection, keys: &[LinkKey]) -> Result<Vec<LinkRow>
     .fetch_all(conn)
     .await?;
     rows.into_iter()
-        .map(|(connection, object, external_id, person, enrolled, ours)| {
+        .map(|(connection, object, external_id, person, enrolled, ours, seen)| {
             let key = LinkKey {
                 connection: connection.into(),
                 object: object.into(),
                 external_id: external_id.into(),
             };
-            Ok(LinkRow { key, person: id(&person)?, enrolled, ours })
+            Ok(LinkRow { key, person: id(&person)?, enrolled, ours, seen })
         })
         .collect()
 }
@@ -136,12 +138,22 @@ async fn open_leads(conn: &mut PgConnection, persons: &[String], since: i64) -> 
     .bind(since)
     .fetch_all(conn)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let owner: Option<String> = row.try_get(LEAD_WIDTH)?;
-            Ok(OpenLead { lead: lead(row)?, owner: owner.map(Into::into) })
-        })
-        .collect()
+    let mut open = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match lead(row) {
+            Ok(lead) => {
+                let owner: Option<String> = row.try_get(LEAD_WIDTH)?;
+                open.push(OpenLead { lead, owner: owner.map(Into::into) });
+            }
+            // Worth a second lead of the person, not a halt for everybody.
+            Err(fault) => tracing::error!(
+                lead = row.try_get::<&str, _>(0)?,
+                problem = fault.of_row(),
+                "a stored lead can not be read and counts as none"
+            ),
+        }
+    }
+    Ok(open)
 }
 
 async fn slots(

@@ -9,7 +9,7 @@ use usher_model::{CloseReason, Decision, EpisodeId, Fields, Lead, LeadId, Mode};
 use super::bulk::Bulk;
 use super::codec::{ids, json, ms, text};
 use super::fault::Fault;
-use super::{doubt, plan, settle, slots};
+use super::{doubt, operation, plan, settle, slots};
 use crate::deciding::{BalanceDelta, DecisionCommit, IdentityBinding, LinkBinding, NewLead, RecordEnd};
 use crate::ended::Binding;
 use crate::lead_row::{Context, Standing, called, given_to};
@@ -25,9 +25,10 @@ static IDENTITY: Bulk =
     Bulk::insert("INSERT INTO identity_key (kind, value, person)", 3, "ON CONFLICT DO NOTHING");
 /// Counts the objects that are this person's afterwards, new or known; another person's are left alone, not counted.
 static LINK: Bulk = Bulk::insert(
-    "INSERT INTO link (connection, object, external_id, person, enrolled, ours)",
-    6,
-    "ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled) WHERE person = excluded.person",
+    "INSERT INTO link (connection, object, external_id, person, enrolled, ours, seen)",
+    7,
+    "ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled), seen = coalesce(excluded.seen, seen) \
+     WHERE person = excluded.person",
 );
 static LEAD: Bulk = Bulk::insert(
     "INSERT INTO lead (id, person, account, state, close_reason, detail, mode, connection, received_at, opened_at, \
@@ -54,7 +55,7 @@ static EPISODE: Bulk = Bulk::over(
     "UPDATE lead SET episode = v.episode, state = 'decided', close_reason = NULL, detail = NULL, closed_at = NULL \
      FROM v WHERE lead.id = v.id AND +lead.state != 'waiting'",
 );
-static DECISION: Bulk = Bulk::insert("INSERT INTO decision (id, lead, path, rep, owner, body)", 6, "");
+static DECISION: Bulk = Bulk::insert("INSERT INTO decision (id, lead, path, rep, owner, at, body)", 7, "");
 static TURN: Bulk =
     Bulk::insert("INSERT INTO turn (pool, mode, decision, at, rep, count, reason, shares)", 8, "");
 static BALANCE: Bulk = Bulk::insert(
@@ -88,13 +89,17 @@ pub(super) async fn store(
         id: id.clone(),
         origin: *origin,
         object: None,
+        made_at: None,
         effect: String::new(),
     });
     slots::bind(conn, &known.collect::<Vec<_>>(), now).await?;
     for (lead, episode) in &commit.supersedes {
         supersede(conn, *lead, *episode, now).await?;
     }
-    unsettled.extend(plan::effects(conn, &commit.effects, now).await?);
+    for (lead, reason) in commit.suppressed {
+        operation::suppress(conn, lead, text(reason), now).await?;
+    }
+    unsettled.extend(plan::effects(conn, &commit.effects, &commit.opened, now).await?);
     doubt::mark(conn, &commit.effects).await?;
     settle::close_leads(conn, &unsettled, now).await?;
     INCUMBENT
@@ -157,6 +162,7 @@ async fn links(conn: &mut SqliteConnection, bindings: &[LinkBinding]) -> Result<
                 .bind(binding.person.to_string())
                 .bind(binding.enrolled)
                 .bind(false)
+                .bind(binding.seen.as_ref().map(text))
         })
         .await?;
     all(met, bindings.len())
@@ -262,6 +268,7 @@ async fn decisions(conn: &mut SqliteConnection, decisions: &[Decision]) -> Resul
                 .bind(text(&decision.path))
                 .bind(rep.clone())
                 .bind(owner.clone())
+                .bind(ms(decision.at))
                 .bind(body.clone())
         })
         .await?;

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use usher_model::{ConnectionName, WaitReason};
 
 use super::SqliteStore;
-use super::codec::{from_json, ms};
+use super::codec::{fresh_since, from_json, id, ms};
 use super::fault::Fault;
 use super::leads::{LEAD_WIDTH, lead, lead_columns};
 use super::writer::Priority;
 use super::{commit, view};
 use crate::deciding::{Deciding, DecisionCommit, DecisionView, Ready, ViewAsk, WaitingLead};
 use crate::error::StoreError;
+use crate::quota::most_fresh;
 
 #[async_trait]
 impl Deciding for SqliteStore {
@@ -28,7 +30,7 @@ impl Deciding for SqliteStore {
     }
 
     async fn opened_since(&self, since: Timestamp) -> Result<BTreeMap<ConnectionName, u64>, StoreError> {
-        self.read("counts opened leads", move |conn| {
+        self.look("counts opened leads", move |conn| {
             Box::pin(async move {
                 let rows: Vec<(String, i64)> = sqlx::query_as(
                     "SELECT l.connection, count(*) FROM lead l LEFT JOIN connection c ON c.name = l.connection \
@@ -52,21 +54,42 @@ impl Deciding for SqliteStore {
 }
 
 async fn ready(conn: &mut SqliteConnection, limit: u32, now: Timestamp) -> Result<Ready, Fault> {
-    let drafts: Vec<(String,)> = sqlx::query_as(
-        "SELECT d.body FROM (SELECT seq, lane, received_at FROM record INDEXED BY record_mapped WHERE state = 'mapped' \
-         AND due_at <= ?1 AND connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
-         ORDER BY lane, received_at, seq LIMIT ?2) r CROSS JOIN draft d ON d.record = r.seq \
-         ORDER BY r.lane, r.received_at, r.seq",
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "SELECT r.id, d.body FROM (SELECT seq, id, min(tier) AS tier, lane, received_at FROM ( \
+           SELECT 0 AS tier, * FROM (SELECT seq, id, lane, received_at FROM record INDEXED BY record_mapped \
+             WHERE state = 'mapped' AND lane = 0 AND received_at >= ?3 AND due_at <= ?1 \
+             AND connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
+             ORDER BY received_at, seq LIMIT ?4) \
+           UNION ALL SELECT 1, * FROM (SELECT seq, id, lane, received_at FROM record INDEXED BY record_mapped \
+             WHERE state = 'mapped' AND due_at <= ?1 \
+             AND connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
+             ORDER BY lane, received_at, seq LIMIT ?2)) \
+           GROUP BY seq ORDER BY min(tier), lane, received_at, seq LIMIT ?2) r CROSS JOIN draft d ON d.record = r.seq \
+         ORDER BY r.tier, r.lane, r.received_at, r.seq",
     )
     .bind(ms(now))
     .bind(limit)
+    .bind(ms(fresh_since(now)))
+    .bind(most_fresh(limit))
     .fetch_all(&mut *conn)
     .await?;
-    let drafts = drafts.iter().map(|(body,)| from_json("draft", body)).collect::<Result<_, _>>()?;
-    Ok(Ready { drafts, waiting: waiting(conn, limit, now).await? })
+    let mut ready = Ready::default();
+    for (record, body) in rows {
+        match from_json("draft", &body) {
+            Ok(draft) => ready.drafts.push(draft),
+            Err(fault) => ready.unreadable.push((id(&record)?, fault.of_row())),
+        }
+    }
+    waiting(conn, limit, now, &mut ready).await?;
+    Ok(ready)
 }
 
-async fn waiting(conn: &mut SqliteConnection, limit: u32, now: Timestamp) -> Result<Vec<WaitingLead>, Fault> {
+async fn waiting(
+    conn: &mut SqliteConnection,
+    limit: u32,
+    now: Timestamp,
+    ready: &mut Ready,
+) -> Result<(), Fault> {
     let rows = sqlx::query(concat!(
         "SELECT ",
         lead_columns!(),
@@ -78,15 +101,21 @@ async fn waiting(conn: &mut SqliteConnection, limit: u32, now: Timestamp) -> Res
     .bind(limit)
     .fetch_all(conn)
     .await?;
-    let mut leads = Vec::with_capacity(rows.len());
     for row in &rows {
-        let wait = match row.try_get::<Option<&str>, _>(LEAD_WIDTH)? {
-            Some(text) => from_json("wait reason", text)?,
-            None => WaitReason { because: "nobody said why".to_owned(), until: now, gives_up_at: now },
-        };
-        let crm_owner: Option<String> = row.try_get(LEAD_WIDTH + 1)?;
-        let crm_owner = crm_owner.map(Into::into);
-        leads.push(WaitingLead { lead: lead(row)?, wait, excluded: Vec::new(), crm_owner });
+        match waiting_lead(row, now) {
+            Ok(waiting) => ready.waiting.push(waiting),
+            Err(fault) => ready.unreadable_leads.push((id(row.try_get(0)?)?, fault.of_row())),
+        }
     }
-    Ok(leads)
+    Ok(())
+}
+
+fn waiting_lead(row: &SqliteRow, now: Timestamp) -> Result<WaitingLead, Fault> {
+    let wait = match row.try_get::<Option<&str>, _>(LEAD_WIDTH)? {
+        Some(text) => from_json("wait reason", text)?,
+        None => WaitReason { because: "nobody said why".to_owned(), until: now, gives_up_at: now },
+    };
+    let crm_owner: Option<String> = row.try_get(LEAD_WIDTH + 1)?;
+    let crm_owner = crm_owner.map(Into::into);
+    Ok(WaitingLead { lead: lead(row)?, wait, excluded: Vec::new(), crm_owner })
 }

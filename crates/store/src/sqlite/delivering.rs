@@ -7,15 +7,48 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind};
 
-use super::codec::{from_json, id, list, maybe_instant, ms, slot_name, text};
+use super::codec::{fresh_since, from_json, id, list, maybe_instant, ms, slot_name, text};
 use super::fault::Fault;
 use super::writer::Priority;
 use super::{SqliteStore, doubt, finish};
-use crate::delivering::{ClaimedEffect, Delivering, EffectOutcome, SlotBinding};
+use crate::delivering::{ClaimedEffect, Delivering, DueEffects, EffectOutcome, SlotBinding};
 use crate::error::StoreError;
+use crate::quota::most_fresh;
 
 #[async_trait]
 impl Delivering for SqliteStore {
+    async fn due_effects(
+        &self,
+        connection: &ConnectionName,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<DueEffects>, StoreError> {
+        let connection = text(connection);
+        self.look("counts due effects", move |conn| {
+            Box::pin(async move {
+                let rows: Vec<(String, u32, bool)> = sqlx::query_as(
+                    "SELECT j.value, (SELECT count(*) FROM (SELECT 1 FROM effect WHERE state = 'planned' \
+                       AND connection = ?1 AND kind = j.value AND due_at <= ?2 AND doubt_since IS NULL LIMIT ?3)), \
+                     EXISTS (SELECT 1 FROM effect WHERE state = 'planned' AND connection = ?1 AND kind = j.value \
+                       AND received_at >= ?4 AND due_at <= ?2 AND doubt_since IS NULL) FROM json_each(?5) j \
+                     WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused')",
+                )
+                .bind(connection)
+                .bind(ms(now))
+                .bind(limit)
+                .bind(ms(fresh_since(now)))
+                .bind(list(EffectKind::ALL.map(EffectKind::as_str))?)
+                .fetch_all(conn)
+                .await?;
+                let due = rows.into_iter().filter(|(_, count, _)| *count > 0);
+                Ok(due
+                    .filter_map(|(kind, count, fresh)| Some(DueEffects { kind: EffectKind::parse(&kind)?, count, fresh }))
+                    .collect())
+            })
+        })
+        .await
+    }
+
     async fn claim_effects(
         &self,
         connection: &ConnectionName,
@@ -29,19 +62,26 @@ impl Delivering for SqliteStore {
             Box::pin(async move {
                 let rows: Vec<ClaimedRow> = sqlx::query_as(
                     "UPDATE effect SET state = 'sending', attempts = attempts + 1, sent_before = sent_at, sent_at = ?4, \
-                     lease_until = ?5 WHERE seq IN (SELECT seq FROM effect WHERE state = 'planned' AND connection = ?1 \
-                     AND kind = ?2 AND due_at <= ?4 AND doubt_since IS NULL AND NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused') \
-                     ORDER BY due_at, seq LIMIT ?3) \
-                     RETURNING due_at, seq, key, lead, episode, attempts, sent_before, verified, doubt_since, body",
+                     lease_until = ?5 WHERE NOT EXISTS (SELECT 1 FROM meta WHERE name = 'paused') AND seq IN ( \
+                       SELECT seq FROM (SELECT 0 AS tier, seq FROM (SELECT seq FROM effect WHERE state = 'planned' \
+                           AND connection = ?1 AND kind = ?2 AND received_at >= ?6 AND due_at <= ?4 AND doubt_since IS NULL \
+                           ORDER BY received_at, seq LIMIT ?7) \
+                         UNION ALL SELECT 1, seq FROM (SELECT seq FROM effect WHERE state = 'planned' \
+                           AND connection = ?1 AND kind = ?2 AND due_at <= ?4 AND doubt_since IS NULL \
+                           ORDER BY due_at, seq LIMIT ?3)) \
+                       GROUP BY seq ORDER BY min(tier), seq LIMIT ?3) \
+                     RETURNING due_at, seq, key, lead, episode, attempts, sent_before, verified, doubt_since, lapses, body",
                 )
                 .bind(text(&connection))
                 .bind(kind.as_str())
                 .bind(limit)
                 .bind(ms(now))
                 .bind(ms(lease_until))
+                .bind(ms(fresh_since(now)))
+                .bind(most_fresh(limit))
                 .fetch_all(&mut *conn)
                 .await?;
-                claimed(conn, &connection, rows).await
+                claimed(conn, &connection, rows, now).await
             })
         })
         .await
@@ -60,7 +100,7 @@ impl Delivering for SqliteStore {
                 let rows: Vec<ClaimedRow> = sqlx::query_as(
                     "UPDATE effect SET attempts = attempts + 1, due_at = ?4 WHERE seq IN (SELECT seq FROM effect \
                      WHERE state = 'unknown' AND connection = ?1 AND due_at <= ?3 ORDER BY due_at, seq LIMIT ?2) \
-                     RETURNING due_at, seq, key, lead, episode, attempts, sent_at, verified, doubt_since, body",
+                     RETURNING due_at, seq, key, lead, episode, attempts, sent_at, verified, doubt_since, lapses, body",
                 )
                 .bind(text(&connection))
                 .bind(limit)
@@ -68,7 +108,7 @@ impl Delivering for SqliteStore {
                 .bind(ms(lease_until))
                 .fetch_all(&mut *conn)
                 .await?;
-                claimed(conn, &connection, rows).await
+                claimed(conn, &connection, rows, now).await
             })
         })
         .await
@@ -84,53 +124,59 @@ impl Delivering for SqliteStore {
     async fn recover_effects(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.write(Priority::Decide, "recovers effects", move |conn| {
             Box::pin(async move {
-                let done = sqlx::query(
-                    "UPDATE effect SET state = 'unknown', due_at = ?1, sent_at = ?1, lease_until = NULL, \
-                     problem = 'the process that sent it gave no answer' WHERE state = 'sending' AND lease_until <= ?1",
-                )
-                .bind(ms(now))
-                .execute(&mut *conn)
-                .await?;
-                Ok(done.rows_affected() + doubt::divert(conn, now).await?)
+                let lapsed = finish::recover(conn, Some(now), now).await?;
+                Ok(lapsed + doubt::divert(conn, now).await?)
             })
         })
         .await
     }
 }
 
-type ClaimedRow = (i64, i64, String, String, String, u32, Option<i64>, u32, Option<i64>, String);
+type ClaimedRow = (i64, i64, String, String, String, u32, Option<i64>, u32, Option<i64>, u32, String);
 
 /// The claimed effects in the order in which they were due, each with the ids of the slots that it needs.
 async fn claimed(
     conn: &mut SqliteConnection,
     connection: &ConnectionName,
     mut rows: Vec<ClaimedRow>,
+    now: Timestamp,
 ) -> Result<Vec<ClaimedEffect>, Fault> {
     rows.sort_by_key(|row| (row.0, row.1));
     let mut claimed = Vec::with_capacity(rows.len());
-    for (_, _, key, lead, episode, attempt, sent_at, verified, doubt_since, body) in rows {
-        let body: EffectBody = from_json("effect", &body)?;
-        let key = EffectKey::new(key);
-        let effect =
-            Effect { key, connection: connection.clone(), lead: id(&lead)?, episode: id(&episode)?, body };
-        let (sent_at, doubt_since) = (maybe_instant(sent_at)?, maybe_instant(doubt_since)?);
-        claimed.push(ClaimedEffect { effect, bindings: Vec::new(), attempt, sent_at, verified, doubt_since });
+    let mut unreadable = Vec::new();
+    for row in rows {
+        let seq = row.1;
+        match read(connection, row) {
+            Ok(claim) => claimed.push(claim),
+            Err(fault) => unreadable.push((seq, fault.of_row())),
+        }
     }
+    finish::fail_unreadable(conn, unreadable, now).await?;
     let bound = bound_ids(conn, &claimed).await?;
     for claim in &mut claimed {
         for slot in claim.effect.body.needs() {
-            if let Some(id) = bound.get(&slot_name(slot)) {
-                claim.bindings.push(SlotBinding { slot: slot.clone(), id: id.as_str().into() });
+            if let Some((id, created_at)) = bound.get(&slot_name(slot)) {
+                let (id, created_at) = (id.as_str().into(), maybe_instant(*created_at)?);
+                claim.bindings.push(SlotBinding { slot: slot.clone(), id, created_at });
             }
         }
     }
     Ok(claimed)
 }
 
+fn read(connection: &ConnectionName, row: ClaimedRow) -> Result<ClaimedEffect, Fault> {
+    let (_, _, key, lead, episode, attempt, sent_at, verified, doubt_since, lapses, body) = row;
+    let body: EffectBody = from_json("effect", &body)?;
+    let (key, lead, episode) = (EffectKey::new(key), id(&lead)?, id(&episode)?);
+    let effect = Effect { key, connection: connection.clone(), lead, episode, body };
+    let (sent_at, doubt_since) = (maybe_instant(sent_at)?, maybe_instant(doubt_since)?);
+    Ok(ClaimedEffect { effect, bindings: Vec::new(), attempt, sent_at, verified, doubt_since, lapses })
+}
+
 async fn bound_ids(
     conn: &mut SqliteConnection,
     claimed: &[ClaimedEffect],
-) -> Result<HashMap<String, String>, Fault> {
+) -> Result<HashMap<String, (String, Option<i64>)>, Fault> {
     let mut names: Vec<String> =
         claimed.iter().flat_map(|claim| claim.effect.body.needs().map(slot_name)).collect();
     if names.is_empty() {
@@ -138,11 +184,11 @@ async fn bound_ids(
     }
     names.sort_unstable();
     names.dedup();
-    let rows: Vec<(String, String)> = sqlx::query_as(
-        "SELECT s.name, s.external_id FROM json_each(?) j CROSS JOIN slot s ON s.name = j.value",
+    let rows: Vec<(String, String, Option<i64>)> = sqlx::query_as(
+        "SELECT s.name, s.external_id, s.made_at FROM json_each(?) j CROSS JOIN slot s ON s.name = j.value",
     )
     .bind(list(&names)?)
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().collect())
+    Ok(rows.into_iter().map(|(name, id, created_at)| (name, (id, created_at))).collect())
 }

@@ -9,20 +9,20 @@ use usher_model::{EffectState, SlotKind, SlotOrigin};
 use super::bulk::Bulk;
 use super::codec::{list, ms, numbers, text};
 use super::fault::Fault;
-use super::{settle, slots};
-use crate::delivering::EffectOutcome;
-use crate::ended::{Binding, Ended, HeldRow};
+use super::{gone, settle, slots};
+use crate::delivering::{EffectOutcome, MOST_LAPSES};
+use crate::ended::{Binding, Ended, Fate, HeldRow};
 
 static OUTCOME: Bulk = Bulk::over(
-    "WITH v (seq, state, cancelled, due_at, verified, ended_at, problem, external_id, now)",
-    9,
+    "WITH v (seq, state, cancelled, due_at, verified, lapses, ended_at, problem, external_id, now)",
+    10,
     // The settle window counts from the end of the attempt: a batch may have been minutes on its way. What was looked for
     // in vain is in doubt no more.
     "UPDATE effect SET doubt_since = CASE WHEN v.state = 'planned' AND effect.state = 'unknown' THEN NULL \
      ELSE effect.doubt_since END, sent_at = CASE WHEN v.state = 'unknown' AND effect.state = 'sending' THEN v.now \
      ELSE effect.sent_at END, state = v.state, cancelled = v.cancelled, due_at = coalesce(v.due_at, effect.due_at), \
-     lease_until = NULL, verified = effect.verified + v.verified, ended_at = v.ended_at, problem = v.problem, \
-     external_id = coalesce(v.external_id, effect.external_id) FROM v WHERE effect.seq = v.seq",
+     lease_until = NULL, verified = effect.verified + v.verified, lapses = effect.lapses + v.lapses, \
+     ended_at = v.ended_at, problem = v.problem, external_id = coalesce(v.external_id, effect.external_id) FROM v WHERE effect.seq = v.seq",
 );
 
 static ATTEMPT: Bulk = Bulk::insert(
@@ -43,37 +43,101 @@ pub(super) async fn store(
     outcomes: Vec<EffectOutcome>,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    let ended = still_held(conn, outcomes).await?;
+    let mut ended = still_held(conn, outcomes).await?;
     if ended.is_empty() {
         return Ok(());
+    }
+    for end in &mut ended {
+        if let Some(gone) = end.gone.take() {
+            let (state, problem) = gone::settle(conn, end.seq, &end.lead, gone, now).await?;
+            (end.state, end.problem) = (state, Some(text(problem)));
+            end.due_at = Some(ms(now));
+        }
     }
     update(conn, &ended, now).await?;
     bind(conn, &ended, now).await?;
     let again = ended.iter().filter(|end| end.state == EffectState::Planned).map(|end| end.seq);
     settle::recall(conn, numbers(&again.collect::<Vec<_>>())?, now).await?;
-    let mut leads: BTreeSet<String> = ended.iter().map(|end| end.lead.clone()).collect();
-    for end in &ended {
-        let cancelled = match end.state {
-            EffectState::Rejected | EffectState::Parked => "refused",
-            EffectState::Cancelled => "vendor",
-            _ => continue,
-        };
-        if let Some(slot) = &end.binds {
-            let problem = end.problem.as_deref().unwrap_or_default();
+    let fates: Vec<Fate> = ended.into_iter().map(Fate::from).collect();
+    follow(conn, &fates, now).await
+}
+
+/// Cancels what can not be sent any more, and closes the leads that are done by it.
+async fn follow(conn: &mut SqliteConnection, fates: &[Fate], now: Timestamp) -> Result<(), Fault> {
+    let mut leads: BTreeSet<String> = fates.iter().map(|fate| fate.lead.clone()).collect();
+    for fate in fates {
+        if let (Some(slot), Some(cancelled)) = (&fate.binds, fate.cancels) {
+            let problem = fate.problem.as_deref().unwrap_or_default();
             let slots = [slot.clone()];
             leads.extend(settle::cancel_dependents(conn, &slots, cancelled, problem, now).await?);
         }
     }
-    let seqs: Vec<i64> = ended.iter().map(|end| end.seq).collect();
+    let seqs: Vec<i64> = fates.iter().map(|fate| fate.seq).collect();
     leads.extend(settle::leads_behind(conn, numbers(&seqs)?).await?);
     settle::close_leads(conn, &leads, now).await
+}
+
+/// Fails claimed effects whose stored form can not be read: rejected if they were about to be sent, parked if they may
+/// have been.
+pub(super) async fn fail_unreadable(
+    conn: &mut SqliteConnection,
+    unreadable: Vec<(i64, String)>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let mut fates = Vec::with_capacity(unreadable.len());
+    for (seq, problem) in unreadable {
+        tracing::error!(effect = seq, problem, "a stored write can not be read and fails alone");
+        let (lead, binds): (String, Option<String>) = sqlx::query_as(
+            "UPDATE effect SET state = CASE state WHEN 'sending' THEN 'rejected' ELSE 'parked' END, \
+             lease_until = NULL, ended_at = ?2, problem = ?3 WHERE seq = ?1 RETURNING lead, binds",
+        )
+        .bind(seq)
+        .bind(ms(now))
+        .bind(text(&problem))
+        .fetch_one(&mut *conn)
+        .await?;
+        fates.push(Fate { seq, lead, binds, cancels: Some("refused"), problem: Some(problem) });
+    }
+    if fates.is_empty() { Ok(()) } else { follow(conn, &fates, now).await }
+}
+
+/// Makes `sending` effects unknown whose lease lapsed by then, or all of them: whoever sent them is dead. One that took
+/// its sender down too often is parked.
+pub(super) async fn recover(
+    conn: &mut SqliteConnection,
+    lapsed_by: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<u64, Fault> {
+    let rows: Vec<(i64, String, Option<String>, String)> = sqlx::query_as(
+        "UPDATE effect SET lapses = lapses + 1, sent_at = ?2, lease_until = NULL, \
+         due_at = CASE WHEN lapses + 1 >= ?3 THEN due_at ELSE ?2 END, \
+         ended_at = CASE WHEN lapses + 1 >= ?3 THEN ?2 END, \
+         state = CASE WHEN lapses + 1 >= ?3 THEN 'parked' ELSE 'unknown' END, \
+         problem = CASE WHEN lapses + 1 >= ?3 THEN 'sending it stopped the program too often; report it, look at the \
+           vendor, then `usher failed retry`' ELSE 'the process that sent it gave no answer' END \
+         WHERE state = 'sending' AND (?1 IS NULL OR lease_until <= ?1) RETURNING seq, lead, binds, state",
+    )
+    .bind(lapsed_by.map(ms))
+    .bind(ms(now))
+    .bind(MOST_LAPSES)
+    .fetch_all(&mut *conn)
+    .await?;
+    let count = rows.len() as u64;
+    let parked = rows.into_iter().filter(|(.., state)| state == "parked");
+    let fates: Vec<Fate> = parked
+        .map(|(seq, lead, binds, _)| Fate { seq, lead, binds, cancels: Some("refused"), problem: None })
+        .collect();
+    if !fates.is_empty() {
+        follow(conn, &fates, now).await?;
+    }
+    Ok(count)
 }
 
 /// Compares each outcome with its row: a claim that was taken over, or an effect that ended meanwhile, is left alone.
 async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -> Result<Vec<Ended>, Fault> {
     let rows: Vec<HeldRow> = sqlx::query_as(
-        "SELECT e.seq, e.key, e.attempts, e.state, e.lead, e.binds, CASE WHEN e.binds IS NOT NULL THEN e.body END \
-         FROM json_each(?) j CROSS JOIN effect e ON e.key = j.value WHERE e.state IN ('sending', 'unknown')",
+        "SELECT e.seq, e.key, e.attempts, e.lapses, e.state, e.sent_at, e.lead, e.binds, \
+         CASE WHEN e.binds IS NOT NULL THEN e.body END FROM json_each(?) j CROSS JOIN effect e ON e.key = j.value WHERE e.state IN ('sending', 'unknown')",
     )
     .bind(list(outcomes.iter().map(|outcome| outcome.key.as_str()))?)
     .fetch_all(conn)
@@ -91,6 +155,7 @@ async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) ->
                 .bind((end.state == EffectState::Cancelled).then_some("vendor"))
                 .bind(end.due_at)
                 .bind(i64::from(in_vain))
+                .bind(i64::from(end.lapsed))
                 .bind(end.state.is_final().then(|| ms(now)))
                 .bind(end.problem.clone())
                 .bind(end.bound.as_ref().map(|(id, _, _)| id.clone()))

@@ -187,6 +187,7 @@ async fn absorb(conn: &mut SqliteConnection, keep: &str, lose: &str, now: Timest
             id: id.into(),
             origin: if origin == "created" { SlotOrigin::Created } else { SlotOrigin::Found },
             object: None,
+            made_at: None,
             effect: String::new(),
         })
         .collect();

@@ -1,21 +1,24 @@
 //! Intake on SQLite.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::SqliteConnection;
-use usher_model::{ConnectionName, DeliveryId, RecordId};
+use usher_model::{ConnectionName, RecordId};
 
 use super::SqliteStore;
 use super::bulk::Bulk;
-use super::codec::{from_json, id, instant, json, ms, text};
+use super::codec::{from_json, id, ids, instant, json, ms, text};
 use super::fault::Fault;
 use super::records;
 use super::writer::Priority;
 use crate::error::StoreError;
 use crate::intake::{
-    ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Stored,
+    ConnectionRow, Delivery, FetchCommit, Hint, Intake, NewDelivery, NewRecord, PullCommit, Split, Stored,
 };
+use crate::quota::most_fresh;
 
 /// A renewed hint is always younger than the one that was read, even within one millisecond.
 static HINT: Bulk = Bulk::insert(
@@ -54,7 +57,7 @@ impl Intake for SqliteStore {
     }
 
     async fn deliveries_to_split(&self, limit: u32) -> Result<Vec<Delivery>, StoreError> {
-        self.read("reads stored webhooks", move |conn| {
+        self.look("reads stored webhooks", move |conn| {
             Box::pin(async move {
                 let rows: Vec<(String, String, i64, Vec<u8>)> = sqlx::query_as(
                     "SELECT id, connection, received_at, body FROM delivery WHERE split_at IS NULL ORDER BY seq LIMIT ?",
@@ -73,29 +76,9 @@ impl Intake for SqliteStore {
         .await
     }
 
-    async fn commit_split(
-        &self,
-        delivery: DeliveryId,
-        records: Vec<NewRecord>,
-        hints: Vec<Hint>,
-        now: Timestamp,
-    ) -> Result<Stored, StoreError> {
-        self.write(Priority::Decide, "stores what a webhook held", move |conn| {
-            Box::pin(async move {
-                let connection: Option<(String,)> = sqlx::query_as(
-                    "UPDATE delivery SET split_at = ? WHERE id = ? AND split_at IS NULL RETURNING connection",
-                )
-                .bind(ms(now))
-                .bind(delivery.to_string())
-                .fetch_optional(&mut *conn)
-                .await?;
-                // Split already: whoever did it stored what it held, and its hints may be answered by now.
-                let Some((connection,)) = connection else {
-                    return Ok(Stored { new: 0, repeated: records.len() as u64 });
-                };
-                store_hints(conn, &connection, &hints).await?;
-                records::insert(conn, &records).await
-            })
+    async fn commit_splits(&self, splits: Vec<Split>, now: Timestamp) -> Result<Stored, StoreError> {
+        self.write(Priority::Decide, "stores what webhooks held", move |conn| {
+            Box::pin(commit_splits(conn, splits, now))
         })
         .await
     }
@@ -115,7 +98,7 @@ impl Intake for SqliteStore {
 
     async fn hints(&self, connection: &ConnectionName, limit: u32) -> Result<Vec<Hint>, StoreError> {
         let connection = connection.clone();
-        self.read("reads hints", move |conn| Box::pin(hints(conn, connection, limit))).await
+        self.look("reads hints", move |conn| Box::pin(hints(conn, connection, limit))).await
     }
 
     async fn commit_fetch(&self, commit: FetchCommit) -> Result<Stored, StoreError> {
@@ -130,7 +113,7 @@ impl Intake for SqliteStore {
 
     async fn cursor(&self, connection: &ConnectionName, stream: &str) -> Result<Option<Value>, StoreError> {
         let (connection, stream) = (text(connection), text(stream));
-        self.read("reads a cursor", move |conn| {
+        self.look("reads a cursor", move |conn| {
             Box::pin(async move {
                 let row: Option<(String,)> =
                     sqlx::query_as("SELECT value FROM cursor WHERE connection = ? AND stream = ?")
@@ -175,10 +158,40 @@ async fn connect(
     Ok(ConnectionRow { name, started_at: instant(started_at)?, held })
 }
 
-async fn store_hints(conn: &mut SqliteConnection, connection: &str, hints: &[Hint]) -> Result<(), Fault> {
-    HINT.run(conn, hints, |query, hint| {
+async fn commit_splits(
+    conn: &mut SqliteConnection,
+    splits: Vec<Split>,
+    now: Timestamp,
+) -> Result<Stored, Fault> {
+    let marked: Vec<(String, String)> = sqlx::query_as(
+        "UPDATE delivery SET split_at = ?1 WHERE id IN (SELECT value FROM json_each(?2)) AND split_at IS NULL \
+         RETURNING id, connection",
+    )
+    .bind(ms(now))
+    .bind(ids(splits.iter().map(|split| split.delivery)))
+    .fetch_all(&mut *conn)
+    .await?;
+    let marked: HashMap<String, String> = marked.into_iter().collect();
+    let (mut records, mut hints, mut repeated) = (Vec::new(), Vec::new(), 0);
+    for split in splits {
+        match marked.get(&split.delivery.to_string()) {
+            Some(connection) => {
+                records.extend(split.records);
+                hints.extend(split.hints.into_iter().map(|hint| (connection.as_str(), hint)));
+            }
+            // Split already: whoever did it stored what it held, and its hints may be answered by now.
+            None => repeated += split.records.len() as u64,
+        }
+    }
+    store_hints(conn, &hints).await?;
+    let stored = records::insert(conn, &records).await?;
+    Ok(Stored { repeated: stored.repeated + repeated, ..stored })
+}
+
+async fn store_hints(conn: &mut SqliteConnection, hints: &[(&str, Hint)]) -> Result<(), Fault> {
+    HINT.run(conn, hints, |query, (connection, hint)| {
         query
-            .bind(connection.to_owned())
+            .bind((*connection).to_owned())
             .bind(text(&hint.object))
             .bind(text(&hint.external_id))
             .bind(ms(hint.first_at))
@@ -194,12 +207,17 @@ async fn hints(
     limit: u32,
 ) -> Result<Vec<Hint>, Fault> {
     let rows: Vec<(String, String, i64, i64)> = sqlx::query_as(
-        "SELECT object, external_id, hinted_at, first_at FROM hint WHERE connection = ?1 AND object = \
-         (SELECT object FROM hint WHERE connection = ?1 ORDER BY first_at, object LIMIT 1) \
-         ORDER BY first_at, external_id LIMIT ?2",
+        "WITH asked (object) AS (SELECT object FROM hint WHERE connection = ?1 ORDER BY first_at, object LIMIT 1) \
+         SELECT object, external_id, hinted_at, first_at FROM ( \
+           SELECT 0 AS tier, * FROM (SELECT * FROM hint WHERE connection = ?1 AND object = (SELECT object FROM asked) \
+             ORDER BY first_at DESC LIMIT ?3) \
+           UNION ALL SELECT 1, * FROM (SELECT * FROM hint WHERE connection = ?1 AND object = (SELECT object FROM asked) \
+             ORDER BY first_at LIMIT ?2)) \
+         GROUP BY external_id ORDER BY min(tier), first_at LIMIT ?2",
     )
     .bind(text(&connection))
     .bind(limit)
+    .bind(most_fresh(limit))
     .fetch_all(conn)
     .await?;
     rows.into_iter()

@@ -7,8 +7,10 @@ mod deciding;
 mod delivering;
 mod directory;
 mod doubt;
+mod failures;
 mod finish;
 mod following;
+mod gone;
 mod inspection;
 mod intake;
 mod leads;
@@ -16,8 +18,10 @@ mod mount;
 mod nodes;
 mod open;
 mod operation;
+mod ownership;
 mod plan;
 mod preparation;
+mod quota;
 mod records;
 mod retention;
 mod schema;
@@ -26,6 +30,7 @@ mod slots;
 mod standing;
 mod story;
 mod tokens;
+mod undoing;
 mod upkeep;
 mod view;
 mod vitals;
@@ -109,6 +114,19 @@ impl SqliteStore {
             snapshot.rollback().await?;
             Ok(value)
         };
+        result.await.map_err(|fault: Fault| fault.during(&self.place, doing))
+    }
+
+    /// Runs `work` of a single statement, which sees one snapshot without a transaction around it.
+    async fn look<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T, Fault>> + Send + 'static,
+    {
+        let Some(readers) = &self.readers else {
+            return self.write(Priority::Decide, doing, work).await;
+        };
+        let result = async { work(&mut *readers.acquire().await?).await };
         result.await.map_err(|fault: Fault| fault.during(&self.place, doing))
     }
 

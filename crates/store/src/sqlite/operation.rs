@@ -31,7 +31,7 @@ impl Operation for SqliteStore {
     }
 
     async fn paused(&self) -> Result<Option<(Timestamp, String)>, StoreError> {
-        self.read("looks whether writes are paused", move |conn| {
+        self.look("looks whether writes are paused", move |conn| {
             Box::pin(async move {
                 let Some(value) = meta(conn, "paused").await? else { return Ok(None) };
                 let (at, reason): (i64, String) = from_json("pause", &value)?;
@@ -88,6 +88,27 @@ impl Operation for SqliteStore {
         .await
     }
 
+    async fn retry_leads(&self, leads: &[LeadId], now: Timestamp) -> Result<u64, StoreError> {
+        let leads = (!leads.is_empty()).then(|| ids(leads));
+        self.write(Priority::Acknowledge, "retries leads", move |conn| {
+            Box::pin(async move {
+                let done = sqlx::query(
+                    "UPDATE lead SET state = 'waiting', wait_until = ?1, close_reason = NULL, closed_at = NULL, \
+                     detail = NULL WHERE state = 'closed' AND close_reason = 'failed' \
+                     AND (?2 IS NULL OR id IN (SELECT value FROM json_each(?2))) \
+                     AND NOT EXISTS (SELECT 1 FROM effect e WHERE e.lead = lead.id) \
+                     AND NOT EXISTS (SELECT 1 FROM shared_effect s WHERE s.lead = lead.id)",
+                )
+                .bind(ms(now))
+                .bind(leads)
+                .execute(conn)
+                .await?;
+                Ok(done.rows_affected())
+            })
+        })
+        .await
+    }
+
     async fn retry_effects(
         &self,
         keys: &[EffectKey],
@@ -128,16 +149,19 @@ impl Operation for SqliteStore {
 
     async fn take_over(&self, now: Timestamp) -> Result<(), StoreError> {
         const CLAIMS: [&str; 3] = [
-            "UPDATE record SET due_at = ?1 WHERE state = 'fetched' AND due_at > ?1",
+            // One whose holders died again and again waits for 2, 4, 8 … s: the others get on meanwhile, and a machine that is
+            // restarted over and over does not count against it.
+            "UPDATE record SET due_at = ?1 + CASE WHEN attempts > 1 THEN 500 << min(attempts, 7) ELSE 0 END \
+             WHERE state = 'fetched' AND due_at > ?1",
             "UPDATE effect SET due_at = ?1 WHERE state = 'unknown' AND due_at > ?1",
-            "UPDATE effect SET state = 'unknown', due_at = ?1, sent_at = ?1, lease_until = NULL, \
-             problem = 'the process that sent it gave no answer' WHERE state = 'sending'",
+            "UPDATE owner_write SET check_at = ?1 WHERE check_at > ?1",
         ];
         self.write(Priority::Acknowledge, "takes over", move |conn| {
             Box::pin(async move {
                 for claim in CLAIMS {
                     sqlx::query(claim).bind(ms(now)).execute(&mut *conn).await?;
                 }
+                super::finish::recover(conn, None, now).await?;
                 Ok(())
             })
         })
@@ -230,7 +254,7 @@ async fn retry_effects(
     let keys = if keys.is_empty() { None } else { Some(list(&keys)?) };
     let retried: Vec<(i64, String, Option<String>)> = sqlx::query_as(
         "UPDATE effect SET state = CASE WHEN state = 'parked' AND NOT ?3 THEN 'unknown' ELSE 'planned' END, due_at = ?1, \
-         verified = 0, ended_at = NULL, doubt_since = CASE WHEN NOT ?3 THEN doubt_since END \
+         verified = 0, lapses = 0, ended_at = NULL, doubt_since = CASE WHEN NOT ?3 THEN doubt_since END \
          WHERE state IN ('rejected', 'parked') \
          AND (?2 IS NULL OR key IN (SELECT value FROM json_each(?2))) \
          AND (kind IN ('ensure_person', 'ensure_company') \
@@ -269,7 +293,7 @@ async fn retry_effects(
     Ok(effects.len() as u64)
 }
 
-async fn suppress(
+pub(super) async fn suppress(
     conn: &mut SqliteConnection,
     lead: LeadId,
     reason: String,

@@ -7,14 +7,14 @@ use sqlx::SqliteConnection;
 use usher_model::{EffectKind, EpisodeId, LeadId};
 
 use super::bulk::Bulk;
-use super::codec::{json, list, ms, slot_name, text};
+use super::codec::{id, ids, json, list, ms, slot_name, text};
 use super::fault::Fault;
-use crate::deciding::NewEffect;
+use crate::deciding::{NewEffect, NewLead};
 
 static INSERT: Bulk = Bulk::insert(
     "INSERT INTO effect (seq, key, connection, kind, lead, episode, ordinal, binds, state, cancelled, due_at, \
-     planned_at, ended_at, body)",
-    14,
+     planned_at, ended_at, body, received_at)",
+    15,
     "ON CONFLICT (key) DO NOTHING",
 );
 
@@ -38,12 +38,14 @@ struct Row<'a> {
     binds: Option<String>,
     needs: Vec<String>,
     body: String,
+    received_at: i64,
 }
 
 /// Stores the effects. Returns the leads that count on effects which were there before.
 pub(super) async fn effects(
     conn: &mut SqliteConnection,
     effects: &[NewEffect],
+    opened: &[NewLead],
     now: Timestamp,
 ) -> Result<BTreeSet<String>, Fault> {
     if effects.is_empty() {
@@ -52,13 +54,22 @@ pub(super) async fn effects(
     let (last,): (i64,) =
         sqlx::query_as("SELECT coalesce(max(seq), 0) FROM effect").fetch_one(&mut *conn).await?;
     let bound = bound_slots(conn, effects).await?;
+    let received = received(conn, effects, opened).await?;
     let mut rows = Vec::with_capacity(effects.len());
     for (seq, new) in (last + 1..).zip(effects) {
         let body = &new.effect.body;
         let mut needs: Vec<String> =
             body.needs().map(slot_name).filter(|name| !bound.contains(name)).collect();
         needs.dedup();
-        rows.push(Row { seq, new, binds: body.binds().map(slot_name), needs, body: json(body)? });
+        let received_at = received.get(&new.effect.lead).copied().unwrap_or_else(|| ms(now));
+        rows.push(Row {
+            seq,
+            new,
+            binds: body.binds().map(slot_name),
+            needs,
+            body: json(body)?,
+            received_at,
+        });
     }
     let inserted = insert(conn, &rows, now).await?;
     let existing = if inserted < rows.len() as u64 { existing(conn, &rows).await? } else { HashMap::new() };
@@ -112,8 +123,33 @@ async fn insert(conn: &mut SqliteConnection, rows: &[Row<'_>], now: Timestamp) -
                 .bind(ms(now))
                 .bind(ended_at)
                 .bind(row.body.clone())
+                .bind(row.received_at)
         })
         .await
+}
+
+/// When the leads arrived that the effects belong to: those opened by the same commit, and others.
+async fn received(
+    conn: &mut SqliteConnection,
+    effects: &[NewEffect],
+    opened: &[NewLead],
+) -> Result<HashMap<LeadId, i64>, Fault> {
+    let mut received: HashMap<LeadId, i64> =
+        opened.iter().map(|new| (new.lead.id, ms(new.lead.received_at))).collect();
+    let others: BTreeSet<LeadId> =
+        effects.iter().map(|new| new.effect.lead).filter(|lead| !received.contains_key(lead)).collect();
+    if !others.is_empty() {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT l.id, l.received_at FROM json_each(?) j CROSS JOIN lead l ON l.id = j.value",
+        )
+        .bind(ids(others))
+        .fetch_all(conn)
+        .await?;
+        for (lead, received_at) in rows {
+            received.insert(id(&lead)?, received_at);
+        }
+    }
+    Ok(received)
 }
 
 /// The stored effects whose keys the rows repeat, by the number that the repeating row would have got.

@@ -10,11 +10,12 @@ use usher_model::{Account, AccountKey, AccountKeyKind, ConnectionName};
 
 use super::SqliteStore;
 use super::bulk::Bulk;
-use super::codec::{clean, id, instant, json, lane, maybe_instant, ms, numbers, text};
+use super::codec::{clean, fresh_since, id, instant, json, lane, maybe_instant, ms, numbers, text};
 use super::fault::Fault;
 use super::writer::Priority;
 use crate::error::StoreError;
 use crate::preparation::{Preparation, Prepared, StoredRecord, Verdict};
+use crate::quota::most_fresh;
 
 /// The sign keeps the planner on the id, away from the queue's index.
 static VERDICT: Bulk = Bulk::over(
@@ -52,7 +53,7 @@ impl Preparation for SqliteStore {
         per_key: u32,
     ) -> Result<Vec<(Account, Vec<AccountKey>)>, StoreError> {
         let (connection, keys) = (connection.clone(), keys.to_vec());
-        self.read("looks up accounts", move |conn| Box::pin(accounts(conn, connection, keys, per_key))).await
+        self.look("looks up accounts", move |conn| Box::pin(accounts(conn, connection, keys, per_key))).await
     }
 
     async fn commit_prepared(&self, prepared: Vec<Prepared>, now: Timestamp) -> Result<(), StoreError> {
@@ -63,7 +64,30 @@ impl Preparation for SqliteStore {
     }
 }
 
-type ClaimedRow = (String, String, String, String, Option<i64>, bool, bool, i64, i64, u32, String);
+/// A record whose earlier preparation gave no outcome, the least suspicious first, and alone: it may take the process
+/// down with it again.
+const DIED_BEFORE: &str = "UPDATE record SET due_at = ?1, attempts = attempts + 1 WHERE seq = \
+    (SELECT seq FROM record INDEXED BY record_again WHERE state = 'fetched' AND attempts > 0 AND due_at <= ?2 \
+    ORDER BY attempts, due_at, seq LIMIT min(1, ?3)) RETURNING seq";
+
+/// From every connection in turn, of each the fresh ones first.
+const IN_TURN: &str = "WITH RECURSIVE c (name) AS (SELECT min(connection) FROM record WHERE state = 'fetched' UNION ALL \
+       SELECT (SELECT min(connection) FROM record WHERE state = 'fetched' AND connection > c.name) FROM c \
+       WHERE c.name IS NOT NULL) \
+     UPDATE record SET due_at = ?1, attempts = attempts + 1 WHERE seq IN (SELECT seq FROM ( \
+       SELECT 0 AS tier, seq, place FROM (SELECT r.seq, \
+           row_number() OVER (PARTITION BY r.connection ORDER BY r.received_at, r.seq) AS place \
+         FROM c CROSS JOIN record r ON r.seq IN (SELECT f.seq FROM record f WHERE f.state = 'fetched' \
+           AND f.connection = c.name AND f.lane = 0 AND f.received_at >= ?4 AND f.due_at <= ?2 \
+           ORDER BY f.received_at, f.seq LIMIT ?5) ORDER BY place LIMIT ?5) \
+       UNION ALL SELECT 1, r.seq, \
+           row_number() OVER (PARTITION BY r.connection ORDER BY r.lane, r.received_at, r.seq) \
+         FROM c CROSS JOIN record r ON r.seq IN (SELECT f.seq FROM record f WHERE f.state = 'fetched' \
+           AND f.connection = c.name AND f.due_at <= ?2 ORDER BY f.lane, f.received_at, f.seq LIMIT ?3)) \
+       GROUP BY seq ORDER BY min(tier), min(place), seq LIMIT ?3) RETURNING seq";
+
+type ClaimedRow =
+    (String, String, String, String, Option<i64>, Option<i64>, bool, bool, i64, i64, u32, String);
 
 async fn claim(
     conn: &mut SqliteConnection,
@@ -71,29 +95,51 @@ async fn claim(
     now: Timestamp,
     lease_until: Timestamp,
 ) -> Result<Vec<StoredRecord>, Fault> {
-    let claimed: Vec<(i64,)> = sqlx::query_as(
-        "UPDATE record SET due_at = ?, attempts = attempts + 1 WHERE seq IN \
-         (SELECT seq FROM record WHERE state = 'fetched' AND due_at <= ? ORDER BY lane, received_at, seq LIMIT ?) \
-         RETURNING seq",
-    )
-    .bind(ms(lease_until))
-    .bind(ms(now))
-    .bind(limit)
-    .fetch_all(&mut *conn)
-    .await?;
+    let claim = |which: &'static str| sqlx::query_as(which).bind(ms(lease_until)).bind(ms(now)).bind(limit);
+    let mut claimed: Vec<(i64,)> = claim(DIED_BEFORE).fetch_all(&mut *conn).await?;
+    if claimed.is_empty() {
+        let claim = claim(IN_TURN).bind(ms(fresh_since(now))).bind(most_fresh(limit));
+        claimed = claim.fetch_all(&mut *conn).await?;
+    }
     if claimed.is_empty() {
         return Ok(Vec::new());
     }
-    let claimed: Vec<i64> = claimed.into_iter().map(|(seq,)| seq).collect();
     let rows: Vec<ClaimedRow> = sqlx::query_as(
-        "SELECT r.id, r.connection, r.object, r.external_id, r.created_at, r.imported, r.gone, r.lane, r.received_at, \
+        "SELECT r.id, r.connection, r.object, r.external_id, r.created_at, r.modified_at, r.imported, r.gone, r.lane, r.received_at, \
          r.attempts, p.body FROM json_each(?) j CROSS JOIN record r ON r.seq = j.value \
          CROSS JOIN payload p ON p.record = r.seq ORDER BY r.lane, r.received_at, r.seq",
     )
-    .bind(numbers(&claimed)?)
-    .fetch_all(conn)
+    .bind(numbers(&claimed.into_iter().map(|(seq,)| seq).collect::<Vec<i64>>())?)
+    .fetch_all(&mut *conn)
     .await?;
-    rows.into_iter().map(stored_record).collect()
+    let (mut records, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        let record = row.0.clone();
+        match stored_record(row) {
+            Ok(stored) => records.push(stored),
+            Err(fault) => unreadable.push((record, fault.of_row())),
+        }
+    }
+    fail_unreadable(conn, unreadable, now).await?;
+    Ok(records)
+}
+
+/// Fails records whose stored form can not be read, each alone.
+async fn fail_unreadable(
+    conn: &mut SqliteConnection,
+    unreadable: Vec<(String, String)>,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    for (record, problem) in unreadable {
+        tracing::error!(record, problem, "a stored record can not be read and fails alone");
+        sqlx::query("UPDATE record SET state = 'failed', detail = ?2, ended_at = ?3 WHERE id = ?1")
+            .bind(record)
+            .bind(text(problem))
+            .bind(ms(now))
+            .execute(&mut *conn)
+            .await?;
+    }
+    Ok(())
 }
 
 fn stored_record(row: ClaimedRow) -> Result<StoredRecord, Fault> {
@@ -103,6 +149,7 @@ fn stored_record(row: ClaimedRow) -> Result<StoredRecord, Fault> {
         object,
         external_id,
         created_at,
+        modified_at,
         imported,
         gone,
         rank,
@@ -116,6 +163,7 @@ fn stored_record(row: ClaimedRow) -> Result<StoredRecord, Fault> {
         object: object.into(),
         external_id: external_id.into(),
         created_at: maybe_instant(created_at)?,
+        modified_at: maybe_instant(modified_at)?,
         imported,
         gone,
         lane: lane(rank)?,

@@ -9,9 +9,11 @@ use super::fault::Fault;
 use crate::ended::Binding;
 
 static BIND: Bulk = Bulk::insert(
-    "INSERT INTO slot (name, connection, kind, of, external_id, origin, object, bound_at)",
-    8,
-    "ON CONFLICT DO NOTHING",
+    "INSERT INTO slot (name, connection, kind, of, external_id, origin, object, bound_at, made_at)",
+    9,
+    // What was first seen in a poll may turn out to be ours.
+    "ON CONFLICT DO UPDATE SET origin = 'created' WHERE external_id = excluded.external_id \
+     AND excluded.origin = 'created'",
 );
 
 static OTHER: Bulk = Bulk::over(
@@ -42,6 +44,7 @@ pub(super) async fn bind(
                 .bind(binding.origin.as_str())
                 .bind(binding.object.clone())
                 .bind(ms(now))
+                .bind(binding.made_at)
         })
         .await?;
     if new < bindings.len() as u64 {

@@ -53,9 +53,9 @@ async fn decisions(conn: &mut SqliteConnection, lead: LeadId) -> Result<Vec<Deci
 }
 
 async fn effects(conn: &mut SqliteConnection, lead: LeadId) -> Result<Vec<EffectRow>, Fault> {
-    type Found = (String, String, String, u32, i64, Option<i64>, Option<String>, Option<String>);
+    type Found = (String, String, String, String, u32, i64, Option<i64>, Option<String>, Option<String>);
     let rows: Vec<Found> = sqlx::query_as(
-        "SELECT key, kind, state, attempts, planned_at, ended_at, problem, external_id FROM effect \
+        "SELECT key, episode, kind, state, attempts, planned_at, ended_at, problem, external_id FROM effect \
          WHERE seq IN (SELECT seq FROM effect WHERE lead = ?1 \
                        UNION SELECT effect FROM shared_effect WHERE lead = ?1) ORDER BY seq",
     )
@@ -63,9 +63,10 @@ async fn effects(conn: &mut SqliteConnection, lead: LeadId) -> Result<Vec<Effect
     .fetch_all(conn)
     .await?;
     rows.into_iter()
-        .map(|(key, kind, state, attempts, planned_at, ended_at, problem, external_id)| {
+        .map(|(key, episode, kind, state, attempts, planned_at, ended_at, problem, external_id)| {
             Ok(EffectRow {
                 key: EffectKey::new(key),
+                episode: id(&episode)?,
                 kind: effect_kind(&kind)?,
                 state: effect_state(&state)?,
                 attempts,

@@ -88,13 +88,14 @@ impl Upkeep for SqliteStore {
     async fn shift(&self, by: SignedDuration) -> Result<(), StoreError> {
         // `blocked` too: a write is due from the instant that it was planned for, whenever it is freed. One state at a
         // time, so that each statement reads the index of its queue.
-        const DURATIONS: [&str; 6] = [
+        const DURATIONS: [&str; 7] = [
             "UPDATE record SET due_at = due_at + ?1 WHERE state = 'fetched'",
             "UPDATE record SET due_at = due_at + ?1 WHERE state = 'mapped'",
             "UPDATE effect SET due_at = due_at + ?1 WHERE state = 'blocked'",
             "UPDATE effect SET due_at = due_at + ?1 WHERE state = 'planned'",
             "UPDATE effect SET due_at = due_at + ?1, sent_at = sent_at + ?1 WHERE state = 'unknown'",
             "UPDATE effect SET sent_at = sent_at + ?1, lease_until = lease_until + ?1 WHERE state = 'sending'",
+            "UPDATE owner_write SET check_at = check_at + ?1 WHERE check_at IS NOT NULL",
         ];
         let by = i64::try_from(by.as_millis()).unwrap_or_default();
         self.write(Priority::Acknowledge, "follows the clock", move |conn| {

@@ -33,6 +33,8 @@ pub(super) async fn read(conn: &mut SqliteConnection, ask: ViewAsk) -> Result<De
     Ok(view)
 }
 
+type LinkFound = (String, String, String, String, bool, bool, Option<String>);
+
 async fn links(conn: &mut SqliteConnection, keys: &[LinkKey]) -> Result<Vec<LinkRow>, Fault> {
     if keys.is_empty() {
         return Ok(Vec::new());
@@ -43,8 +45,8 @@ async fn links(conn: &mut SqliteConnection, keys: &[LinkKey]) -> Result<Vec<Link
             [clean(key.connection.as_str()), clean(key.object.as_str()), clean(key.external_id.as_str())]
         })
         .collect();
-    let rows: Vec<(String, String, String, String, bool, bool)> = sqlx::query_as(
-        "SELECT DISTINCT l.connection, l.object, l.external_id, l.person, l.enrolled, l.ours FROM json_each(?) j \
+    let rows: Vec<LinkFound> = sqlx::query_as(
+        "SELECT DISTINCT l.connection, l.object, l.external_id, l.person, l.enrolled, l.ours, l.seen FROM json_each(?) j \
          CROSS JOIN link l ON l.connection = j.value ->> 0 AND l.object = j.value ->> 1 \
          AND l.external_id = j.value ->> 2",
     )
@@ -52,13 +54,13 @@ async fn links(conn: &mut SqliteConnection, keys: &[LinkKey]) -> Result<Vec<Link
     .fetch_all(conn)
     .await?;
     rows.into_iter()
-        .map(|(connection, object, external_id, person, enrolled, ours)| {
+        .map(|(connection, object, external_id, person, enrolled, ours, seen)| {
             let key = LinkKey {
                 connection: connection.into(),
                 object: object.into(),
                 external_id: external_id.into(),
             };
-            Ok(LinkRow { key, person: id(&person)?, enrolled, ours })
+            Ok(LinkRow { key, person: id(&person)?, enrolled, ours, seen })
         })
         .collect()
 }
@@ -151,12 +153,22 @@ async fn open_leads(
     .bind(since)
     .fetch_all(conn)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let owner: Option<String> = row.try_get(LEAD_WIDTH)?;
-            Ok(OpenLead { lead: lead(row)?, owner: owner.map(Into::into) })
-        })
-        .collect()
+    let mut open = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match lead(row) {
+            Ok(lead) => {
+                let owner: Option<String> = row.try_get(LEAD_WIDTH)?;
+                open.push(OpenLead { lead, owner: owner.map(Into::into) });
+            }
+            // Worth a second lead of the person, not a halt for everybody.
+            Err(fault) => tracing::error!(
+                lead = row.try_get::<&str, _>(0)?,
+                problem = fault.of_row(),
+                "a stored lead can not be read and counts as none"
+            ),
+        }
+    }
+    Ok(open)
 }
 
 async fn slots(

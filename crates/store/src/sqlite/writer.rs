@@ -164,19 +164,22 @@ impl Actor {
 
     /// Runs the command and what else is queued in one transaction.
     async fn group(&mut self, (class, first): (usize, Queued)) {
-        if let Err(error) = self.begin().await {
+        // A lone command needs no savepoint: the transaction is its own.
+        let alone = self.queues.iter().all(mpsc::Receiver::is_empty);
+        let begin = if alone { "BEGIN IMMEDIATE" } else { "BEGIN IMMEDIATE; SAVEPOINT command" };
+        if let Err(error) = self.begin(begin).await {
             first.answer(Some(error.into()));
             return;
         }
         let began = Instant::now();
         let mut taken = [0; 3];
         taken[class] = 1;
-        // A lone command needs no savepoint: the transaction is its own.
-        let alone = self.queues.iter().all(mpsc::Receiver::is_empty);
         let mut ran: Vec<Queued> = Vec::new();
-        let mut next = Some(first);
+        let (mut next, mut dirty) = (Some(first), false);
         while let Some(mut command) = next {
-            match self.member(command.as_mut(), alone).await {
+            let outcome = self.member(command.as_mut(), alone, dirty).await;
+            dirty = matches!(outcome, Ran::Fine);
+            match outcome {
                 Ran::Fine => ran.push(command),
                 Ran::Failed => command.answer(None),
                 Ran::Lost(error) => {
@@ -215,23 +218,20 @@ impl Actor {
         None
     }
 
-    async fn member(&mut self, command: &mut dyn Command, alone: bool) -> Ran {
-        if !alone && let Err(error) = self.statement("SAVEPOINT command").await {
+    /// Runs a command within the open savepoint; a new one is set if the last command has left something in it.
+    async fn member(&mut self, command: &mut dyn Command, alone: bool, dirty: bool) -> Ran {
+        if dirty && let Err(error) = self.statement("RELEASE command; SAVEPOINT command").await {
             return Ran::Lost(error);
         }
         let fine = command.run(&mut self.conn).await;
-        if alone {
+        if fine || alone {
             return if fine { Ran::Fine } else { Ran::Failed };
         }
         // A full disk rolls back the whole transaction: then there is no savepoint to go back to, and this fails.
-        let end: &[&'static str] =
-            if fine { &["RELEASE command"] } else { &["ROLLBACK TO command", "RELEASE command"] };
-        for sql in end {
-            if let Err(error) = self.statement(sql).await {
-                return Ran::Lost(error);
-            }
+        match self.statement("ROLLBACK TO command").await {
+            Ok(()) => Ran::Failed,
+            Err(error) => Ran::Lost(error),
         }
-        if fine { Ran::Fine } else { Ran::Failed }
     }
 
     async fn fail(&mut self, ran: Vec<Queued>, fault: &GroupFault) {
@@ -242,9 +242,9 @@ impl Actor {
     }
 
     /// Takes the write lock. Another process may hold it for a moment: that is waited for, and never told to a caller.
-    async fn begin(&mut self) -> Result<(), sqlx::Error> {
+    async fn begin(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
         loop {
-            match self.statement("BEGIN IMMEDIATE").await {
+            match self.statement(sql).await {
                 Err(error) if is_busy(&error) => {
                     tracing::warn!("another process holds the database; still waiting for it");
                 }

@@ -9,7 +9,7 @@ use super::fixture::{
     Opened, at, claim, create_task, crm, decided, decided_in, decision, done, end, ensure_person, finish,
     form, link_key, mapped, new_record, opening, person_slot, planned, standing, states, update_owner,
 };
-use crate::{DecisionCommit, EffectEnd, LinkKey, Store, ViewAsk};
+use crate::{DecisionCommit, EffectEnd, FailedFilter, LinkKey, Store, ViewAsk};
 
 use EffectKind::{CreateTask, EnsurePerson, UpdateObject};
 use EffectState::{Blocked, Cancelled, Done, Parked, Planned, Rejected, Sending, Unknown};
@@ -47,7 +47,7 @@ pub(crate) async fn a_refusal_cancels_what_needs_it(backend: impl Backend) {
     // Closing the task needs the task, which needs the person: the refusal reaches it through the chain.
     let mut close = create_task(ana.lead, ana.episode, ana.person);
     let task = ObjectRef::Slot { slot: close.body.binds().unwrap().clone() };
-    close.body = EffectBody::CloseTask { task };
+    close.body = EffectBody::CloseTask { task, only_untouched: false };
     close.key = usher_model::EffectKey::new("close");
     ana.commit.effects.extend(planned(vec![close], at(1)));
     store.commit_decisions(ana.commit, at(1)).await.unwrap();
@@ -59,7 +59,7 @@ pub(crate) async fn a_refusal_cancels_what_needs_it(backend: impl Backend) {
     assert_eq!(standing(&store, ana.lead).await, "closed:failed");
     let story = store.lead_story(ana.lead).await.unwrap().unwrap();
     assert_eq!(story.lead.detail.as_deref(), Some("the address is not valid"));
-    let failed = store.failed(9).await.unwrap();
+    let failed = store.failed(&FailedFilter::newest(9)).await.unwrap();
     assert_eq!(failed.len(), 1, "what was cancelled is no failure of its own: {failed:?}");
 }
 
@@ -253,7 +253,7 @@ pub(crate) async fn fm_079_recovery_never_goes_backwards(backend: impl Backend) 
     finish(&store, CreateTask, 10_000, |claim| done(claim, "t1")).await;
     assert_eq!(store.recover_effects(at(99_999)).await.unwrap(), 0);
     assert_eq!(standing(&store, ana.lead).await, "closed:written");
-    assert_eq!(store.failed(9).await.unwrap().len(), 0);
+    assert_eq!(store.failed(&FailedFilter::newest(9)).await.unwrap().len(), 0);
 }
 
 pub(crate) async fn unknown_effects_are_looked_up_until_parked(backend: impl Backend) {

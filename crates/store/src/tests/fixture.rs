@@ -76,6 +76,7 @@ pub(crate) fn draft(record: RecordId, n: i64) -> Draft {
         account: None,
         account_reason: None,
         crm_owner: None,
+        crm_seen_at: None,
         crm_person: None,
     }
 }
@@ -126,7 +127,7 @@ pub(crate) fn ensure_person(lead: LeadId, episode: EpisodeId, person: PersonId, 
 }
 
 pub(crate) fn update_owner(lead: LeadId, episode: EpisodeId, person: PersonId) -> Effect {
-    let owner = Some(OwnerChange { expected: None, to: "501".into() });
+    let owner = Some(OwnerChange { expected: None, to: Some("501".into()), seen_at: None, restores: false });
     let target = ObjectRef::Slot { slot: person_slot(person) };
     let body = EffectBody::UpdateObject { target, owner, fields: BTreeMap::new(), slot: None };
     Effect { key: EffectKey::new(format!("update{episode}")), connection: crm(), lead, episode, body }
@@ -186,7 +187,7 @@ pub(crate) fn opening(record: RecordId, n: i64, person: PersonId, mode: Mode, no
         }],
         persons: vec![person],
         identity: vec![IdentityBinding { key: email_key(n), person }],
-        links: vec![LinkBinding { key: link_key(n), person, enrolled: true }],
+        links: vec![LinkBinding { key: link_key(n), person, enrolled: true, seen: None }],
         opened: vec![NewLead { lead: row, crm_owner: None }],
         decisions: vec![decision(lead, episode, mode, now)],
         effects,

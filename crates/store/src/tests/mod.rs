@@ -7,10 +7,13 @@ mod durability;
 mod fixture;
 mod following;
 mod intake;
+mod isolation;
 mod measure;
 mod nodes;
 mod operating;
+mod ownership;
 mod postgres;
+mod quota;
 mod sqlite;
 // Shared as a file: to depend on the testkit, which depends on this crate, would build both twice.
 #[allow(dead_code, unreachable_pub)]
@@ -18,6 +21,7 @@ mod sqlite;
 mod cluster;
 mod standing;
 mod tokens;
+mod undoing;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -37,6 +41,8 @@ pub(crate) trait Backend: Sized + Send {
     async fn reopen(self) -> Self;
     /// Lets the disk have no room left, or room again.
     async fn fill_disk(&self, full: bool);
+    /// Makes the first stored JSON of that table unreadable: `payload`, `draft`, `effect` or `lead`.
+    async fn spoil(&self, table: &'static str);
     /// (entitled, taken) by (pool, rep), summed over the ledger's lines.
     async fn ledger(&self, mode: Mode) -> BTreeMap<(String, String), (f64, f64)>;
 }
@@ -65,6 +71,22 @@ macro_rules! suite {
             delivering: fm_077_a_taken_over_claim_changes_nothing, delivering: fm_079_recovery_never_goes_backwards,
             delivering: unknown_effects_are_looked_up_until_parked, delivering: a_new_episode_supersedes_unsent_effects,
             delivering: our_own_person_is_known_as_an_echo,
+            quota: fm_071_fresh_records_go_before_a_backlog_that_still_moves,
+            quota: fm_067_a_flood_through_one_connection_leaves_room_for_the_others,
+            quota: fm_071_fresh_drafts_are_decided_before_a_backlog, quota: fm_071_fresh_hints_are_answered_before_a_backlog,
+            quota: fm_071_fresh_writes_go_before_a_backlog_that_still_moves,
+            quota: due_effects_are_counted_by_kind, quota: quotas_and_rests_outlive_the_process,
+            isolation: fm_069_an_unreadable_payload_fails_alone, isolation: fm_069_an_unreadable_draft_or_lead_fails_alone,
+            isolation: fm_069_an_unreadable_effect_fails_alone, isolation: fm_069_a_write_that_kills_its_sender_is_parked,
+            ownership: fm_051_owner_writes_are_counted_by_object, ownership: fm_049_an_owner_write_is_checked_once,
+            ownership: fm_049_only_an_answered_first_create_tells_that_nobody_owns_it,
+            ownership: an_object_first_seen_in_a_poll_may_turn_out_to_be_ours, ownership: fm_052_a_person_who_is_gone_is_created_again_once,
+            ownership: fm_052_a_lead_goes_with_the_record_that_it_came_from,
+            ownership: fm_052_two_leads_of_a_lost_person_make_one_new_one,
+            undoing: what_was_done_can_be_undone_once, undoing: an_undone_lead_sends_nothing_more,
+            undoing: undo_asks_for_a_span_a_path_or_a_lead, undoing: fm_020_a_person_who_was_merged_is_not_ours_to_archive,
+            undoing: failures_are_found_by_what_is_known_of_them, undoing: a_lead_that_could_not_be_decided_is_tried_again,
+            undoing: fm_050_what_was_last_read_of_an_object_stays_known,
             operating: a_pause_stops_claims_and_nothing_else, operating: failed_records_get_another_try,
             operating: a_retry_reopens_what_failed, operating: a_parked_effect_is_looked_up_before_it_is_sent,
             operating: a_parked_effect_is_sent_again_if_somebody_looked,

@@ -7,7 +7,7 @@ use super::fixture::{
     at, claim, crm, decided, decided_in, done, end, finish, form, mapped, new_record, opening, standing,
     states,
 };
-use crate::{EffectEnd, FailedKind, LeadFilter, NewRecord, Prepared, Verdict};
+use crate::{EffectEnd, FailedFilter, FailedKind, LeadFilter, NewRecord, Prepared, Verdict};
 
 use EffectKind::{CreateTask, EnsurePerson, UpdateObject};
 use EffectState::{Blocked, Cancelled, Done, Planned, Unknown};
@@ -49,7 +49,10 @@ pub(crate) async fn a_retry_reopens_what_failed(backend: impl Backend) {
     let ana = decided(&store, 1).await;
     finish(&store, EnsurePerson, 5, refuse).await;
     assert_eq!(standing(&store, ana.lead).await, "closed:failed");
-    assert!(matches!(store.failed(9).await.unwrap()[0].kind, FailedKind::Rejected(_, EnsurePerson)));
+    assert!(matches!(
+        store.failed(&FailedFilter::newest(9)).await.unwrap()[0].kind,
+        FailedKind::Rejected(_, EnsurePerson)
+    ));
     assert_eq!(store.retry_effects(&[], false, at(6)).await.unwrap(), 1);
     assert_eq!(standing(&store, ana.lead).await, "decided");
     assert_eq!(states(&store, ana.lead).await, [Planned, Blocked, Blocked]);
@@ -67,7 +70,8 @@ pub(crate) async fn a_parked_effect_is_looked_up_before_it_is_sent(backend: impl
     finish(&store, EnsurePerson, 5, park).await;
     let key = claim(&store, EnsurePerson, 5).await;
     assert!(key.is_empty());
-    let FailedKind::Parked(key, _) = store.failed(9).await.unwrap().remove(0).kind else {
+    let FailedKind::Parked(key, _) = store.failed(&FailedFilter::newest(9)).await.unwrap().remove(0).kind
+    else {
         panic!("not parked")
     };
     assert_eq!(store.retry_effects(&[key], false, at(6)).await.unwrap(), 1);
@@ -84,7 +88,8 @@ pub(crate) async fn a_parked_effect_is_sent_again_if_somebody_looked(backend: im
     let ana = decided(&store, 1).await;
     let park = |claim: &crate::ClaimedEffect| end(claim, EffectEnd::Parked { reason: "unclear".to_owned() });
     finish(&store, EnsurePerson, 5, park).await;
-    let FailedKind::Parked(key, _) = store.failed(9).await.unwrap().remove(0).kind else {
+    let FailedKind::Parked(key, _) = store.failed(&FailedFilter::newest(9)).await.unwrap().remove(0).kind
+    else {
         panic!("not parked")
     };
     assert_eq!(store.retry_effects(&[key], true, at(6)).await.unwrap(), 1);

@@ -87,6 +87,18 @@ impl Backend for PostgresDatabase {
         self.sql(if full { FILL } else { "DROP FUNCTION no_room CASCADE" });
     }
 
+    async fn spoil(&self, table: &'static str) {
+        let (column, order) = match table {
+            "lead" => ("fields", "seq"),
+            "effect" => ("body", "seq"),
+            _ => ("body", "record"),
+        };
+        let told = self.sql(&format!(
+            "UPDATE {table} SET {column} = '{{' WHERE {order} = (SELECT min({order}) FROM {table}) RETURNING 'spoilt'"
+        ));
+        assert!(told.contains("spoilt"), "{told}");
+    }
+
     async fn ledger(&self, mode: Mode) -> BTreeMap<(String, String), (f64, f64)> {
         let rows = self.sql(&format!(
             "WITH line AS (SELECT pool, key AS rep, value::float8 AS entitled, 0 AS taken FROM turn, \

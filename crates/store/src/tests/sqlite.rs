@@ -61,6 +61,16 @@ impl Backend for SqliteFile {
             .unwrap();
     }
 
+    async fn spoil(&self, table: &'static str) {
+        let column = if table == "lead" { "fields" } else { "body" };
+        let sql =
+            format!("UPDATE {table} SET {column} = '{{' WHERE rowid = (SELECT min(rowid) FROM {table})");
+        let spoil = self.store.maintain("spoils a row", move |conn| {
+            Box::pin(async move { sqlx::query(AssertSqlSafe(sql)).execute(conn).await })
+        });
+        assert_eq!(spoil.await.unwrap().rows_affected(), 1);
+    }
+
     async fn ledger(&self, mode: Mode) -> BTreeMap<(String, String), (f64, f64)> {
         let rows: Vec<(String, String, f64, f64)> = self
             .store
@@ -464,4 +474,22 @@ async fn fm_107_what_does_not_add_up_is_found() {
         });
         clear.await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_069_a_record_whose_holders_die_again_and_again_gives_others_time() {
+    let backend = SqliteFile::start().await.unwrap();
+    let store = backend.store();
+    store.store_records(vec![new_record(1)]).await.unwrap();
+    let claimed = async |now: i64| store.claim_records(9, at(now), at(now + 120)).await.unwrap().len();
+    for (died_at, rests_until) in [(10, 10), (20, 22), (30, 34), (40, 48)] {
+        assert_eq!(claimed(died_at).await, 1);
+        store.take_over(at(died_at)).await.unwrap();
+        if rests_until > died_at {
+            assert_eq!(claimed(rests_until - 1).await, 0);
+        }
+        store.take_over(at(died_at)).await.unwrap();
+    }
+    assert_eq!(claimed(47).await, 0);
+    assert_eq!(claimed(48).await, 1);
 }

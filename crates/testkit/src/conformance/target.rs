@@ -41,7 +41,7 @@ pub(super) async fn forgotten(bench: &Bench) -> Outcome {
     let before = bench.world().now();
     let (made, other) = (write(bench, EffectKind::CreateTask)?, write(bench, EffectKind::CreateTask)?);
     let Ok(written) = send(target, &made).await? else { bail!("the task was not made") };
-    let anew = Write { key: other.key.clone(), body: made.body.clone() };
+    let anew = Write { body: made.body.clone(), ..other.clone() };
     let since = |instant: Timestamp| target.ours_since(&anew, instant);
     let found = since(before - SignedDuration::from_secs(60)).await?;
     ensure!(found.iter().eq(written.id.as_ref()), "found {found:?} instead of {:?}", written.id);
@@ -110,7 +110,7 @@ pub(super) async fn owner_left(bench: &Bench) -> Outcome {
         }
         let mut write = write(bench, kind)?;
         match &mut write.body {
-            EffectBody::UpdateObject { owner: Some(change), .. } => change.to = left.clone(),
+            EffectBody::UpdateObject { owner: Some(change), .. } => change.to = Some(left.clone()),
             EffectBody::CreateTask { owner, .. } => *owner = left.clone(),
             EffectBody::ReassignTask { to, .. } => *to = left.clone(),
             _ => {}
@@ -173,7 +173,8 @@ pub(super) async fn owner_dropped(bench: &Bench) -> Outcome {
         if !can(target, body.kind()) {
             continue;
         }
-        let write = Write { key: super::target_samples::key(number), body };
+        let key = super::target_samples::key(number);
+        let write = Write { key, body, owner_read: super::target_samples::compared() };
         let sent = send(target, &write).await?;
         let kind = write.body.kind().as_str();
         ensure!(sent.is_err(), "{kind}: the vendor dropped the owner, and the write counts as done");

@@ -96,7 +96,7 @@ pub(super) async fn one_bad(bench: &Bench) -> Outcome {
     if let Some(EffectBody::UpdateObject { owner: Some(change), .. }) =
         writes.get_mut(2).map(|write| &mut write.body)
     {
-        change.to = world.left();
+        change.to = Some(world.left());
     }
     world.refuse_whole();
     let sent = target.send(&writes).await;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use usher_connector::{Capability, FaultClass, SendFailure, Target, VerifyBy, Write, Written};
+use usher_connector::{Capability, FaultClass, OwnerRead, SendFailure, Target, VerifyBy, Write, Written};
 use usher_model::{
     ConnectionName, EffectBody, EffectKey, EffectKind, ExternalId, IdentityKey, IdentityKind, ObjectRef,
     OwnerChange, Slot, SlotKind,
@@ -78,14 +79,20 @@ pub(super) fn write(bench: &Bench, kind: EffectKind) -> anyhow::Result<Write> {
             task: by_id(SlotKind::Task, &world.make(SlotKind::Task)),
             to: owner(world)?,
         },
-        EffectKind::CloseTask => {
-            EffectBody::CloseTask { task: by_id(SlotKind::Task, &world.make(SlotKind::Task)) }
-        }
+        EffectKind::CloseTask => EffectBody::CloseTask {
+            task: by_id(SlotKind::Task, &world.make(SlotKind::Task)),
+            only_untouched: false,
+        },
         EffectKind::ArchiveObject => {
             EffectBody::ArchiveObject { target: by_id(SlotKind::Person, &world.make(SlotKind::Person)) }
         }
     };
-    Ok(Write { key: key(number), body })
+    Ok(Write { key: key(number), body, owner_read: compared() })
+}
+
+/// The owner was not read; the write is good for a minute.
+pub(super) fn compared() -> OwnerRead {
+    OwnerRead { fresh: false, until: Instant::now() + Duration::from_secs(60) }
 }
 
 /// The key that a test's write number has.
@@ -102,7 +109,7 @@ pub(super) fn owner(world: &dyn TargetWorld) -> anyhow::Result<ExternalId> {
 pub(super) fn update(person: &ExternalId, owner: &ExternalId) -> EffectBody {
     EffectBody::UpdateObject {
         target: by_id(SlotKind::Person, person),
-        owner: Some(OwnerChange { expected: None, to: owner.clone() }),
+        owner: Some(OwnerChange { expected: None, to: Some(owner.clone()), seen_at: None, restores: false }),
         fields: BTreeMap::from([("last_name".to_owned(), json!(format!("{CANARY}son")))]),
         slot: None,
     }

@@ -53,7 +53,8 @@ impl Evidence {
 
 /// Addresses with several inquiries that were carried out.
 pub(super) fn doubled_leads(evidence: &Evidence) -> Vec<String> {
-    let counts = evidence.inquiries(|lead| lead.state != "closed:failed");
+    let undone = ["closed:failed", "closed:suppressed"];
+    let counts = evidence.inquiries(|lead| !undone.contains(&lead.state.as_str()));
     let doubled = counts.into_iter().filter(|(_, count)| *count > 1);
     doubled.map(|(email, count)| format!("{email} has {count}")).collect()
 }

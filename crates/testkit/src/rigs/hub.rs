@@ -51,6 +51,19 @@ pub async fn hubspot(connector: impl Connector + 'static) -> Rig {
     }
 }
 
+/// The same, with keys in a unique property of contacts and tasks.
+pub async fn hubspot_keyed(connector: impl Connector + 'static) -> Rig {
+    const KEYED: &str = "connector: hubspot\n\
+                         auth: { token: { env: TOKEN } }\n\
+                         contacts: { unique_property: usher_key }\n\
+                         tasks: { unique_property: usher_key }\n\
+                         inbound: { secret: { env: HOOK_SECRET } }\n";
+    let mut rig = hubspot(connector).await;
+    rig.settings = KEYED;
+    rig.wrong = &[("tasks: { unique_property: Usher key }", "Usher key"), ("connexion: x", "connexion")];
+    rig
+}
+
 /// Simulators on free ports.
 pub(super) async fn start(options: Options) -> Sandbox {
     match Sandbox::start(options).await {
@@ -81,6 +94,10 @@ impl Hub {
                 created_at: sandbox.now(),
                 updated_at: sandbox.now(),
             });
+        }
+        for object in ["contacts", "tasks"] {
+            let property = json!({ "properties_of": object, "name": "usher_key", "hasUniqueValue": true });
+            let _ = sim.seed(&property.to_string());
         }
         Self { sandbox, sim, number: AtomicU64::new(1) }
     }

@@ -114,12 +114,14 @@ impl TargetWorld for Hub {
                 known(from).zip(known(to)).is_some_and(|(from, to)| self.tied(from, to)).into()
             }
             EffectBody::UpdateObject { target, owner, fields, .. } => {
-                let owner = owner.iter().map(|change| ("hubspot_owner_id", change.to.to_string()));
+                let owner = owner.iter().map(|change| {
+                    ("hubspot_owner_id", change.to.as_ref().map(ToString::to_string).unwrap_or_default())
+                });
                 let name = fields.get("last_name").and_then(Value::as_str);
                 let name = name.iter().map(|name| ("lastname", (*name).to_owned()));
                 self.holds(target, &owner.chain(name).collect::<Vec<_>>()).into()
             }
-            EffectBody::CloseTask { task } => {
+            EffectBody::CloseTask { task, .. } => {
                 self.holds(task, &[("hs_task_status", "COMPLETED".to_owned())]).into()
             }
             EffectBody::ReassignTask { task, to } => {

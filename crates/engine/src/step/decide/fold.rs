@@ -11,7 +11,8 @@ use usher_model::{
 };
 use usher_routing::{Input, Outcome, Roster, State, TurnLine};
 use usher_store::{
-    BalanceDelta, DecisionCommit, DecisionView, IdentityBinding, LinkBinding, NewLead, RecordEnd, WaitingLead,
+    BalanceDelta, DecisionCommit, DecisionView, IdentityBinding, LinkBinding, LinkRow, NewLead, RecordEnd,
+    WaitingLead,
 };
 
 use crate::engine::Engine;
@@ -70,6 +71,11 @@ impl<'e> Fold<'e> {
         let link = self.people.link(&draft).cloned();
         if link.as_ref().is_some_and(|link| link.ours) {
             return self.ignore(&draft, IgnoreReason::Echo);
+        }
+        let same = |link: &LinkRow| link.seen.is_some() && link.seen == self.digest(&draft);
+        // An observed lead still wants to know whom the incumbent chose.
+        if self.engine.mode == Mode::Live && link.as_ref().is_some_and(same) {
+            return self.ignore(&draft, IgnoreReason::Known);
         }
         let person = link.as_ref().map(|link| link.person).or_else(|| self.people.resolve(&draft));
         let echo =
@@ -133,9 +139,10 @@ impl<'e> Fold<'e> {
         for key in self.people.learn(person, &draft.keys) {
             self.commit.identity.push(IdentityBinding { key, person });
         }
-        if self.people.link(draft).is_none_or(|link| !link.enrolled) {
-            self.people.enrolled(draft, person);
-            self.commit.links.push(LinkBinding { key: link_key(draft), person, enrolled: true });
+        let seen = self.digest(draft);
+        if self.people.link(draft).is_none_or(|link| !link.enrolled || seen.is_some()) {
+            self.people.enrolled(draft, person, seen.clone());
+            self.commit.links.push(LinkBinding { key: link_key(draft), person, enrolled: true, seen });
         }
         if let Some(id) = &draft.crm_person {
             let slot = self.person_slot(person);
@@ -143,6 +150,18 @@ impl<'e> Fold<'e> {
                 self.commit.slots.push((slot, id.clone(), SlotOrigin::Found));
             }
         }
+    }
+
+    /// What the mapping read of an object of the CRM of which every version may open a lead, its owner aside: a version in
+    /// which nothing of that changed is no inquiry. Our own writes make such versions (FM-050).
+    fn digest(&self, draft: &Draft) -> Option<String> {
+        if !draft.in_crm || draft.enrollment != Enrollment::EveryTime {
+            return None;
+        }
+        let mut read = draft.fields.values.clone();
+        read.remove("owner");
+        let text = serde_json::to_vec(&(read, &draft.fields.extra)).ok()?;
+        Some(self.engine.install.derive(&[b"seen", &text]).to_string())
     }
 
     fn person_slot(&self, person: PersonId) -> Slot {
@@ -183,7 +202,7 @@ impl<'e> Fold<'e> {
         if let Resolution::Waiting(wait) = &decision.resolution {
             self.commit.waits.push((lead.id, wait.clone()));
         }
-        self.plan(&lead, &decision, draft.crm_owner.as_ref());
+        self.plan(&lead, &decision, draft.crm_owner.as_ref(), draft.crm_seen_at);
         self.commit.decisions.push(decision);
         self.people.opened(lead.clone());
         self.commit.opened.push(NewLead { lead, crm_owner: draft.crm_owner });
@@ -205,7 +224,7 @@ impl<'e> Fold<'e> {
             self.commit.waits.push((waiting.lead.id, wait.clone()));
         } else {
             self.commit.supersedes.push((waiting.lead.id, decision.episode));
-            self.plan(&waiting.lead, &decision, waiting.crm_owner.as_ref());
+            self.plan(&waiting.lead, &decision, waiting.crm_owner.as_ref(), None);
         }
         self.commit.decisions.push(decision);
     }
@@ -282,12 +301,18 @@ impl<'e> Fold<'e> {
         }
     }
 
-    fn plan(&mut self, lead: &Lead, decision: &Decision, seen_owner: Option<&ExternalId>) {
+    fn plan(
+        &mut self,
+        lead: &Lead,
+        decision: &Decision,
+        seen_owner: Option<&ExternalId>,
+        seen_at: Option<Timestamp>,
+    ) {
         let slot = self.person_slot(lead.person);
         let at_crm = self.people.bound(&slot).is_some();
         let account = lead.account.and_then(|id| self.accounts.get(&id));
         let keys = usher_identity::keys(&lead.fields);
-        let intent = plan::Intent { lead, decision, seen_owner, slot, at_crm, account, keys };
+        let intent = plan::Intent { lead, decision, seen_owner, seen_at, slot, at_crm, account, keys };
         let effects = plan::effects(self.engine, &intent, self.now);
         if !at_crm && effects.iter().any(|effect| !effect.observed) {
             self.people.planned_at_crm(lead.person);

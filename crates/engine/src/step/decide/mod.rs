@@ -3,19 +3,22 @@
 
 mod fold;
 mod guard;
+mod item;
 mod people;
 mod plan;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 
 use jiff::{SignedDuration, Timestamp};
-use usher_model::{RecordId, RecordState, crash};
-use usher_store::{DecisionCommit, LinkKey, Ready, RecordEnd, StoreError, ViewAsk};
+use usher_model::crash;
+use usher_store::{DecisionCommit, DecisionView, Fence, LinkKey, Ready, StoreError, ViewAsk};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::step::decide::fold::Fold;
 use crate::step::decide::guard::Allowance;
+use crate::step::decide::item::{Item, Unreadable};
 use crate::wake::Step;
 
 /// Leads decided in one transaction.
@@ -27,32 +30,45 @@ impl Engine {
     ///
     /// # Errors
     /// If the storage fails; nothing of the fold is stored then, and the next fold is half as long, so that one record
-    /// that can not be stored does not hold its neighbours up.
+    /// that can not be stored, or decided, does not hold its neighbours up.
     pub async fn decide(&self) -> Result<usize, EngineError> {
         let Some(fence) = self.leads() else {
             return Ok(0);
         };
-        let now = self.now();
-        let ready = self.store.ready(self.slice.load(Ordering::Relaxed), now).await?;
+        let (now, slice) = (self.now(), self.slice.load(Ordering::Relaxed));
+        let mut ready = self.store.ready(slice, now).await?;
+        if slice == 1 && !ready.waiting.is_empty() {
+            // The culprit of a failed fold must stand alone.
+            ready.drafts.clear();
+        }
         let count = ready.drafts.len() + ready.waiting.len();
-        if count == 0 {
+        let unreadable = Unreadable::take(&mut ready);
+        if count + unreadable.len() == 0 {
             return Ok(0);
         }
-        let alone = ready.drafts.first().filter(|_| count == 1).map(|draft| draft.record);
+        if count + unreadable.len() >= slice as usize {
+            self.wake().ring(Step::Decide);
+        }
+        if unreadable.len() > 0 {
+            self.store.commit_decisions(unreadable.failed(fence), now).await?;
+        }
+        let alone = Item::alone(&ready);
         let view = self.store.decision_view(&self.view_ask(&ready, now)).await?;
         let allowance = Allowance::new(self, now).await?;
-        let roster = self.roster();
-        let mut fold = Fold::new(self, &roster, view, allowance, now);
-        for waiting in &ready.waiting {
-            fold.reconsider(waiting);
-        }
-        for draft in ready.drafts {
-            fold.take(draft);
-        }
-        let (mut commit, allowance) = fold.finish();
+        let folded = std::panic::catch_unwind(AssertUnwindSafe(|| fold(self, ready, view, allowance, now)));
+        let Ok((mut commit, allowance)) = folded else {
+            self.narrow();
+            self.wake().ring(Step::Decide);
+            if let Some(culprit) = alone {
+                tracing::error!(%culprit, "deciding panicked, which is a mistake of ours; it fails alone");
+                let problem = "usher made a mistake in deciding this; report it, then `usher failed retry`";
+                self.store.commit_decisions(culprit.failed(fence, problem), now).await?;
+            }
+            return Ok(count);
+        };
         commit.fence = Some(fence);
         crash::point("decide.before_commit");
-        self.store_fold(commit, alone, now).await?;
+        self.store_fold(commit, alone, fence, now).await?;
         crash::point("decide.after_commit");
         allowance.hold_flooded(self, now).await?;
         self.wake().ring(Step::Deliver);
@@ -62,7 +78,8 @@ impl Engine {
     async fn store_fold(
         &self,
         commit: DecisionCommit,
-        alone: Option<RecordId>,
+        alone: Option<Item>,
+        fence: Fence,
         now: Timestamp,
     ) -> Result<(), EngineError> {
         let error = match self.store.commit_decisions(commit, now).await {
@@ -79,16 +96,19 @@ impl Engine {
             ) => return Err(error.into()),
             Err(error) => error,
         };
-        let slice = self.slice.load(Ordering::Relaxed);
-        self.slice.store((slice / 2).max(1), Ordering::Relaxed);
-        if let (Some(record), false) = (alone, matches!(error, StoreError::Stale)) {
-            tracing::error!(%record, error = &error as &dyn std::error::Error, "a decision can not be stored");
-            let detail = Some("its decision could not be stored; usher's log says why".to_owned());
-            let end = RecordEnd { record, state: RecordState::Failed, reason: None, lead: None, detail };
-            let failed = DecisionCommit { records: vec![end], ..DecisionCommit::default() };
+        self.narrow();
+        if let (Some(culprit), false) = (alone, matches!(error, StoreError::Stale)) {
+            tracing::error!(%culprit, error = &error as &dyn std::error::Error, "a decision can not be stored");
+            let failed = culprit.failed(fence, "its decision could not be stored; usher's log says why");
             return Ok(self.store.commit_decisions(failed, now).await?);
         }
         Err(error.into())
+    }
+
+    /// Halves the next fold: its culprit will stand alone in the end.
+    fn narrow(&self) {
+        let slice = self.slice.load(Ordering::Relaxed);
+        self.slice.store((slice / 2).max(1), Ordering::Relaxed);
     }
 
     fn view_ask(&self, ready: &Ready, now: Timestamp) -> ViewAsk {
@@ -115,4 +135,23 @@ impl Engine {
         ask.accounts.dedup();
         ask
     }
+}
+
+fn fold(
+    engine: &Engine,
+    ready: Ready,
+    view: DecisionView,
+    allowance: Allowance,
+    now: Timestamp,
+) -> (DecisionCommit, Allowance) {
+    let roster = engine.roster();
+    let mut fold = Fold::new(engine, &roster, view, allowance, now);
+    for waiting in &ready.waiting {
+        fold.reconsider(waiting);
+    }
+    for draft in ready.drafts {
+        crash::poison("decide", || format!("{:?}", draft.fields));
+        fold.take(draft);
+    }
+    fold.finish()
 }

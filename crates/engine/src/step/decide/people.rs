@@ -104,9 +104,9 @@ impl People {
     }
 
     /// Notes that the object has opened its lead.
-    pub(super) fn enrolled(&mut self, draft: &Draft, person: PersonId) {
+    pub(super) fn enrolled(&mut self, draft: &Draft, person: PersonId, seen: Option<String>) {
         let key = link_key(draft);
-        self.links.insert(key.clone(), LinkRow { key, person, enrolled: true, ours: false });
+        self.links.insert(key.clone(), LinkRow { key, person, enrolled: true, ours: false, seen });
     }
 
     /// Notes that the person's creation at the CRM was planned.

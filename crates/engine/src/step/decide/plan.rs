@@ -17,6 +17,8 @@ pub(super) struct Intent<'a> {
     pub(super) decision: &'a Decision,
     /// The owner that the decision saw at the CRM.
     pub(super) seen_owner: Option<&'a ExternalId>,
+    /// When the CRM surely showed that owner.
+    pub(super) seen_at: Option<Timestamp>,
     /// The slot of the person's object at the CRM.
     pub(super) slot: Slot,
     /// The slot is bound: the CRM knows the person.
@@ -55,7 +57,12 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
     if changes_owner {
         bodies.push(EffectBody::UpdateObject {
             target: person.clone(),
-            owner: Some(OwnerChange { expected: intent.seen_owner.cloned(), to: owner.clone() }),
+            owner: Some(OwnerChange {
+                expected: intent.seen_owner.cloned(),
+                to: Some(owner.clone()),
+                seen_at: intent.seen_at,
+                restores: false,
+            }),
             fields: std::collections::BTreeMap::new(),
             slot: confirmed.clone(),
         });

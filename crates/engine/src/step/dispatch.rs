@@ -1,0 +1,244 @@
+//! Dispatch: which writes go next. While the vendor's limits have room, everything that is due goes at once, kinds and
+//! batches side by side; while they are short, each call that they allow carries as much as it can.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use tokio::time::Instant;
+use usher_connector::{CallLane, Capability, Target};
+use usher_model::EffectKind;
+use usher_store::{Direction, DueEffects};
+
+use super::deliver::{Claim, DeliverReport};
+use crate::breaker::Leave;
+use crate::connected::Connected;
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::wake::Step;
+
+/// Batches of a connection under way at a time, and those of one kind.
+const MOST: usize = 16;
+const MOST_OF_A_KIND: usize = 8;
+/// A batch that is not full waits so long for company if one of its kind has just gone: long enough that under load
+/// calls carry more than one write, short enough that one that hangs holds up nobody.
+const LINGER: Duration = Duration::from_millis(50);
+/// Until a batch that was taken up has made its call.
+const MOMENT: Duration = Duration::from_millis(2);
+/// Limits that were short count as short for so long, and are looked at again after it at the latest.
+const SHORT: Duration = Duration::from_secs(1);
+/// A pass outlasts a limit's window, not a vendor's day.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The writes of one connection.
+struct Dispatch<'a> {
+    engine: &'a Engine,
+    connected: &'a Connected,
+    target: &'a dyn Target,
+    /// The last step of a lead's way first: what has begun is finished before more is begun.
+    capabilities: Vec<Capability>,
+    work: FuturesUnordered<BoxFuture<'a, Event>>,
+    traffic: Vec<Batch>,
+    /// Until then the limits count as short: one batch is taken up at a time.
+    short_until: Instant,
+    turns: u64,
+    report: DeliverReport,
+    failed: Option<EngineError>,
+}
+
+/// A batch under way.
+#[derive(Debug)]
+struct Batch {
+    number: u64,
+    kind: EffectKind,
+    since: Instant,
+    /// It was taken up while the limits were short, so no other is before it has called.
+    alone: bool,
+    /// It has made its call, so that the limits know of it; before that its writes are being taken up.
+    called: Arc<AtomicBool>,
+}
+
+/// What happened to a batch, by its number.
+enum Event {
+    Claimed(u64, Capability, Leave, Result<Claim, EngineError>),
+    Sent(u64, Result<DeliverReport, EngineError>),
+}
+
+impl Batch {
+    fn has_called(&self) -> bool {
+        self.called.load(Ordering::Relaxed)
+    }
+}
+
+impl Engine {
+    /// Sends what is planned and due at a connection until nothing of it is left and everything sent is answered.
+    ///
+    /// # Errors
+    /// If the storage fails. A vendor's faults are outcomes of the writes.
+    pub(super) async fn dispatch(
+        &self,
+        connected: &Connected,
+        target: &dyn Target,
+    ) -> Result<DeliverReport, EngineError> {
+        let mut capabilities = target.capabilities();
+        capabilities.sort_by_key(|capability| std::cmp::Reverse(capability.kind));
+        let dispatch = Dispatch {
+            engine: self,
+            connected,
+            target,
+            capabilities,
+            work: FuturesUnordered::new(),
+            traffic: Vec::new(),
+            short_until: Instant::now(),
+            turns: 0,
+            report: DeliverReport::default(),
+            failed: None,
+        };
+        dispatch.run().await
+    }
+}
+
+impl Dispatch<'_> {
+    async fn run(mut self) -> Result<DeliverReport, EngineError> {
+        let mut bell = self.engine.wake().listen(Step::Deliver);
+        let mut again = self.launch().await;
+        while !self.work.is_empty() || again.is_some() {
+            tokio::select! {
+                Some(event) = self.work.next(), if !self.work.is_empty() => self.heard(event),
+                () = bell.rung(), if self.is_open() => {}
+                () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
+            }
+            again = self.launch().await;
+        }
+        self.failed.map_or(Ok(self.report), Err)
+    }
+
+    fn is_open(&self) -> bool {
+        self.failed.is_none() && !self.engine.is_stopping()
+    }
+
+    /// Takes up what may go now. Says when to look again, if something waits for time only.
+    async fn launch(&mut self) -> Option<Duration> {
+        if !self.is_open() || self.traffic.len() >= MOST {
+            return None;
+        }
+        let most = self.capabilities.iter().map(|each| each.max_batch).max().unwrap_or_default();
+        let due = self.engine.store.due_effects(&self.connected.name, count(most), self.engine.now()).await;
+        let due = match due {
+            Ok(due) if !due.is_empty() => due,
+            Ok(_) => return None,
+            Err(error) => {
+                self.failed = Some(error.into());
+                return None;
+            }
+        };
+        loop {
+            let wait = self.connected.gauge.wait(CallLane::Write);
+            if !wait.is_zero() {
+                self.short_until = Instant::now() + SHORT;
+                self.engine.signs().moved(Step::Deliver);
+                return (wait <= LONGEST_WAIT).then_some(wait.min(SHORT));
+            }
+            let short = Instant::now() < self.short_until;
+            if self.traffic.len() >= MOST {
+                return None;
+            }
+            if self.traffic.iter().any(|batch| (short || batch.alone) && !batch.has_called()) {
+                return Some(MOMENT);
+            }
+            let capability = match self.choose(&due, short) {
+                Ok(capability) => capability,
+                Err(again) => return again,
+            };
+            match self.engine.may_call(&self.connected.name, Direction::Write) {
+                Leave::Go => self.take_up(capability, Leave::Go, short),
+                Leave::Probe => self.take_up(Capability { max_batch: 1, ..capability }, Leave::Probe, short),
+                Leave::Rest(_) => {
+                    self.engine.signs().moved(Step::Deliver);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// The kind to send next. If there is none: when a batch has waited long enough for company.
+    fn choose(&mut self, due: &[DueEffects], short: bool) -> Result<Capability, Option<Duration>> {
+        let now = Instant::now();
+        let (mut ready, mut again): (Vec<(Capability, DueEffects)>, Option<Duration>) = (Vec::new(), None);
+        for capability in &self.capabilities {
+            let Some(due) = due.iter().find(|due| due.kind == capability.kind) else { continue };
+            let alike = || self.traffic.iter().filter(|batch| batch.kind == capability.kind);
+            if !alike().all(Batch::has_called) || alike().count() >= MOST_OF_A_KIND {
+                continue;
+            }
+            let lingers = alike().map(|batch| (batch.since + LINGER).saturating_duration_since(now)).max();
+            match lingers.filter(|wait| !wait.is_zero() && due.count < count(capability.max_batch)) {
+                Some(wait) => again = Some(again.map_or(wait, |again| again.min(wait))),
+                None => ready.push((*capability, *due)),
+            }
+        }
+        self.turns += 1;
+        // While the limits are short, fresh leads and full calls take turns.
+        let fresh = ready.iter().find(|(_, due)| due.fresh).filter(|_| short && self.turns.is_multiple_of(2));
+        let fill = |(capability, due): &&(Capability, DueEffects)| {
+            if short { due.count * 100 / count(capability.max_batch).max(1) } else { 0 }
+        };
+        let fullest = ready.iter().rev().max_by_key(fill);
+        fresh.or(fullest).map(|(capability, _)| *capability).ok_or(again)
+    }
+
+    fn take_up(&mut self, capability: Capability, leave: Leave, alone: bool) {
+        let (engine, connected, number) = (self.engine, self.connected, self.turns);
+        let called = Arc::default();
+        self.traffic.push(Batch { number, kind: capability.kind, since: Instant::now(), alone, called });
+        self.work.push(Box::pin(async move {
+            Event::Claimed(number, capability, leave, engine.claim_batch(connected, &capability).await)
+        }));
+    }
+
+    fn send(&mut self, number: u64, capability: Capability, claim: Claim) {
+        let (engine, connected, target) = (self.engine, self.connected, self.target);
+        let Some(called) =
+            self.traffic.iter().find(|batch| batch.number == number).map(|batch| &batch.called)
+        else {
+            return;
+        };
+        let called = Arc::clone(called);
+        self.work.push(Box::pin(async move {
+            Event::Sent(number, engine.send_batch(connected, target, &capability, claim, &called).await)
+        }));
+    }
+
+    fn heard(&mut self, event: Event) {
+        let number = match event {
+            Event::Claimed(number, capability, _, Ok(claim)) if !claim.effects.is_empty() => {
+                return self.send(number, capability, claim);
+            }
+            Event::Claimed(number, _, leave, Ok(_)) => {
+                self.engine.unasked(&self.connected.name, Direction::Write, leave);
+                number
+            }
+            Event::Sent(number, Ok(report)) => {
+                self.engine.signs().moved(Step::Deliver);
+                self.report.sent += report.sent;
+                self.report.done += report.done;
+                number
+            }
+            Event::Claimed(number, _, _, Err(error)) | Event::Sent(number, Err(error)) => {
+                self.failed.get_or_insert(error);
+                number
+            }
+        };
+        self.traffic.retain(|batch| batch.number != number);
+    }
+}
+
+fn count(most: usize) -> u32 {
+    u32::try_from(most).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

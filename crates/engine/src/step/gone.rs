@@ -1,0 +1,63 @@
+//! Writes whose object is gone at the CRM (FM-052).
+//!
+//! A lead that came from the CRM ends with its object: somebody deleted it, and a task for it would help nobody. A lead
+//! that came by another door is still an inquiry: its person is found or created again, once for a lead.
+
+use usher_connector::Write;
+use usher_model::{Effect, EffectBody, EffectKey, EffectKind, LeadId, ObjectRef, PersonId, Slot, SlotKind};
+use usher_store::{ClaimedEffect, EffectEnd, NewEffect};
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+pub(super) const REASON: &str = "the object is gone at the CRM";
+
+impl Engine {
+    /// What becomes of a write whose object is gone.
+    pub(super) async fn gone(&self, effect: &ClaimedEffect, write: &Write) -> Result<EffectEnd, EngineError> {
+        let cancelled = EffectEnd::Cancelled { reason: REASON.to_owned() };
+        if !matches!(write.body.kind(), EffectKind::UpdateObject | EffectKind::CreateTask) {
+            // Nobody misses a task that is gone, nor its ties.
+            return Ok(cancelled);
+        }
+        let Some((slot, lost)) = self.person_of(effect, write) else {
+            return Ok(cancelled);
+        };
+        let Some(story) = self.store.lead_story(effect.effect.lead).await? else {
+            return Ok(cancelled);
+        };
+        if story.lead.connection == effect.effect.connection {
+            let reason = "the record was deleted at the CRM before it could be assigned".to_owned();
+            return Ok(EffectEnd::Gone { reason, lost: (slot, lost), again: None });
+        }
+        let body = EffectBody::EnsurePerson {
+            slot: slot.clone(),
+            keys: usher_identity::keys(&story.lead.fields),
+            fields: story.lead.fields.values.clone(),
+        };
+        let key = self.second_key(story.lead.person, story.lead.id);
+        let again =
+            Effect { key, connection: effect.effect.connection.clone(), body, ..effect.effect.clone() };
+        let again = NewEffect { effect: again, ordinal: 0, due_at: self.now(), observed: false };
+        let reason = "the person was deleted at the CRM".to_owned();
+        Ok(EffectEnd::Gone { reason, lost: (slot, lost), again: Some(Box::new(again)) })
+    }
+
+    /// The person's slot that the write is about, and the id that was in it.
+    fn person_of(&self, effect: &ClaimedEffect, write: &Write) -> Option<(Slot, usher_model::ExternalId)> {
+        let slots = effect.effect.body.refs().filter_map(|object| match object {
+            ObjectRef::Slot { slot } if slot.kind == SlotKind::Person => Some(slot.clone()),
+            _ => None,
+        });
+        let ids = write.body.refs().filter_map(|object| match object {
+            ObjectRef::Id { kind: SlotKind::Person, id } => Some(id.clone()),
+            _ => None,
+        });
+        slots.zip(ids).next()
+    }
+
+    fn second_key(&self, person: PersonId, lead: LeadId) -> EffectKey {
+        let connection = self.crm.as_str().as_bytes();
+        self.install.derive(&[b"again", connection, person.as_bytes(), lead.as_bytes()])
+    }
+}

@@ -1,0 +1,320 @@
+//! For this crate's tests: an engine on a clock that the test owns, with a CRM that does what the test says.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+use usher_connector::{
+    AccountBatch, CallLane, Capability, Connection, CrmPerson, Cursor, Directory, Fault, FaultClass, Gauge,
+    KeyProperty, LimitStanding, OwnerEntry, Request, SendFailure, Target, Verdict, VerifyBy, Write, Written,
+};
+use usher_document::{Diagnostics, SourceFile};
+use usher_mapping::Mapping;
+use usher_model::{
+    Clock, ConnectionName, CrmOwner, EffectBody, EffectKind, ExternalId, IdentityKey, InstallKey, Mode,
+    ObjectType, SlotKind, SlotOrigin,
+};
+use usher_routing::Policy;
+use usher_store::{LeadFilter, LeadStory, SqliteStore, Store};
+
+use crate::settings::WriteSettings;
+use crate::{Connected, Engine, Setup};
+
+const ROUTING: &str = "version: 1\nreps:\n  ana: { email: ana@agency.example }\nrules:\n  - name: All\n    when: 'true'\n    assign: { rep: ana }\nfallback: { rep: ana }\n";
+
+/// A clock that stands still until it is moved.
+#[derive(Debug, Default)]
+pub(crate) struct Still(AtomicI64);
+
+impl Still {
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Still {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_second(1_790_000_000).unwrap()
+            + SignedDuration::from_secs(self.0.load(Ordering::Relaxed))
+    }
+}
+
+/// What the CRM does with a call; without a word it does what it is asked for.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    /// Answers only once told to.
+    Hang(Arc<Notify>),
+    /// Fails every write with this class.
+    Fail(FaultClass),
+}
+
+/// A CRM that knows nobody and notes every call.
+#[derive(Debug, Default)]
+pub(crate) struct Crm {
+    /// What it does with the next calls, then for ever.
+    pub(crate) next: Mutex<VecDeque<Act>>,
+    pub(crate) always: Mutex<Option<Act>>,
+    /// The subjects of tasks and the kinds of other writes, call by call.
+    pub(crate) calls: Mutex<Vec<(EffectKind, Vec<String>)>>,
+    /// How many persons each call asked for; the next call hangs until told otherwise.
+    pub(crate) asked: Mutex<Vec<usize>>,
+    pub(crate) silent: Mutex<Option<Arc<Notify>>>,
+    /// Calls that its limit allows now; `None` without a limit.
+    pub(crate) room: Mutex<Option<u32>>,
+    /// How long its limit says to wait without room; two milliseconds unless set.
+    pub(crate) pause: Mutex<Duration>,
+}
+
+impl Crm {
+    /// Counts a call, if its limit allows one.
+    fn take_room(&self) -> bool {
+        match self.room.lock().unwrap().as_mut() {
+            None => true,
+            Some(0) => false,
+            Some(room) => {
+                *room -= 1;
+                true
+            }
+        }
+    }
+
+    pub(crate) fn sizes(&self, of: EffectKind) -> Vec<usize> {
+        let calls = self.calls.lock().unwrap();
+        calls.iter().filter(|(kind, _)| *kind == of).map(|(_, writes)| writes.len()).collect()
+    }
+}
+
+impl Gauge for Crm {
+    fn wait(&self, _lane: CallLane) -> Duration {
+        let room = *self.room.lock().unwrap();
+        if room == Some(0) {
+            self.pause.lock().unwrap().max(Duration::from_millis(2))
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    fn standing(&self) -> Vec<LimitStanding> {
+        Vec::new()
+    }
+
+    fn resume(&self, _standing: Vec<LimitStanding>) {}
+}
+
+#[async_trait]
+impl Directory for Crm {
+    async fn owners(&self) -> Result<Vec<CrmOwner>, Fault> {
+        let email = "ana@agency.example".to_owned();
+        Ok(vec![CrmOwner { id: "7".into(), email, name: "Ana".to_owned(), active: true, availability: None }])
+    }
+
+    async fn accounts(&self, _cursor: Option<&Cursor>, _now: Timestamp) -> Result<AccountBatch, Fault> {
+        Ok(AccountBatch { accounts: Vec::new(), next: Cursor { version: 1, state: json!(null) }, done: true })
+    }
+
+    async fn people(&self, keys: &[IdentityKey]) -> Result<Vec<Option<CrmPerson>>, Fault> {
+        self.asked.lock().unwrap().push(keys.len());
+        let silent = self.silent.lock().unwrap().take();
+        if let Some(until) = silent {
+            until.notified().await;
+        }
+        Ok(vec![None; keys.len()])
+    }
+
+    fn people_limit(&self) -> usize {
+        100
+    }
+}
+
+#[async_trait]
+impl Target for Crm {
+    fn object_of(&self, kind: SlotKind) -> Option<ObjectType> {
+        (kind == SlotKind::Person).then(|| ObjectType::new("contacts"))
+    }
+
+    fn capabilities(&self) -> Vec<Capability> {
+        let can = |kind| Capability {
+            kind,
+            object: "contacts",
+            max_batch: 100,
+            keyed: false,
+            verify: VerifyBy::UniqueKey,
+        };
+        [EffectKind::EnsurePerson, EffectKind::UpdateObject, EffectKind::CreateTask].map(can).into()
+    }
+
+    async fn send(&self, writes: &[Write]) -> Vec<Result<Written, SendFailure>> {
+        while !self.take_room() {
+            tokio::task::yield_now().await;
+        }
+        let shown = writes.iter().map(|write| match &write.body {
+            EffectBody::CreateTask { subject, .. } => subject.clone(),
+            other => other.kind().as_str().to_owned(),
+        });
+        self.calls.lock().unwrap().push((writes[0].body.kind(), shown.collect()));
+        let act = self.next.lock().unwrap().pop_front();
+        match act.or_else(|| self.always.lock().unwrap().clone()) {
+            Some(Act::Hang(until)) => until.notified().await,
+            Some(Act::Fail(class)) => {
+                return writes.iter().map(|_| Err(Fault::new(class, "out of order").into())).collect();
+            }
+            None => {}
+        }
+        let done =
+            |write: &Write| Ok(Written { id: Some(write.key.as_str().into()), origin: SlotOrigin::Created });
+        writes.iter().map(done).collect()
+    }
+
+    async fn verify(&self, _write: &Write) -> Result<Verdict, Fault> {
+        Ok(Verdict::Absent)
+    }
+
+    async fn ours_since(&self, _write: &Write, _since: Timestamp) -> Result<Vec<ExternalId>, Fault> {
+        Ok(Vec::new())
+    }
+
+    async fn key_properties(&self, _create: bool) -> Result<Vec<KeyProperty>, Fault> {
+        Ok(Vec::new())
+    }
+
+    fn history_batch(&self) -> usize {
+        0
+    }
+
+    async fn owner_history(
+        &self,
+        _objects: &[(SlotKind, ExternalId)],
+    ) -> Result<Vec<Vec<OwnerEntry>>, Fault> {
+        Ok(Vec::new())
+    }
+
+    fn describe(&self, _writes: &[Write]) -> Result<Vec<Request>, Fault> {
+        Ok(Vec::new())
+    }
+}
+
+/// An engine with its clock, its CRM and its store.
+pub(crate) struct World {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) clock: Arc<Still>,
+    pub(crate) crm: Arc<Crm>,
+    store: Arc<dyn Store>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory().await.unwrap());
+        Self::over(store, Arc::default(), Arc::default()).await
+    }
+
+    /// The same as another process finds it.
+    pub(crate) async fn restarted(self) -> Self {
+        Self::over(self.store, self.clock, self.crm).await
+    }
+
+    async fn over(store: Arc<dyn Store>, clock: Arc<Still>, crm: Arc<Crm>) -> Self {
+        let referrals = Arc::new(referrals());
+        let connected = Connected {
+            name: ConnectionName::new("crm"),
+            connector: "crm",
+            roles: Connection {
+                directory: Some(crm.clone()),
+                target: Some(crm.clone()),
+                ..Connection::default()
+            },
+            mapping: Arc::clone(&referrals),
+            every: Duration::from_secs(30),
+            sweep_every: Duration::from_secs(600),
+            timeout: Duration::from_secs(30),
+            gauge: crm.clone(),
+            started_at: clock.now(),
+        };
+        let engine = Engine::new(Setup {
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            install: InstallKey::new([7; 32]),
+            mode: Mode::Live,
+            connections: vec![connected],
+            crm: ConnectionName::new("crm"),
+            write: WriteSettings { max_leads_per_hour: None, ..WriteSettings::default() },
+            policy: Arc::new(policy()),
+            referrals,
+        });
+        let engine = Arc::new(engine.await.unwrap());
+        engine.begin().await.unwrap();
+        engine.refresh().await.unwrap();
+        Self { engine, clock, crm, store }
+    }
+
+    /// Somebody of that name gets in touch.
+    pub(crate) async fn inquire(&self, name: &str) {
+        let lead = json!({ "full_name": name, "email": format!("{name}@{name}.example") });
+        let payload = RawValue::from_string(lead.to_string()).unwrap();
+        self.engine.add_lead(payload, None).await.unwrap().unwrap();
+    }
+
+    /// Prepares and decides whatever is there.
+    pub(crate) async fn decide(&self) {
+        while self.engine.prepare().await.unwrap() + self.engine.decide().await.unwrap() > 0 {}
+    }
+
+    /// Sends what is due.
+    pub(crate) async fn deliver(&self) -> usize {
+        self.engine.deliver(self.engine.crm()).await.unwrap().sent
+    }
+
+    /// Leads that are written.
+    pub(crate) async fn written(&self) -> u64 {
+        self.store.counts().await.unwrap().leads.get("closed:written").copied().unwrap_or_default()
+    }
+
+    /// The only lead's story.
+    pub(crate) async fn story(&self) -> LeadStory {
+        let filter = LeadFilter { limit: 1, ..LeadFilter::default() };
+        let lead = self.store.leads(&filter).await.unwrap()[0].lead.id;
+        self.store.lead_story(lead).await.unwrap().unwrap()
+    }
+}
+
+fn policy() -> Policy {
+    Policy::load(&SourceFile::new("routing.yaml", ROUTING), &Diagnostics::default()).unwrap()
+}
+
+fn referrals() -> Mapping {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../mappings/referrals.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    Mapping::load(&SourceFile::new("referrals.yaml", text), &Diagnostics::default()).unwrap()
+}
+
+/// Lets the CRM's limit grow by one call every few milliseconds, as long as the future runs.
+pub(crate) async fn within_limits<T>(crm: &Crm, work: impl Future<Output = T>) -> T {
+    *crm.room.lock().unwrap() = Some(0);
+    let every = Duration::from_millis(5);
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = tick.tick() => *crm.room.lock().unwrap() = Some(1),
+        }
+    }
+}
+
+/// Waits until it holds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let patience = tokio::time::timeout(Duration::from_secs(60), async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    });
+    patience.await.unwrap_or_else(|_| panic!("gave up waiting until {what}"));
+}

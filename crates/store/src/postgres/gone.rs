@@ -1,0 +1,114 @@
+//! An object that is gone at the vendor: its slot is emptied and filled again, once for a lead.
+
+use jiff::Timestamp;
+use sqlx::postgres::PgConnection;
+use usher_model::{EffectBody, EffectState, ExternalId};
+
+use super::{operation, plan};
+use crate::codec::{from_json, id, json, ms, slot_name, text};
+use crate::ended::Gone;
+use crate::fault::Fault;
+
+/// What becomes of the effect that found its object gone, and why.
+pub(super) async fn settle(
+    conn: &mut PgConnection,
+    seq: i64,
+    lead: &str,
+    gone: Gone,
+    now: Timestamp,
+) -> Result<(EffectState, String), Fault> {
+    let Some(again) = gone.again else {
+        operation::suppress(conn, id(lead)?, gone.reason.clone(), now).await?;
+        return Ok((EffectState::Cancelled, gone.reason));
+    };
+    let slot = slot_name(&gone.lost.0);
+    if !empty(conn, &slot, &gone.lost.1, now).await? {
+        // Another write found it gone before, and the slot holds a living object meanwhile, or will.
+        wait(conn, seq, &slot).await?;
+        return Ok((state(conn, &slot).await?, gone.reason));
+    }
+    let known: Option<(i64,)> = sqlx::query_as("SELECT seq FROM effect WHERE key = $1")
+        .bind(text(again.effect.key.as_str()))
+        .fetch_optional(&mut *conn)
+        .await?;
+    if known.is_some() {
+        return Ok((EffectState::Rejected, format!("{}; it was created again once already", gone.reason)));
+    }
+    plan::effects(conn, &[*again], now).await?;
+    wait(conn, seq, &slot).await?;
+    hold_back(conn, lead, &slot).await?;
+    Ok((EffectState::Blocked, gone.reason))
+}
+
+/// Empties the slot if it still holds the lost object; the id is kept aside.
+async fn empty(
+    conn: &mut PgConnection,
+    slot: &str,
+    lost: &ExternalId,
+    now: Timestamp,
+) -> Result<bool, Fault> {
+    let emptied = sqlx::query(
+        "WITH emptied AS (DELETE FROM slot WHERE name = $1 AND external_id = $2 RETURNING name, external_id, origin), \
+         aside AS (INSERT INTO slot_other (name, external_id, origin, effect, at) \
+           SELECT name, external_id, origin, '', $3 FROM emptied ON CONFLICT DO NOTHING) \
+         SELECT 1 FROM emptied",
+    )
+    .bind(slot)
+    .bind(text(lost))
+    .bind(ms(now))
+    .fetch_optional(conn)
+    .await?;
+    Ok(emptied.is_some())
+}
+
+/// Blocked while the slot is empty.
+async fn state(conn: &mut PgConnection, slot: &str) -> Result<EffectState, Fault> {
+    let bound = sqlx::query("SELECT 1 FROM slot WHERE name = $1").bind(slot).fetch_optional(conn).await?;
+    Ok(if bound.is_some() { EffectState::Planned } else { EffectState::Blocked })
+}
+
+/// Lets the effect wait for the slot, if it is empty. The new object is owned by nobody, whatever was expected of the
+/// lost one.
+async fn wait(conn: &mut PgConnection, seq: i64, slot: &str) -> Result<(), Fault> {
+    let (body,): (String,) =
+        sqlx::query_as("SELECT body FROM effect WHERE seq = $1").bind(seq).fetch_one(&mut *conn).await?;
+    let mut body: EffectBody = from_json("effect", &body)?;
+    if let EffectBody::UpdateObject { owner: Some(change), .. } = &mut body {
+        (change.expected, change.seen_at) = (None, None);
+    }
+    sqlx::query("UPDATE effect SET body = $1 WHERE seq = $2")
+        .bind(json(&body)?)
+        .bind(seq)
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query(
+        "INSERT INTO need (slot, effect) SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM slot WHERE name = $1) \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(slot)
+    .bind(seq)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Holds back the lead's other writes that need the slot: they would only meet the same.
+async fn hold_back(conn: &mut PgConnection, lead: &str, slot: &str) -> Result<(), Fault> {
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT seq, body FROM effect WHERE lead = $1 AND state IN ('planned', 'blocked') ORDER BY seq FOR UPDATE",
+    )
+    .bind(lead)
+    .fetch_all(&mut *conn)
+    .await?;
+    for (seq, body) in rows {
+        let body: EffectBody = from_json("effect", &body)?;
+        if body.needs().any(|need| slot_name(need) == slot) {
+            wait(conn, seq, slot).await?;
+            sqlx::query("UPDATE effect SET state = 'blocked' WHERE seq = $1")
+                .bind(seq)
+                .execute(&mut *conn)
+                .await?;
+        }
+    }
+    Ok(())
+}
