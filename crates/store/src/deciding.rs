@@ -224,7 +224,8 @@ pub struct DecisionCommit {
     pub balances: Vec<BalanceDelta>,
     /// New writes.
     pub effects: Vec<NewEffect>,
-    /// Leads that are taken back, and why: what is unsent of them is cancelled, and they end as suppressed.
+    /// Leads that are taken back, and why: what is unsent of them is cancelled, and they end as suppressed. Stale if a write
+    /// of theirs is on its way.
     pub suppressed: Vec<(LeadId, String)>,
     /// Episodes that supersede: unsent effects of the lead's earlier episodes are cancelled.
     pub supersedes: Vec<(LeadId, EpisodeId)>,

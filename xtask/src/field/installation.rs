@@ -99,8 +99,9 @@ impl Installation {
             .replace("{timeout}", &format!("{}s", tuning.timeout.as_secs()))
             .replace("{settle}", &format!("{}s", tuning.settle.as_secs()))
             .replace("{more}", tuning.more);
-        let installation = Self::write_with(folder, &settings, sandbox, options, routing)?;
-        Ok(Self { postgres: tuning.postgres, ..installation })
+        let mut installation = Self::write_with(folder, &settings, sandbox, options, routing)?;
+        installation.postgres = tuning.postgres;
+        Ok(installation)
     }
 
     /// As [`Installation::write`], with settings that name the places of simulators and port as `{crm}`, `{form}`, `{port}`.

@@ -7,11 +7,14 @@ use usher_model::{
     Balance, Decision, DecisionId, Effect, EffectBody, EpisodeId, ExternalId, LeadId, LeadState, Mode,
     ObjectRef, OwnerChange, Resolution, SlotKind, Trace, Trigger, Turn,
 };
-use usher_store::{BalanceDelta, DecisionCommit, NewEffect, Owned, UndoFilter, UndoLead};
+use usher_store::{BalanceDelta, DecisionCommit, NewEffect, Owned, StoreError, UndoFilter, UndoLead};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::wake::Step;
+
+/// How often undo looks again because a write left while it was planned.
+const TRIES: u32 = 9;
 
 /// What undo would do, or has begun to do.
 #[derive(Debug, Clone, Default)]
@@ -56,12 +59,21 @@ impl Engine {
         archive: bool,
         reason: &str,
     ) -> Result<UndoPlan, EngineError> {
-        let leads = self.store.undoable(filter).await?;
-        let taking = Taking::all(self, &leads, archive);
-        let commit = taking.commit(self, &leads, reason);
-        self.store.commit_decisions(commit, self.now()).await?;
-        self.wake().ring(Step::Deliver);
-        Ok(UndoPlan { lines: taking.lines })
+        let mut tries = 0..TRIES;
+        loop {
+            let leads = self.store.undoable(filter).await?;
+            let taking = Taking::all(self, &leads, archive);
+            let commit = taking.commit(self, &leads, reason);
+            match self.store.commit_decisions(commit, self.now()).await {
+                // A write has left meanwhile: its lead is left alone then, and said to be.
+                Err(StoreError::Stale) if tries.next().is_some() => {}
+                stored => {
+                    stored?;
+                    self.wake().ring(Step::Deliver);
+                    return Ok(UndoPlan { lines: taking.lines });
+                }
+            }
+        }
     }
 }
 

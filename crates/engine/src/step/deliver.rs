@@ -132,7 +132,7 @@ impl Engine {
                 owners.extend(self.owner_write(effect, write, target, now));
             }
             let end = match answer {
-                Some(Err(SendFailure::Gone)) => self.gone(effect, write).await?,
+                Some(Err(SendFailure::Gone)) => self.gone(effect, write).await,
                 Some(result) => self.judge(effect, result, target, capability),
                 None => {
                     EffectEnd::Crashed { due_at: self.now() + self.look_after(0), reason: MISTAKE.to_owned() }

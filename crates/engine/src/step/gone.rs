@@ -1,7 +1,9 @@
 //! Writes whose object is gone at the CRM (FM-052).
 //!
-//! A lead that came from the CRM ends with its object: somebody deleted it, and a task for it would help nobody. A lead
-//! that came by another door is still an inquiry: its person is found or created again, once for a lead.
+//! What the CRM tells of deletions is followed before (`Following::vanish`): open leads end, and slots are emptied. This is
+//! for what it did not tell, or not yet. A lead that came from the CRM ends with its object: somebody deleted it, and a
+//! task for it would help nobody. A lead that came by another door is still an inquiry: its person is found or created
+//! again, once for a lead.
 
 use usher_connector::Write;
 use usher_model::{Effect, EffectBody, EffectKey, EffectKind, LeadId, ObjectRef, PersonId, Slot, SlotKind};
@@ -9,12 +11,20 @@ use usher_store::{ClaimedEffect, EffectEnd, NewEffect};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::step::deliver::backoff;
 
 pub(super) const REASON: &str = "the object is gone at the CRM";
 
 impl Engine {
-    /// What becomes of a write whose object is gone.
-    pub(super) async fn gone(&self, effect: &ClaimedEffect, write: &Write) -> Result<EffectEnd, EngineError> {
+    /// What becomes of a write whose object is gone. A storage that does not answer only delays it: nothing was written.
+    pub(super) async fn gone(&self, effect: &ClaimedEffect, write: &Write) -> EffectEnd {
+        self.after_loss(effect, write).await.unwrap_or_else(|error| {
+            let due_at = self.now() + backoff(effect.attempt);
+            EffectEnd::Planned { due_at, reason: error.to_string() }
+        })
+    }
+
+    async fn after_loss(&self, effect: &ClaimedEffect, write: &Write) -> Result<EffectEnd, EngineError> {
         let cancelled = EffectEnd::Cancelled { reason: REASON.to_owned() };
         if !matches!(write.body.kind(), EffectKind::UpdateObject | EffectKind::CreateTask) {
             // Nobody misses a task that is gone, nor its ties.

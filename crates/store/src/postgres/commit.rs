@@ -40,11 +40,23 @@ pub(super) async fn store(
     supersede(conn, &commit.supersedes, now).await?;
     for (lead, reason) in &commit.suppressed {
         operation::suppress(conn, *lead, text(reason), now).await?;
+        settled(conn, *lead).await?;
     }
     unsettled.extend(plan::effects(conn, &commit.effects, now).await?);
     doubt::mark(conn, &commit.effects).await?;
     settle::close_leads(conn, &unsettled, now).await?;
     incumbents(conn, &commit).await
+}
+
+/// What is on its way would happen after all: whoever takes the lead back has to look again.
+async fn settled(conn: &mut PgConnection, lead: LeadId) -> Result<(), Fault> {
+    let (moving,): (bool,) = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM effect WHERE lead = $1 AND state IN ('sending', 'unknown'))",
+    )
+    .bind(lead.to_string())
+    .fetch_one(conn)
+    .await?;
+    if moving { Err(Fault::Stale) } else { Ok(()) }
 }
 
 /// A compare-and-set over several rows holds if it met every one of them.

@@ -98,6 +98,7 @@ pub(super) async fn store(
     }
     for (lead, reason) in commit.suppressed {
         operation::suppress(conn, lead, text(reason), now).await?;
+        settled(conn, lead).await?;
     }
     unsettled.extend(plan::effects(conn, &commit.effects, &commit.opened, now).await?);
     doubt::mark(conn, &commit.effects).await?;
@@ -108,6 +109,17 @@ pub(super) async fn store(
         })
         .await?;
     Ok(())
+}
+
+/// What is on its way would happen after all: whoever takes the lead back has to look again.
+async fn settled(conn: &mut SqliteConnection, lead: LeadId) -> Result<(), Fault> {
+    let (moving,): (bool,) = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM effect WHERE lead = ? AND +state IN ('sending', 'unknown'))",
+    )
+    .bind(lead.to_string())
+    .fetch_one(conn)
+    .await?;
+    if moving { Err(Fault::Stale) } else { Ok(()) }
 }
 
 /// A compare-and-set over several rows holds if it met every one of them.

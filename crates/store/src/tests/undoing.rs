@@ -16,7 +16,7 @@ use crate::{
 };
 
 use EffectKind::{CreateTask, EnsurePerson, UpdateObject};
-use EffectState::Cancelled;
+use EffectState::{Cancelled, Done};
 
 fn everything() -> UndoFilter {
     UndoFilter { since: at(0), until: at(9_999), path: None, lead: None, limit: 99 }
@@ -80,12 +80,20 @@ pub(crate) async fn what_was_done_can_be_undone_once(backend: impl Backend) {
 
 pub(crate) async fn an_undone_lead_sends_nothing_more(backend: impl Backend) {
     let store = backend.store();
-    let ana = decided(&store, 1).await;
-    let commit =
-        DecisionCommit { suppressed: vec![(ana.lead, "undone".to_owned())], ..DecisionCommit::default() };
-    store.commit_decisions(commit, at(2)).await.unwrap();
-    assert_eq!(states(&store, ana.lead).await, [Cancelled; 3]);
-    assert_eq!(finish(&store, EnsurePerson, 5, |claim| done(claim, "c1")).await, 0);
+    let (ana, bob) = (decided(&store, 1).await, decided(&store, 2).await);
+    let undo =
+        |lead| DecisionCommit { suppressed: vec![(lead, "undone".to_owned())], ..DecisionCommit::default() };
+    let held = store.claim_effects(&crm(), EnsurePerson, 1, at(2), at(60)).await.unwrap();
+    assert_eq!(held[0].effect.lead, ana.lead);
+    let left = store.commit_decisions(undo(ana.lead), at(2)).await;
+    assert!(matches!(left, Err(crate::StoreError::Stale)), "a write has left: {left:?}");
+    assert_eq!(standing(&store, ana.lead).await, "decided");
+    store.finish_effects(vec![done(&held[0], "c1")], at(3)).await.unwrap();
+    store.commit_decisions(undo(ana.lead), at(4)).await.unwrap();
+    assert_eq!(states(&store, ana.lead).await, [Done, Cancelled, Cancelled]);
+    store.commit_decisions(undo(bob.lead), at(5)).await.unwrap();
+    assert_eq!(states(&store, bob.lead).await, [Cancelled; 3]);
+    assert_eq!(finish(&store, EnsurePerson, 6, |claim| done(claim, "c2")).await, 0);
 }
 
 pub(crate) async fn undo_asks_for_a_span_a_path_or_a_lead(backend: impl Backend) {
