@@ -157,6 +157,9 @@ pub trait Delivering: Send + Sync {
         lease_until: Timestamp,
     ) -> Result<Vec<ClaimedEffect>, StoreError>;
 
+    /// Whether a write that has not ended will fill one of the slots.
+    async fn awaited(&self, slots: &[Slot]) -> Result<bool, StoreError>;
+
     /// Stores outcomes in one transaction: states and attempts, bound slots, links of persons that we created,
     /// effects that a bound slot unblocks, effects cancelled because what they need was refused, and leads that
     /// closed by it (written once every effect of the last episode is done, failed once one can not be).

@@ -108,6 +108,7 @@ timed! { Delivering {
     fn due_effects(connection: &ConnectionName, limit: u32, now: Timestamp) -> Vec<DueEffects>;
     fn claim_effects(connection: &ConnectionName, kind: EffectKind, limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<ClaimedEffect>;
     fn claim_unknown(connection: &ConnectionName, limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<ClaimedEffect>;
+    fn awaited(slots: &[Slot]) -> bool;
     fn finish_effects(outcomes: Vec<EffectOutcome>, now: Timestamp) -> ();
     fn recover_effects(now: Timestamp) -> u64;
 } }

@@ -111,7 +111,12 @@ impl Engine {
                     writes.push(write);
                     sent.push(effect);
                 }
-                None => outcomes.push(outcome(&effect, unresolvable(now))),
+                None => {
+                    let reason = "an object that it needs is made anew".to_owned();
+                    let later = EffectEnd::Planned { due_at: now + backoff(effect.attempt), reason };
+                    let end = self.adrift(&effect, later).await?;
+                    outcomes.push(outcome(&effect, end));
+                }
             }
         }
         for (position, reason) in self.beyond_budget(&connected.name, &writes, now).await?.into_iter().rev() {
@@ -291,10 +296,6 @@ pub(super) fn signed(duration: Duration) -> SignedDuration {
 
 fn unanswered() -> Fault {
     Fault::new(FaultClass::OutcomeUnknown, "the vendor's answer does not mention this write")
-}
-
-pub(super) fn unresolvable(now: Timestamp) -> EffectEnd {
-    EffectEnd::Planned { due_at: now + REST, reason: "an object that it needs is not known yet".to_owned() }
 }
 
 pub(super) fn outcome(effect: &ClaimedEffect, end: EffectEnd) -> EffectOutcome {

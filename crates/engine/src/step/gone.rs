@@ -24,6 +24,18 @@ impl Engine {
         })
     }
 
+    /// What becomes of a write that needs a slot which was emptied since it was planned: without anybody who fills it
+    /// again it would wait for ever, so it ends; else what is said here.
+    pub(super) async fn adrift(
+        &self,
+        effect: &ClaimedEffect,
+        awaited: EffectEnd,
+    ) -> Result<EffectEnd, EngineError> {
+        let slots: Vec<Slot> = effect.effect.body.needs().cloned().collect();
+        let is_awaited = self.store.awaited(&slots).await?;
+        Ok(if is_awaited { awaited } else { EffectEnd::Cancelled { reason: REASON.to_owned() } })
+    }
+
     async fn after_loss(&self, effect: &ClaimedEffect, write: &Write) -> Result<EffectEnd, EngineError> {
         let cancelled = EffectEnd::Cancelled { reason: REASON.to_owned() };
         if !matches!(write.body.kind(), EffectKind::UpdateObject | EffectKind::CreateTask) {

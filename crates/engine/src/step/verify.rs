@@ -12,7 +12,7 @@ use crate::breaker::Leave;
 use crate::connected::Connected;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::step::deliver::{backoff, done, lease, outcome, resolve, signed, unresolvable};
+use crate::step::deliver::{backoff, done, lease, outcome, resolve, signed};
 
 /// Unclear writes looked up in one step: few, because fresh writes wait meanwhile.
 const SLICE: u32 = 10;
@@ -81,7 +81,9 @@ impl Engine {
         by: VerifyBy,
     ) -> Result<EffectEnd, EngineError> {
         let Some(write) = resolve(effect) else {
-            return Ok(unresolvable(self.now()));
+            // What may have been done for the lost object can not be told from what is to be done for the next.
+            let reason = "its object was deleted before it was clear whether it happened; look at the CRM; if it is not there, `usher failed retry ID --resend`";
+            return self.adrift(effect, EffectEnd::Parked { reason: reason.to_owned() }).await;
         };
         if by == VerifyBy::Nothing {
             return Ok(EffectEnd::Parked {

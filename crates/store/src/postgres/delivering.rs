@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
-use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind};
+use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind, Slot};
 
 use super::{PostgresStore, count, doubt, finish, lasts};
 use crate::codec::{fresh_since, from_json, id, maybe_instant, ms, slot_name, text};
@@ -118,6 +118,23 @@ impl Delivering for PostgresStore {
             })
         });
         self.readable(claims.await?, now).await
+    }
+
+    async fn awaited(&self, slots: &[Slot]) -> Result<bool, StoreError> {
+        let slots: Vec<String> = slots.iter().map(slot_name).collect();
+        self.read("asks what is to be made", move |conn| {
+            Box::pin(async move {
+                let (awaited,): (bool,) = sqlx::query_as(
+                    "SELECT EXISTS (SELECT 1 FROM effect WHERE binds = ANY($1) \
+                     AND state IN ('blocked', 'planned', 'sending', 'unknown'))",
+                )
+                .bind(slots)
+                .fetch_one(conn)
+                .await?;
+                Ok(awaited)
+            })
+        })
+        .await
     }
 
     async fn finish_effects(&self, outcomes: Vec<EffectOutcome>, now: Timestamp) -> Result<(), StoreError> {

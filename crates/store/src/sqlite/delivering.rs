@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind};
+use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind, Slot};
 
 use super::codec::{fresh_since, from_json, id, list, maybe_instant, ms, slot_name, text};
 use super::fault::Fault;
@@ -109,6 +109,23 @@ impl Delivering for SqliteStore {
                 .fetch_all(&mut *conn)
                 .await?;
                 claimed(conn, &connection, rows, now).await
+            })
+        })
+        .await
+    }
+
+    async fn awaited(&self, slots: &[Slot]) -> Result<bool, StoreError> {
+        let slots: Vec<String> = slots.iter().map(slot_name).collect();
+        self.look("asks what is to be made", move |conn| {
+            Box::pin(async move {
+                let (awaited,): (bool,) = sqlx::query_as(
+                    "SELECT EXISTS (SELECT 1 FROM json_each(?1) j CROSS JOIN effect e ON e.binds = j.value \
+                     WHERE +e.state IN ('blocked', 'planned', 'sending', 'unknown'))",
+                )
+                .bind(list(slots)?)
+                .fetch_one(conn)
+                .await?;
+                Ok(awaited)
             })
         })
         .await

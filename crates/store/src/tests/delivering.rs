@@ -324,3 +324,13 @@ pub(crate) async fn our_own_person_is_known_as_an_echo(backend: impl Backend) {
     assert_eq!(rows, [(text("new"), true, true), (text("old"), false, false), (text("1"), true, false)]);
     assert_eq!(links[2].key.connection, form());
 }
+
+pub(crate) async fn a_slot_is_awaited_until_its_writer_has_ended(backend: impl Backend) {
+    let store = backend.store();
+    let ana = decided(&store, 1).await;
+    let slots = [person_slot(ana.person)];
+    assert!(store.awaited(&slots).await.unwrap());
+    finish(&store, EnsurePerson, 5, |claim| done(claim, "c1")).await;
+    assert!(!store.awaited(&slots).await.unwrap());
+    assert!(!store.awaited(&[]).await.unwrap());
+}

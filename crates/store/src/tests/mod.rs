@@ -69,7 +69,7 @@ macro_rules! suite {
             delivering: the_first_id_of_a_slot_stays, delivering: a_human_who_won_counts_as_written,
             delivering: a_human_who_won_gets_no_task_beside_them,
             delivering: fm_077_a_taken_over_claim_changes_nothing, delivering: fm_079_recovery_never_goes_backwards,
-            delivering: unknown_effects_are_looked_up_until_parked, delivering: a_new_episode_supersedes_unsent_effects,
+            delivering: unknown_effects_are_looked_up_until_parked, delivering: a_slot_is_awaited_until_its_writer_has_ended, delivering: a_new_episode_supersedes_unsent_effects,
             delivering: our_own_person_is_known_as_an_echo,
             quota: fm_071_fresh_records_go_before_a_backlog_that_still_moves,
             quota: fm_067_a_flood_through_one_connection_leaves_room_for_the_others,
