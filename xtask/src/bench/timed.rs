@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use usher_model::{
     Account, AccountKey, CloseReason, ConnectionName, CrmOwner, EffectKey, EffectKind, EffectState,
-    ExternalId, LeadId, LeadState, Mode, ObjectType, RecordId, TokenRow, TokenTrouble,
+    ExternalId, LeadId, LeadState, Mode, ObjectType, RecordId, Slot, TokenRow, TokenTrouble,
 };
 use usher_store::{
     AccountRow, Alert, Backup, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, Cutoffs,
