@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use usher_model::{EffectState, SlotKind, SlotOrigin};
 
-use super::{column, gone, lock, settle, slots};
+use super::{column, following, gone, lock, settle, slots};
 use crate::codec::{instant, ms, text};
 use crate::delivering::{EffectOutcome, MOST_LAPSES};
 use crate::ended::{Binding, Ended, Fate, HeldRow};
@@ -219,7 +219,28 @@ async fn bind(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Resul
     if !persons.is_empty() {
         tie(conn, &persons).await?;
     }
-    slots::bind(conn, &bindings, now).await
+    slots::bind(conn, &bindings, now).await?;
+    for (connection, keep, lose) in known_as_others(conn, &persons).await? {
+        following::unite(conn, &connection, &keep, &lose, now).await?;
+    }
+    Ok(())
+}
+
+/// Persons who were found to be an object that is known as somebody else: (connection, known as, found for).
+async fn known_as_others(
+    conn: &mut PgConnection,
+    persons: &[(&Binding, &str)],
+) -> Result<Vec<(String, String, String)>, Fault> {
+    let rows = sqlx::query_as(
+        "SELECT DISTINCT l.connection, l.person, v.person FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) \
+         AS v (connection, object, external_id, person) JOIN link l ON l.connection = v.connection \
+         AND l.object = v.object AND l.external_id = v.external_id WHERE l.person != v.person",
+    )
+    .bind(column(persons, |(binding, _)| text(&binding.slot.connection)))
+    .bind(column(persons, |(_, object)| *object))
+    .bind(column(persons, |(binding, _)| text(&binding.id)))
+    .bind(column(persons, |(binding, _)| text(&binding.slot.of)));
+    Ok(rows.fetch_all(conn).await?)
 }
 
 async fn tie(conn: &mut PgConnection, persons: &[(&Binding, &str)]) -> Result<(), Fault> {

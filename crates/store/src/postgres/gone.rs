@@ -92,10 +92,12 @@ async fn wait(conn: &mut PgConnection, seq: i64, slot: &str) -> Result<(), Fault
     Ok(())
 }
 
-/// Holds back the lead's other writes that need the slot: they would only meet the same.
+/// Holds back the lead's other writes that need the slot: they would only meet the same. What was done to the lost object
+/// is to be done to the next one.
 async fn hold_back(conn: &mut PgConnection, lead: &str, slot: &str) -> Result<(), Fault> {
     let rows: Vec<(i64, String)> = sqlx::query_as(
-        "SELECT seq, body FROM effect WHERE lead = $1 AND state IN ('planned', 'blocked') ORDER BY seq FOR UPDATE",
+        "SELECT seq, body FROM effect WHERE lead = $1 AND (state IN ('planned', 'blocked') OR \
+         state = 'done' AND kind IN ('associate', 'update_object')) ORDER BY seq FOR UPDATE",
     )
     .bind(lead)
     .fetch_all(&mut *conn)
@@ -104,7 +106,7 @@ async fn hold_back(conn: &mut PgConnection, lead: &str, slot: &str) -> Result<()
         let body: EffectBody = from_json("effect", &body)?;
         if body.needs().any(|need| slot_name(need) == slot) {
             wait(conn, seq, slot).await?;
-            sqlx::query("UPDATE effect SET state = 'blocked' WHERE seq = $1")
+            sqlx::query("UPDATE effect SET state = 'blocked', ended_at = NULL WHERE seq = $1")
                 .bind(seq)
                 .execute(&mut *conn)
                 .await?;

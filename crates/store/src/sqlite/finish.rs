@@ -7,9 +7,9 @@ use sqlx::SqliteConnection;
 use usher_model::{EffectState, SlotKind, SlotOrigin};
 
 use super::bulk::Bulk;
-use super::codec::{list, ms, numbers, text};
+use super::codec::{json, list, ms, numbers, text};
 use super::fault::Fault;
-use super::{gone, settle, slots};
+use super::{following, gone, settle, slots};
 use crate::delivering::{EffectOutcome, MOST_LAPSES};
 use crate::ended::{Binding, Ended, Fate, HeldRow};
 
@@ -195,5 +195,26 @@ async fn bind(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) -> R
             .bind(created)
     })
     .await?;
-    slots::bind(conn, &bindings, now).await
+    slots::bind(conn, &bindings, now).await?;
+    let tied = persons.iter().map(|(binding, object)| {
+        let slot = &binding.slot;
+        [text(&slot.connection), (*object).to_owned(), text(&binding.id), text(&slot.of)]
+    });
+    for (connection, keep, lose) in known_as_others(conn, tied.collect()).await? {
+        following::unite(conn, &connection, &keep, &lose, now).await?;
+    }
+    Ok(())
+}
+
+/// Persons who were found to be an object that is known as somebody else: (connection, known as, found for).
+async fn known_as_others(
+    conn: &mut SqliteConnection,
+    tied: Vec<[String; 4]>,
+) -> Result<Vec<(String, String, String)>, Fault> {
+    let rows = sqlx::query_as(
+        "SELECT DISTINCT l.connection, l.person, j.value ->> 3 FROM json_each(?1) j CROSS JOIN link l \
+         ON l.connection = j.value ->> 0 AND l.object = j.value ->> 1 AND l.external_id = j.value ->> 2 \
+         WHERE l.person != j.value ->> 3",
+    );
+    Ok(rows.bind(json(&tied)?).fetch_all(conn).await?)
 }

@@ -139,11 +139,23 @@ async fn follow(
     let mut closed = 0;
     let Some(((keep,), others)) = persons.split_first() else { return Ok(0) };
     for (lose,) in others {
-        let reason = format!("its person was merged with another in {connection}");
-        let doubles = doubles(conn, keep, lose).await?;
-        closed += end(conn, &doubles, CloseReason::Merged, &reason, now).await?;
-        absorb(conn, keep, lose, now).await?;
+        closed += unite(conn, connection.as_str(), keep, lose, now).await?;
     }
+    Ok(closed)
+}
+
+/// Makes two persons one, because the vendor has one object for both. Returns how many leads were closed as merged.
+pub(super) async fn unite(
+    conn: &mut SqliteConnection,
+    connection: &str,
+    keep: &str,
+    lose: &str,
+    now: Timestamp,
+) -> Result<u64, Fault> {
+    let reason = format!("its person was merged with another in {connection}");
+    let doubles = doubles(conn, keep, lose).await?;
+    let closed = end(conn, &doubles, CloseReason::Merged, &reason, now).await?;
+    absorb(conn, keep, lose, now).await?;
     Ok(closed)
 }
 

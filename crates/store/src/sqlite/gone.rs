@@ -98,18 +98,21 @@ async fn wait(conn: &mut SqliteConnection, seq: i64, slot: &str) -> Result<(), F
     Ok(())
 }
 
-/// Holds back the lead's other writes that need the slot: they would only meet the same.
+/// Holds back the lead's other writes that need the slot: they would only meet the same. What was done to the lost object
+/// is to be done to the next one.
 async fn hold_back(conn: &mut SqliteConnection, lead: &str, slot: &str) -> Result<(), Fault> {
-    let rows: Vec<(i64, String)> =
-        sqlx::query_as("SELECT seq, body FROM effect WHERE lead = ? AND +state IN ('planned', 'blocked')")
-            .bind(lead.to_owned())
-            .fetch_all(&mut *conn)
-            .await?;
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT seq, body FROM effect WHERE lead = ? AND (+state IN ('planned', 'blocked') OR \
+             +state = 'done' AND kind IN ('associate', 'update_object'))",
+    )
+    .bind(lead.to_owned())
+    .fetch_all(&mut *conn)
+    .await?;
     for (seq, body) in rows {
         let body: EffectBody = from_json("effect", &body)?;
         if body.needs().any(|need| slot_name(need) == slot) {
             wait(conn, seq, slot).await?;
-            sqlx::query("UPDATE effect SET state = 'blocked' WHERE seq = ?")
+            sqlx::query("UPDATE effect SET state = 'blocked', ended_at = NULL WHERE seq = ?")
                 .bind(seq)
                 .execute(&mut *conn)
                 .await?;

@@ -195,7 +195,7 @@ pub(crate) async fn a_human_who_won_gets_no_task_beside_them(backend: impl Backe
         store.commit_decisions(opened.commit, at(n)).await.unwrap();
         leads.push(opened.lead);
     }
-    finish(&store, EnsurePerson, 5, |claim| done(claim, "c")).await;
+    finish(&store, EnsurePerson, 5, |claim| done(claim, &claim.effect.lead.to_string())).await;
     assert!(claim(&store, CreateTask, 5).await.is_empty(), "the task waits for the owner");
     finish(&store, UpdateObject, 6, |claim| {
         let confirmed = EffectEnd::Done { id: None, origin: SlotOrigin::Found, object: None };

@@ -2,7 +2,7 @@
 
 use usher_model::EffectKind::{CreateTask, EnsurePerson, UpdateObject};
 use usher_model::EffectState::{Cancelled, Done, Planned};
-use usher_model::{ExternalId, Mode, PersonId};
+use usher_model::{ExternalId, Mode, PersonId, SlotOrigin};
 
 use super::Backend;
 use super::fixture::{
@@ -114,6 +114,22 @@ pub(crate) async fn fm_020_a_merged_lead_stays_merged_whatever_was_under_way(bac
     assert_eq!(states(&store, two.lead).await, [Done, Cancelled, Cancelled]);
     let standings = (standing(&store, one.lead).await, standing(&store, two.lead).await);
     assert_eq!(standings, ("decided".to_owned(), "closed:merged".to_owned()));
+}
+
+pub(crate) async fn fm_020_two_persons_who_are_found_as_one_contact_are_one(backend: impl Backend) {
+    let store = backend.store();
+    let (one, two) = (decided(&store, 1).await, decided(&store, 2).await);
+    let found = |claim: &crate::ClaimedEffect| {
+        let (id, object) = (Some("c9".into()), Some("contacts".into()));
+        super::fixture::end(claim, crate::EffectEnd::Done { id, origin: SlotOrigin::Found, object })
+    };
+    finish(&store, EnsurePerson, 5, found).await;
+    let ask = ViewAsk { keys: vec![email_key(1), email_key(2)], ..ViewAsk::default() };
+    let view = store.decision_view(&ask).await.unwrap();
+    assert_eq!(view.persons.iter().map(|known| known.id).collect::<Vec<_>>(), [one.person]);
+    let standings = (standing(&store, one.lead).await, standing(&store, two.lead).await);
+    assert_eq!(standings, ("decided".to_owned(), "closed:merged".to_owned()));
+    assert_eq!(finish(&store, UpdateObject, 6, |claim| done(claim, "c9")).await, 1);
 }
 
 pub(crate) async fn fm_019_what_was_under_way_is_not_sent_again_for_who_is_gone(backend: impl Backend) {

@@ -208,7 +208,7 @@ async fn the_last_of_two_slots_frees_what_waits_for_both() {
         let gate = database.hold("need").await;
         let ends = async {
             tokio::join!(
-                one.finish_effects(vec![done(&person[0], "c1")], at(6)),
+                one.finish_effects(vec![done(&person[0], &format!("c{round}"))], at(6)),
                 two.finish_effects(vec![done(&owner[0], "501")], at(6)),
             )
         };

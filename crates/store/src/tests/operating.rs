@@ -139,10 +139,7 @@ pub(crate) async fn fm_107_counts_add_up(backend: impl Backend) {
     for n in 1..=4 {
         decided(&store, n).await;
     }
-    finish(&store, EnsurePerson, 5, |claim| {
-        if claim.effect.lead.to_string().is_empty() { refuse(claim) } else { done(claim, "c") }
-    })
-    .await;
+    finish(&store, EnsurePerson, 5, |claim| done(claim, &claim.effect.lead.to_string())).await;
     let updates = claim(&store, UpdateObject, 6).await;
     store.finish_effects(vec![refuse(&updates[0]), done(&updates[1], "c")], at(6)).await.unwrap();
     let problem = Some("unreadable".to_owned());

@@ -105,6 +105,21 @@ pub(crate) async fn fm_052_a_person_who_is_gone_is_created_again_once(backend: i
     assert!(claim(&store, EnsurePerson, 10).await.is_empty());
 }
 
+pub(crate) async fn fm_052_what_was_done_to_a_lost_person_is_done_to_the_new_one(backend: impl Backend) {
+    let store = backend.store();
+    let ana = decided(&store, 1).await;
+    finish(&store, EnsurePerson, 5, |claim| done(claim, "c1")).await;
+    finish(&store, UpdateObject, 6, |claim| done(claim, "c1")).await;
+    finish(&store, CreateTask, 7, |claim| gone(claim, &ana, "c1", 7)).await;
+    assert_eq!(states(&store, ana.lead).await, [Done, Blocked, Blocked, Planned]);
+    finish(&store, EnsurePerson, 8, |claim| done(claim, "c2")).await;
+    let update = claim(&store, UpdateObject, 9).await.remove(0);
+    assert_eq!(update.bindings[0].id.as_str(), "c2");
+    store.finish_effects(vec![done(&update, "c2")], at(9)).await.unwrap();
+    finish(&store, CreateTask, 10, |claim| done(claim, "t1")).await;
+    assert_eq!(standing(&store, ana.lead).await, "closed:written");
+}
+
 pub(crate) async fn fm_052_a_lead_goes_with_the_record_that_it_came_from(backend: impl Backend) {
     let store = backend.store();
     let ana = decided(&store, 1).await;

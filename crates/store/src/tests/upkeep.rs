@@ -79,7 +79,7 @@ pub(crate) async fn fm_105_leads_of_the_forgotten_time_are_in_doubt(backend: imp
 pub(crate) async fn the_tasks_of_a_person_are_known(backend: impl Backend) {
     let store = backend.store();
     let (ana, ben) = (decided(&store, 1).await, decided(&store, 2).await);
-    finish(&store, EnsurePerson, 5, |claim| done(claim, "c")).await;
+    finish(&store, EnsurePerson, 5, |claim| done(claim, &claim.effect.lead.to_string())).await;
     finish(&store, UpdateObject, 6, |claim| done(claim, "501")).await;
     assert!(store.known_tasks(ana.lead).await.unwrap().is_empty());
     finish(&store, CreateTask, 7, |claim| {
