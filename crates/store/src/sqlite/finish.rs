@@ -56,7 +56,8 @@ pub(super) async fn store(
     }
     update(conn, &ended, now).await?;
     bind(conn, &ended, now).await?;
-    let again = ended.iter().filter(|end| end.state == EffectState::Planned).map(|end| end.seq);
+    let waits = |end: &&Ended| matches!(end.state, EffectState::Planned | EffectState::Blocked);
+    let again = ended.iter().filter(waits).map(|end| end.seq);
     settle::recall(conn, numbers(&again.collect::<Vec<_>>())?, now).await?;
     let fates: Vec<Fate> = ended.into_iter().map(Fate::from).collect();
     follow(conn, &fates, now).await

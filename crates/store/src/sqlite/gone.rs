@@ -64,13 +64,20 @@ async fn empty(
     Ok(emptied.rows_affected() > 0)
 }
 
-/// Blocked while the slot is empty.
+/// What a write that needs the slot can do: be sent, wait for what fills it, or nothing.
 async fn state(conn: &mut SqliteConnection, slot: &str) -> Result<EffectState, Fault> {
-    let bound: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM slot WHERE name = ?")
-        .bind(slot.to_owned())
-        .fetch_optional(conn)
-        .await?;
-    Ok(if bound.is_some() { EffectState::Planned } else { EffectState::Blocked })
+    let (bound, awaited): (bool, bool) = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM slot WHERE name = ?1), EXISTS (SELECT 1 FROM effect WHERE binds = ?1 \
+         AND +state IN ('blocked', 'planned', 'sending', 'unknown'))",
+    )
+    .bind(slot.to_owned())
+    .fetch_one(conn)
+    .await?;
+    Ok(match (bound, awaited) {
+        (true, _) => EffectState::Planned,
+        (false, true) => EffectState::Blocked,
+        (false, false) => EffectState::Cancelled,
+    })
 }
 
 /// Lets the effect wait for the slot, if it is empty. The new object is owned by nobody, whatever was expected of the

@@ -80,7 +80,8 @@ pub(super) async fn cancel_unsent(
     Ok(())
 }
 
-/// Cancels those of the effects that were under way when their lead was closed from outside and would be sent again now.
+/// Cancels those of the effects that were under way when their lead was closed from outside and would be sent again now or
+/// later.
 pub(super) async fn recall(
     conn: &mut SqliteConnection,
     effects: String,
@@ -88,7 +89,7 @@ pub(super) async fn recall(
 ) -> Result<(), Fault> {
     sqlx::query(
         "UPDATE effect SET state = 'cancelled', cancelled = 'suppressed', problem = lead.detail, ended_at = ?2 FROM lead \
-         WHERE effect.seq IN (SELECT value FROM json_each(?1)) AND +effect.state = 'planned' AND lead.id = effect.lead \
+         WHERE effect.seq IN (SELECT value FROM json_each(?1)) AND +effect.state IN ('blocked', 'planned') AND lead.id = effect.lead \
          AND +lead.close_reason IN ('merged', 'suppressed') AND effect.planned_at < lead.closed_at \
          AND NOT EXISTS (SELECT 1 FROM shared_effect s WHERE s.effect = effect.seq AND s.lead != effect.lead) \
          AND NOT EXISTS (SELECT 1 FROM need n CROSS JOIN effect e ON e.seq = n.effect WHERE n.slot = effect.binds \

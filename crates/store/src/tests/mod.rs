@@ -81,7 +81,7 @@ macro_rules! suite {
             ownership: fm_051_owner_writes_are_counted_by_object, ownership: fm_049_an_owner_write_is_checked_once,
             ownership: fm_049_only_an_answered_first_create_tells_that_nobody_owns_it,
             ownership: an_object_first_seen_in_a_poll_may_turn_out_to_be_ours, ownership: fm_052_a_person_who_is_gone_is_created_again_once,
-            ownership: fm_052_what_was_done_to_a_lost_person_is_done_to_the_new_one, ownership: fm_052_a_lead_goes_with_the_record_that_it_came_from,
+            ownership: fm_052_what_was_done_to_a_lost_person_is_done_to_the_new_one, ownership: fm_052_nobody_is_created_again_for_a_lead_that_ended_with_the_deletion, ownership: fm_052_a_lead_goes_with_the_record_that_it_came_from,
             ownership: fm_052_two_leads_of_a_lost_person_make_one_new_one,
             undoing: what_was_done_can_be_undone_once, undoing: an_undone_lead_sends_nothing_more,
             undoing: undo_asks_for_a_span_a_path_or_a_lead, undoing: fm_020_a_person_who_was_merged_is_not_ours_to_archive,

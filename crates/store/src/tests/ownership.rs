@@ -120,6 +120,20 @@ pub(crate) async fn fm_052_what_was_done_to_a_lost_person_is_done_to_the_new_one
     assert_eq!(standing(&store, ana.lead).await, "closed:written");
 }
 
+pub(crate) async fn fm_052_nobody_is_created_again_for_a_lead_that_ended_with_the_deletion(
+    backend: impl Backend,
+) {
+    let store = backend.store();
+    let ana = decided(&store, 1).await;
+    finish(&store, EnsurePerson, 5, |claim| done(claim, "c1")).await;
+    let under_way = claim(&store, UpdateObject, 6).await;
+    // The CRM tells of the deletion while the write that will meet it is on its way.
+    assert_eq!(store.vanish(&crm(), &"contacts".into(), &["c1".into()], at(7)).await.unwrap(), 1);
+    store.finish_effects(vec![gone(&under_way[0], &ana, "c1", 8)], at(8)).await.unwrap();
+    assert_eq!(states(&store, ana.lead).await, [Cancelled; 3]);
+    assert_eq!(standing(&store, ana.lead).await, "closed:suppressed");
+}
+
 pub(crate) async fn fm_052_a_lead_goes_with_the_record_that_it_came_from(backend: impl Backend) {
     let store = backend.store();
     let ana = decided(&store, 1).await;
