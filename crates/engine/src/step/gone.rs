@@ -36,6 +36,18 @@ impl Engine {
         Ok(if is_awaited { awaited } else { EffectEnd::Cancelled { reason: REASON.to_owned() } })
     }
 
+    /// What becomes of an unclear write whose slot was emptied. What may have been made for the lost object can not be told
+    /// from what is to be made for the next, so somebody has to look; a change of the lost object is lost with it.
+    pub(super) async fn lost_unclear(&self, effect: &ClaimedEffect) -> Result<EffectEnd, EngineError> {
+        let reason = "its object was deleted before it was clear whether it happened; look at the CRM; if it is not \
+                      there and still wanted, `usher failed retry ID --resend`";
+        let parked = EffectEnd::Parked { reason: reason.to_owned() };
+        match effect.effect.body.kind() {
+            EffectKind::CreateTask | EffectKind::EnsurePerson | EffectKind::EnsureCompany => Ok(parked),
+            _ => self.adrift(effect, parked).await,
+        }
+    }
+
     async fn after_loss(&self, effect: &ClaimedEffect, write: &Write) -> Result<EffectEnd, EngineError> {
         let cancelled = EffectEnd::Cancelled { reason: REASON.to_owned() };
         if !matches!(write.body.kind(), EffectKind::UpdateObject | EffectKind::CreateTask) {
@@ -81,5 +93,43 @@ impl Engine {
     fn second_key(&self, person: PersonId, lead: LeadId) -> EffectKey {
         let connection = self.crm.as_str().as_bytes();
         self.install.derive(&[b"again", connection, person.as_bytes(), lead.as_bytes()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use tokio::sync::Notify;
+    use usher_connector::FaultClass;
+    use usher_model::{EffectKind, EffectState};
+
+    use crate::tests::world::{Act, World};
+
+    /// The state of the only lead's write of that kind after the contact was deleted while the write was unclear.
+    async fn after_deletion(unclear: EffectKind) -> EffectState {
+        let world = World::new().await;
+        let before = [EffectKind::EnsurePerson, EffectKind::UpdateObject, EffectKind::CreateTask];
+        for _ in before.iter().take_while(|kind| **kind != unclear) {
+            let at_once = Arc::new(Notify::new());
+            at_once.notify_one();
+            world.crm.next.lock().unwrap().push_back(Act::Hang(at_once));
+        }
+        world.crm.next.lock().unwrap().push_back(Act::Fail(FaultClass::OutcomeUnknown));
+        world.inquire("ann").await;
+        world.decide().await;
+        world.deliver().await;
+        world.lose_contact().await;
+        world.clock.advance(3600);
+        assert_eq!(world.engine.verify(world.engine.crm()).await.unwrap(), 1);
+        let story = world.story().await;
+        story.effects.iter().find(|effect| effect.kind == unclear).unwrap().state
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn fm_052_what_may_have_been_made_for_a_lost_object_is_shown() {
+        assert_eq!(after_deletion(EffectKind::CreateTask).await, EffectState::Parked);
+        assert_eq!(after_deletion(EffectKind::UpdateObject).await, EffectState::Cancelled);
     }
 }

@@ -81,9 +81,7 @@ impl Engine {
         by: VerifyBy,
     ) -> Result<EffectEnd, EngineError> {
         let Some(write) = resolve(effect) else {
-            // What may have been done for the lost object can not be told from what is to be done for the next.
-            let reason = "its object was deleted before it was clear whether it happened; look at the CRM; if it is not there, `usher failed retry ID --resend`";
-            return self.adrift(effect, EffectEnd::Parked { reason: reason.to_owned() }).await;
+            return self.lost_unclear(effect).await;
         };
         if by == VerifyBy::Nothing {
             return Ok(EffectEnd::Parked {

@@ -277,6 +277,15 @@ impl World {
         self.store.counts().await.unwrap().leads.get("closed:written").copied().unwrap_or_default()
     }
 
+    /// Somebody deletes the only lead's contact, and the CRM tells.
+    pub(crate) async fn lose_contact(&self) {
+        let story = self.story().await;
+        let contact = story.effects.iter().find(|effect| effect.kind == EffectKind::EnsurePerson);
+        let contact = contact.and_then(|effect| effect.external_id.clone()).unwrap();
+        let object = ObjectType::new("contacts");
+        self.store.vanish(self.engine.crm(), &object, &[contact], self.clock.now()).await.unwrap();
+    }
+
     /// The only lead's story.
     pub(crate) async fn story(&self) -> LeadStory {
         let filter = LeadFilter { limit: 1, ..LeadFilter::default() };
