@@ -237,6 +237,17 @@ async fn unbind(
     ids: String,
     now: Timestamp,
 ) -> Result<(), Fault> {
+    // The ids are kept aside: whoever asks later can still be told who it was.
+    sqlx::query(
+        "INSERT INTO slot_other (name, external_id, origin, effect, at) SELECT name, external_id, origin, '', ?3 FROM slot \
+         WHERE kind = 'person' AND connection = ?1 AND external_id IN (SELECT j.value FROM json_each(?2) j) \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(connection.to_owned())
+    .bind(ids.clone())
+    .bind(ms(now))
+    .execute(&mut *conn)
+    .await?;
     let slots: Vec<(String,)> = sqlx::query_as(
         "DELETE FROM slot WHERE kind = 'person' AND connection = ?1 AND external_id IN (SELECT j.value \
          FROM json_each(?2) j) AND NOT EXISTS (SELECT 1 FROM lead l WHERE l.person = slot.of AND l.state != 'closed') \

@@ -286,11 +286,13 @@ impl Ledger {
     }
 
     pub(super) async fn leads(&mut self) -> anyhow::Result<Vec<LeadRow>> {
-        // A deleted contact's slot is let go; the link still says who it was. Slots come last, so that they count.
+        // A deleted contact's slot is let go, and its id kept aside; a link says who it was, too. Slots come last, so that
+        // they count.
         let persons: Vec<(String, String)> = self
             .rows(
                 "SELECT person, external_id FROM (SELECT person, external_id, 0 AS place FROM link \
                  WHERE connection IN (SELECT connection FROM slot) \
+                 UNION ALL SELECT substr(name, 8, 32), external_id, 0 FROM slot_other WHERE name LIKE 'person/%' \
                  UNION ALL SELECT of, external_id, 1 FROM slot WHERE kind = 'person') AS known ORDER BY place",
             )
             .await?;
