@@ -82,7 +82,9 @@ pub struct Prepared {
 #[async_trait]
 pub trait Preparation: Send + Sync {
     /// Claims fetched records, from every connection in turn: of each the fresh ones ([`crate::FRESH`]) of the live lane
-    /// first, but one in five from the rest, live lane first, then oldest. The claim lapses at `lease_until`.
+    /// first, but one in five from the rest, live lane first, then oldest. The claim lapses at `lease_until`. Before them,
+    /// and by themselves, those whose claims have lapsed: a quarter of `limit` after the first time, a 16th after the
+    /// second, and so on.
     async fn claim_records(
         &self,
         limit: u32,

@@ -25,9 +25,9 @@ use crate::wake::Step;
 const SLICE: u32 = 250;
 /// How long a claim lasts. A slice that outlives it may be prepared twice: the first outcome that is stored counts.
 const LEASE: Duration = Duration::from_secs(120);
-/// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. After the
-/// first time it is claimed alone, so that only its own deaths count, and those of a machine that is restarted in just
-/// that moment.
+/// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. Each time
+/// it is claimed with fewer others, the last times alone, so that only its own deaths count, and those of a machine that
+/// is restarted in just these moments.
 const MAX_ATTEMPTS: u32 = 5;
 /// Accounts looked at for one key; a name shared by more companies than this names none of them.
 const PER_KEY: u32 = 20;
@@ -61,8 +61,8 @@ impl Engine {
         }
         crash::point("prepare.after_claim");
         let count = records.len();
-        // It was claimed alone, so more may wait behind it.
-        let alone = records.iter().any(|record| record.attempts > 1);
+        // Claimed in a small group, so more may wait behind it.
+        let suspects = records.iter().any(|record| record.attempts > 1);
         self.end_vanished(&records).await?;
         let moved = self.moved(&records).await?;
         let (mut candidates, mut prepared) = (Vec::with_capacity(count), Vec::with_capacity(count));
@@ -83,7 +83,7 @@ impl Engine {
         self.conclude_all(&prepared).await?;
         crash::point("prepare.after_commit");
         self.wake().ring(Step::Decide);
-        if count >= SLICE as usize || alone {
+        if count >= SLICE as usize || suspects {
             self.wake().ring(Step::Prepare);
         }
         Ok(count)

@@ -32,11 +32,13 @@ macro_rules! claim {
     };
 }
 
-/// A record whose earlier preparation gave no outcome, the least suspicious first, and alone: it may take the process
-/// down with it again.
+/// Records whose earlier preparation gave no outcome, the least suspicious first, in groups as on SQLite.
 const DIED_BEFORE: &str = claim!(
-    "due AS MATERIALIZED (SELECT seq FROM record WHERE state = 'fetched' AND attempts > 0 \
-     AND due_at <= coalesce($1, usher_now()) ORDER BY attempts, due_at, seq LIMIT least(1, $3) FOR UPDATE SKIP LOCKED)"
+    "least (attempts) AS MATERIALIZED (SELECT attempts FROM record WHERE state = 'fetched' AND attempts > 0 \
+       AND due_at <= coalesce($1, usher_now()) ORDER BY attempts LIMIT 1), \
+     due AS MATERIALIZED (SELECT seq FROM record WHERE state = 'fetched' AND attempts > 0 \
+       AND attempts = (SELECT attempts FROM least) AND due_at <= coalesce($1, usher_now()) \
+       ORDER BY due_at, seq LIMIT (SELECT greatest(1, $3 >> (2 * attempts)::int) FROM least) FOR UPDATE SKIP LOCKED)"
 );
 /// From every connection in turn, of each the fresh ones first.
 const IN_TURN: &str = claim!(

@@ -200,21 +200,32 @@ pub(crate) async fn a_claim_lapses_and_counts_its_attempts(backend: impl Backend
     assert_eq!(claimed[0].attempts, 1);
     // The claims hold until they lapse.
     assert_eq!(store.claim_records(9, at(19), at(29)).await.unwrap().len(), 1);
-    // Whoever held them may have died of one of them: each is taken alone, the least suspicious first.
-    for (id, attempts) in [("3", 2), ("2", 2)] {
-        let again = store.claim_records(9, at(20), at(30)).await.unwrap();
-        assert_eq!(again.len(), 1);
-        assert_eq!((again[0].external_id.as_str(), again[0].attempts), (id, attempts));
-    }
-    store.store_records(vec![new_record(4)]).await.unwrap();
-    store.claim_records(1, at(21), at(31)).await.unwrap();
-    let mut seen = Vec::new();
-    for _ in 0..4 {
-        let claimed = store.claim_records(9, at(31), at(99)).await.unwrap();
-        seen.extend(claimed.iter().map(|record| (record.external_id.to_string(), record.attempts)));
-    }
+    // Whoever held them may have died of one of them: a quarter of the limit at a time, the least suspicious first.
+    let claim = async |limit: u32, now: i64, until: i64| -> Vec<(String, u32)> {
+        let claimed = store.claim_records(limit, at(now), at(until)).await.unwrap();
+        claimed.iter().map(|record| (record.external_id.to_string(), record.attempts)).collect()
+    };
     let told = |id: &str, attempts| (id.to_owned(), attempts);
-    assert_eq!(seen, [told("1", 2), told("4", 2), told("3", 3), told("2", 3)]);
+    assert_eq!(claim(9, 20, 30).await, [told("2", 2), told("3", 2)]);
+    store.store_records(vec![new_record(4), new_record(5), new_record(6)]).await.unwrap();
+    // The backfill's claim has not lapsed: these are fresh ones.
+    assert_eq!(claim(2, 21, 31).await, [told("4", 1), told("5", 1)]);
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        seen.push(claim(9, 31, 99).await);
+    }
+    let groups =
+        [vec![told("4", 2), told("1", 2)], vec![told("5", 2)], vec![told("3", 3)], vec![told("2", 3)]];
+    assert_eq!(seen[..4], groups);
+    assert_eq!(seen[4], [told("6", 1)], "those that nobody died of come after them");
+    // After the fourth death each comes alone, whatever the limit.
+    for (now, groups) in [(99, vec![1, 3, 2]), (199, vec![1, 3, 1, 1])] {
+        let mut lengths = Vec::new();
+        for _ in 0..groups.len() {
+            lengths.push(claim(256, now, now + 100).await.len());
+        }
+        assert_eq!(lengths, groups, "at {now}");
+    }
 }
 
 pub(crate) async fn verdicts_end_or_delay_records(backend: impl Backend) {
