@@ -55,13 +55,8 @@ pub(crate) async fn run(args: Soak) -> anyhow::Result<()> {
     for form in &forms {
         sandbox.typeform().define(world::form(form));
     }
-    let tuning = Tuning {
-        timeout: Duration::from_secs(30),
-        settle: Duration::from_secs(90),
-        more: "",
-        postgres: None,
-    };
-    let mut installation = Installation::write(folder.path(), &sandbox, &options, &world::routing(), tuning)?;
+    let mut installation =
+        Installation::write(folder.path(), &sandbox, &options, &world::routing(), Tuning::default())?;
     fs::write(folder.path().join("usher.yaml"), settings(&sandbox, &forms, &installation.address))
         .context("writing usher.yaml")?;
     installation.start()?;

@@ -125,6 +125,11 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// Everything in a database, as SQL.
+    pub fn dump(&self, database: &str) -> Vec<u8> {
+        succeed(self.command("pg_dump").arg("-d").arg(database)).stdout
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.join("data")
     }

@@ -41,13 +41,7 @@ pub(crate) async fn run(args: &Start) -> anyhow::Result<()> {
     let sandbox = Sandbox::start(options.clone()).await?;
     // Every answer takes so long that owners and companies can not be read: deciding waits.
     sandbox.set_faults(Faults { latency_ms: Span(25_000, 25_000), ..Faults::default() });
-    let tuning = Tuning {
-        timeout: Duration::from_secs(30),
-        settle: Duration::from_secs(90),
-        more: "",
-        postgres: None,
-    };
-    let mut usher = Installation::write(&args.folder, &sandbox, &options, ROUTING, tuning)?;
+    let mut usher = Installation::write(&args.folder, &sandbox, &options, ROUTING, Tuning::default())?;
     let database = usher.database();
     if !database.exists() {
         progress(&format!("making {} leads", args.leads));

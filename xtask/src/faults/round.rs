@@ -79,7 +79,13 @@ pub(super) async fn run(
     let mut scenario = Scenario::prepare(args, plan, cluster, seed, folder.path()).await?;
     let finished = scenario.go(number, points, seed).await;
     if args.keep || !finished.as_ref().is_ok_and(|round| round.broken.is_empty() && !round.stuck) {
-        progress(&format!("the installation is kept in {}", folder.keep().display()));
+        let kept = folder.keep();
+        if let Some(cluster) = cluster {
+            // The server goes with this process.
+            std::fs::write(kept.join("usher.sql"), cluster.dump(&scenario.installation.place()))
+                .context("keeping the database")?;
+        }
+        progress(&format!("the installation is kept in {}", kept.display()));
     }
     finished
 }

@@ -66,6 +66,13 @@ pub(crate) struct Tuning {
     pub(crate) postgres: Option<String>,
 }
 
+impl Default for Tuning {
+    /// What a new user has.
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(30), settle: Duration::from_secs(90), more: "", postgres: None }
+    }
+}
+
 /// A folder with the files of an installation, and the child that runs in it.
 #[derive(Debug)]
 pub(crate) struct Installation {

@@ -137,19 +137,10 @@ impl<'a> Run<'a> {
         }
         // A short timeout keeps the leases of a killed program short; the settle window still covers the latest commit.
         let tuning = if args.kills > 0 || args.faults {
-            Tuning {
-                timeout: Duration::from_secs(3),
-                settle: Duration::from_secs(10),
-                more: "",
-                postgres: None,
-            }
+            let (timeout, settle) = (Duration::from_secs(3), Duration::from_secs(10));
+            Tuning { timeout, settle, ..Tuning::default() }
         } else {
-            Tuning {
-                timeout: Duration::from_secs(30),
-                settle: Duration::from_secs(90),
-                more: "",
-                postgres: None,
-            }
+            Tuning::default()
         };
         let installation = Installation::write(folder, &sandbox, &options, &world::routing(), tuning)?;
         let run = Self { args, sandbox, installation, companies };

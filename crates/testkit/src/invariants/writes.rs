@@ -33,7 +33,7 @@ impl Evidence {
     /// is tried again.
     #[must_use]
     pub fn opened_beside_failed(&self) -> usize {
-        self.inquiries(|_| true).values().filter(|count| **count > 1).count() - doubled_leads(self).len()
+        self.inquiries(|_| true).values().filter(|leads| leads.len() > 1).count() - doubled_leads(self).len()
     }
 
     /// Persons whom we made and whose origin we do not know any more, because the answer was lost.
@@ -42,21 +42,35 @@ impl Evidence {
         self.made_by_us("contacts").iter().filter(|id| self.persons.get(*id) == Some(&false)).count()
     }
 
-    fn inquiries(&self, which: impl Fn(&LeadRow) -> bool) -> BTreeMap<&str, usize> {
-        let mut counts = BTreeMap::new();
-        for email in self.leads.iter().filter(|lead| which(lead)).filter_map(|lead| lead.email.as_deref()) {
-            *counts.entry(email).or_default() += 1;
+    fn inquiries(&self, which: impl Fn(&LeadRow) -> bool) -> BTreeMap<&str, Vec<&LeadRow>> {
+        let mut inquiries: BTreeMap<&str, Vec<&LeadRow>> = BTreeMap::new();
+        for lead in self.leads.iter().filter(|lead| which(lead)) {
+            if let Some(email) = lead.email.as_deref() {
+                inquiries.entry(email).or_default().push(lead);
+            }
         }
-        counts
+        inquiries
     }
 }
 
-/// Addresses with several inquiries that were carried out.
+/// Addresses with several inquiries that were carried out, or that somebody works on.
 pub(super) fn doubled_leads(evidence: &Evidence) -> Vec<String> {
-    let undone = ["closed:failed", "closed:suppressed"];
-    let counts = evidence.inquiries(|lead| !undone.contains(&lead.state.as_str()));
-    let doubled = counts.into_iter().filter(|(_, count)| *count > 1);
-    doubled.map(|(email, count)| format!("{email} has {count}")).collect()
+    let undone = |lead: &LeadRow| match lead.state.as_str() {
+        "closed:failed" => true,
+        "closed:suppressed" => lead.tasks == 0,
+        _ => false,
+    };
+    let inquiries = evidence.inquiries(|lead| !undone(lead));
+    let doubled = inquiries.into_iter().filter(|(_, leads)| leads.len() > 1);
+    let told = |lead: &LeadRow| {
+        let person = lead.person.as_deref().unwrap_or("unknown");
+        format!("{} ({}, person {person}, {} tasks)", lead.id, lead.state, lead.tasks)
+    };
+    doubled
+        .map(|(email, leads)| {
+            format!("{email}: {}", leads.into_iter().map(told).collect::<Vec<_>>().join(", "))
+        })
+        .collect()
 }
 
 pub(super) fn shared_emails(evidence: &Evidence) -> Vec<String> {
