@@ -58,6 +58,24 @@ async fn while_the_limits_are_short_every_call_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn leads_that_come_while_the_limits_are_short_go_together() {
+    let world = World::new().await;
+    *world.crm.room.lock().unwrap() = Some(0);
+    world.inquire("first").await;
+    world.decide().await;
+    let engine = Arc::clone(&world.engine);
+    let pass = tokio::spawn(async move { engine.deliver(engine.crm()).await.unwrap() });
+    for n in 0..150 {
+        world.inquire(&format!("p{n}")).await;
+        world.decide().await;
+    }
+    within_limits(&world.crm, pass).await.unwrap();
+    assert_eq!(world.written().await, 151);
+    let sizes = world.crm.sizes(EffectKind::EnsurePerson);
+    assert!(sizes.len() <= 3, "none was taken up before there was room for it: {sizes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fm_071_a_fresh_lead_overtakes_the_backlog_of_an_outage() {
     let world = World::new().await;
     for n in 0..1_500 {
