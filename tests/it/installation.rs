@@ -90,7 +90,7 @@ impl Installation {
             sandbox.hubspot().put_owner(owner(id, first, false));
         }
         sandbox.typeform().define(form());
-        let port = free_port();
+        let port = usher_testkit::free_port();
         let folder = TempDir::new().unwrap();
         let installation = Self { sandbox, port, folder, postgres: None, acknowledged: Mutex::default() };
         let settings = installation.settings(mode, further);
@@ -237,8 +237,10 @@ http: {{ listen: \"127.0.0.1:{}\" }}
     /// Starts a further node on another port, with its own way to the database if one is given.
     pub(crate) fn spawn_node(&self, name: &str, database: Option<&str>) -> Daemon {
         let mut settings = fs::read_to_string(self.path().join("usher.yaml")).unwrap();
-        settings =
-            settings.replace(&format!("127.0.0.1:{}", self.port), &format!("127.0.0.1:{}", free_port()));
+        settings = settings.replace(
+            &format!("127.0.0.1:{}", self.port),
+            &format!("127.0.0.1:{}", usher_testkit::free_port()),
+        );
         if let (Some(other), Some(own)) = (database, &self.postgres) {
             settings = settings.replace(own.as_str(), other);
         }
@@ -432,19 +434,6 @@ pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     while !holds().await {
         assert!(started.elapsed() < LIMIT, "gave up waiting until {what}");
         tick.tick().await;
-    }
-}
-
-/// A port below those that the system gives to clients: while a daemon is down, no client of another test may take its
-/// port. Each process of tests starts somewhere else.
-fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    loop {
-        let port = 20_000 + (std::process::id() * 97 + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
-        let port = u16::try_from(port).unwrap();
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }
 

@@ -61,7 +61,7 @@ impl Cluster {
         let mut cleaner = Command::new("sh");
         cleaner.args(["-c", CLEAN_UP]).arg(&programs).arg(&folder).stdin(Stdio::piped());
         let cleaner = own(&mut cleaner, owner).spawn().expect("sh is there");
-        let cluster = Self { programs, folder, owner, port: free_port(), _cleaner: cleaner };
+        let cluster = Self { programs, folder, owner, port: crate::free_port(), _cleaner: cleaner };
         let data = cluster.data();
         let mut make = cluster.command("initdb");
         // An order of texts other than that of their bytes, as real databases have it.
@@ -193,9 +193,4 @@ fn id(flag: &str) -> u32 {
 fn id_of(args: &[&str]) -> u32 {
     let output = Command::new("id").args(args).output().expect("`id` is there");
     String::from_utf8_lossy(&output.stdout).trim().parse().expect("the package made a user postgres")
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("it has an address").port()
 }

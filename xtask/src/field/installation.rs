@@ -119,7 +119,7 @@ impl Installation {
         options: &Options,
         routing: &str,
     ) -> anyhow::Result<Self> {
-        let port = free_port()?;
+        let port = usher_testkit::free_port();
         let settings = settings
             .replace("{crm}", &sandbox.hubspot_url)
             .replace("{form}", &sandbox.typeform_url)
@@ -158,7 +158,7 @@ impl Installation {
     /// A further node in the same folder, which reaches the database in its own way.
     pub(crate) fn node(&self, name: &str, postgres: &str) -> anyhow::Result<Self> {
         let own = fs::read_to_string(self.folder.join(&self.settings)).context("reading the settings")?;
-        let address = format!("http://127.0.0.1:{}", free_port()?);
+        let address = format!("http://127.0.0.1:{}", usher_testkit::free_port());
         let listen = |address: &str| address.trim_start_matches("http://").to_owned();
         let settings = own.replace(&listen(&self.address), &listen(&address));
         let stores = settings.lines().map(|line| match line.strip_prefix("store: ") {
@@ -317,9 +317,4 @@ fn program() -> anyhow::Result<PathBuf> {
         program.display()
     );
     Ok(program)
-}
-
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
-    Ok(listener.local_addr()?.port())
 }

@@ -119,7 +119,17 @@ impl Engine {
                 }
             }
         }
-        for (position, reason) in self.beyond_budget(&connected.name, &writes, now).await?.into_iter().rev() {
+        let over = match self.beyond_budget(&connected.name, &writes, now).await {
+            Ok(over) => over,
+            Err(error) => {
+                // Nothing was sent: what was taken up need not wait until the claim lapses.
+                let planned = || EffectEnd::Planned { due_at: now, reason: error.to_string() };
+                outcomes.extend(sent.iter().map(|effect| outcome(effect, planned())));
+                self.finish(&outcomes, &[]).await?;
+                return Err(error);
+            }
+        };
+        for (position, reason) in over.into_iter().rev() {
             writes.remove(position);
             outcomes.push(outcome(&sent.remove(position), EffectEnd::Rejected { reason }));
         }
@@ -128,9 +138,10 @@ impl Engine {
         let answers = usher_host::under(claim.lease, self.node.life(), send(target, &writes, &sent)).await;
         crash::point("deliver.after_send");
         self.report_blockage(connected, &answers);
-        if answers.iter().any(Option::is_some) {
-            self.note(&connected.name, Direction::Write, common_fault(&answers)).await?;
-        }
+        let noted = match answers.iter().any(Option::is_some) {
+            true => self.note(&connected.name, Direction::Write, common_fault(&answers)).await,
+            false => Ok(()),
+        };
         let mut owners = Vec::new();
         for ((effect, write), answer) in sent.iter().zip(&writes).zip(answers) {
             if matches!(answer, Some(Ok(_))) {
@@ -148,6 +159,8 @@ impl Engine {
         let done = outcomes.iter().filter(|outcome| matches!(outcome.end, EffectEnd::Done { .. })).count();
         self.finish(&outcomes, &owners).await?;
         crash::point("deliver.after_finish");
+        // Not sooner: what the vendor answered must not be lost with it.
+        noted?;
         Ok(DeliverReport { sent: sent.len(), done })
     }
 

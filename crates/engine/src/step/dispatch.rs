@@ -42,6 +42,9 @@ struct Dispatch<'a> {
     capabilities: Vec<Capability>,
     work: FuturesUnordered<BoxFuture<'a, Event>>,
     traffic: Vec<Batch>,
+    /// What is due, as far as we know: counted anew once anything but a claim of ours may have changed it.
+    due: Vec<DueEffects>,
+    counted: bool,
     /// Until then the limits count as short: one batch is taken up at a time.
     short_until: Instant,
     turns: u64,
@@ -92,6 +95,8 @@ impl Engine {
             capabilities,
             work: FuturesUnordered::new(),
             traffic: Vec::new(),
+            due: Vec::new(),
+            counted: false,
             short_until: Instant::now(),
             turns: 0,
             report: DeliverReport::default(),
@@ -108,8 +113,8 @@ impl Dispatch<'_> {
         while !self.work.is_empty() || again.is_some() {
             tokio::select! {
                 Some(event) = self.work.next(), if !self.work.is_empty() => self.heard(event),
-                () = bell.rung(), if self.is_open() => {}
-                () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => {}
+                () = bell.rung(), if self.is_open() => self.counted = false,
+                () = tokio::time::sleep(again.unwrap_or_default()), if again.is_some() => self.counted = false,
             }
             again = self.launch().await;
         }
@@ -125,16 +130,18 @@ impl Dispatch<'_> {
         if !self.is_open() || self.traffic.len() >= MOST {
             return None;
         }
-        let most = self.capabilities.iter().map(|each| each.max_batch).max().unwrap_or_default();
-        let due = self.engine.store.due_effects(&self.connected.name, count(most), self.engine.now()).await;
-        let due = match due {
-            Ok(due) if !due.is_empty() => due,
-            Ok(_) => return None,
-            Err(error) => {
-                self.failed = Some(error.into());
-                return None;
+        if !self.counted {
+            match self.engine.store.due_effects(&self.connected.name, self.most(), self.engine.now()).await {
+                Ok(due) => (self.due, self.counted) = (due, true),
+                Err(error) => {
+                    self.failed = Some(error.into());
+                    return None;
+                }
             }
-        };
+        }
+        if self.due.is_empty() {
+            return None;
+        }
         loop {
             let wait = self.connected.gauge.wait(CallLane::Write);
             if !wait.is_zero() {
@@ -149,7 +156,7 @@ impl Dispatch<'_> {
             if self.traffic.iter().any(|batch| (short || batch.alone) && !batch.has_called()) {
                 return Some(MOMENT);
             }
-            let capability = match self.choose(&due, short) {
+            let capability = match self.choose(short) {
                 Ok(capability) => capability,
                 Err(again) => return again,
             };
@@ -165,11 +172,11 @@ impl Dispatch<'_> {
     }
 
     /// The kind to send next. If there is none: when a batch has waited long enough for company.
-    fn choose(&mut self, due: &[DueEffects], short: bool) -> Result<Capability, Option<Duration>> {
+    fn choose(&mut self, short: bool) -> Result<Capability, Option<Duration>> {
         let now = Instant::now();
         let (mut ready, mut again): (Vec<(Capability, DueEffects)>, Option<Duration>) = (Vec::new(), None);
         for capability in &self.capabilities {
-            let Some(due) = due.iter().find(|due| due.kind == capability.kind) else { continue };
+            let Some(due) = self.due.iter().find(|due| due.kind == capability.kind) else { continue };
             let alike = || self.traffic.iter().filter(|batch| batch.kind == capability.kind);
             if !alike().all(Batch::has_called) || alike().count() >= MOST_OF_A_KIND {
                 continue;
@@ -212,13 +219,32 @@ impl Dispatch<'_> {
         }));
     }
 
+    /// What is counted of a kind at most.
+    fn most(&self) -> u32 {
+        count(self.capabilities.iter().map(|each| each.max_batch).max().unwrap_or_default())
+    }
+
+    /// So many of a kind are not due any more.
+    fn taken(&mut self, kind: EffectKind, taken: usize) {
+        let most = self.most();
+        for due in self.due.iter_mut().filter(|due| due.kind == kind) {
+            // There may have been more than were counted.
+            self.counted &= due.count < most;
+            due.count = due.count.saturating_sub(count(taken));
+        }
+        self.due.retain(|due| due.count > 0);
+    }
+
     fn heard(&mut self, event: Event) {
+        self.counted &= matches!(event, Event::Claimed(_, _, _, Ok(_)));
         let number = match event {
             Event::Claimed(number, capability, _, Ok(claim)) if !claim.effects.is_empty() => {
+                self.taken(capability.kind, claim.effects.len());
                 return self.send(number, capability, claim);
             }
             Event::Claimed(number, _, leave, Ok(_)) => {
                 self.engine.unasked(&self.connected.name, Direction::Write, leave);
+                self.counted = false;
                 number
             }
             Event::Sent(number, Ok(report)) => {

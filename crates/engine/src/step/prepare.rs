@@ -63,9 +63,34 @@ impl Engine {
         let count = records.len();
         // Claimed in a small group, so more may wait behind it.
         let suspects = records.iter().any(|record| record.attempts > 1);
+        let ids: Vec<RecordId> = records.iter().map(|record| record.id).collect();
+        let prepared = match self.work_out(records, now).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                // Nobody has died: they need not wait until the claim lapses.
+                self.conclude_all(&given_back(ids, &error, now)).await?;
+                return Err(error);
+            }
+        };
+        crash::point("prepare.before_commit");
+        self.conclude_all(&prepared).await?;
+        crash::point("prepare.after_commit");
+        self.wake().ring(Step::Decide);
+        if count >= SLICE as usize || suspects {
+            self.wake().ring(Step::Prepare);
+        }
+        Ok(count)
+    }
+
+    /// What becomes of claimed records.
+    async fn work_out(
+        &self,
+        records: Vec<StoredRecord>,
+        now: Timestamp,
+    ) -> Result<Vec<Prepared>, EngineError> {
         self.end_vanished(&records).await?;
         let moved = self.moved(&records).await?;
-        let (mut candidates, mut prepared) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let (mut candidates, mut prepared) = (Vec::with_capacity(records.len()), Vec::new());
         for record in records {
             let id = record.id;
             match self.understand_caught(record) {
@@ -79,14 +104,7 @@ impl Engine {
         self.match_accounts(&mut candidates).await?;
         let unanswered = self.look_people_up(&mut candidates).await?;
         prepared.extend(candidates.into_iter().map(|candidate| conclude(candidate, &unanswered, now)));
-        crash::point("prepare.before_commit");
-        self.conclude_all(&prepared).await?;
-        crash::point("prepare.after_commit");
-        self.wake().ring(Step::Decide);
-        if count >= SLICE as usize || suspects {
-            self.wake().ring(Step::Prepare);
-        }
-        Ok(count)
+        Ok(prepared)
     }
 
     /// Ends the open leads of objects that are gone.
@@ -342,6 +360,12 @@ impl Candidate {
     }
 }
 
+/// Records that could not be prepared for a reason of ours; another slice takes them up at once.
+fn given_back(records: Vec<RecordId>, error: &EngineError, now: Timestamp) -> Vec<Prepared> {
+    let verdict = Verdict::Later { at: now, problem: error.to_string() };
+    records.into_iter().map(|record| Prepared { record, verdict: verdict.clone() }).collect()
+}
+
 fn conclude(candidate: Candidate, unanswered: &BTreeMap<RecordId, Verdict>, now: Timestamp) -> Prepared {
     let record = candidate.record.id;
     let verdict = unanswered.get(&record).cloned();
@@ -353,3 +377,6 @@ fn conclude(candidate: Candidate, unanswered: &BTreeMap<RecordId, Verdict>, now:
 fn ignored(reason: IgnoreReason, detail: Option<String>) -> Verdict {
     Verdict::Ignored { reason, detail }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use usher_model::{
     ObjectType, SlotKind, SlotOrigin,
 };
 use usher_routing::Policy;
-use usher_store::{LeadFilter, LeadStory, SqliteStore, Store};
+use usher_store::{LeadFilter, LeadStory, OpenOptions, SqliteStore, Store};
 
 use crate::settings::WriteSettings;
 use crate::{Connected, Engine, Setup};
@@ -214,6 +214,13 @@ impl World {
     pub(crate) async fn new() -> Self {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory().await.unwrap());
         Self::over(store, Arc::default(), Arc::default()).await
+    }
+
+    /// With a database in a file of that folder, for what somebody does to it.
+    pub(crate) async fn in_file(folder: &Path) -> Self {
+        let path = folder.join("usher.db");
+        let store = SqliteStore::open(path.to_str().unwrap(), OpenOptions::daemon()).await.unwrap();
+        Self::over(Arc::new(store), Arc::default(), Arc::default()).await
     }
 
     /// The same as another process finds it.

@@ -4,10 +4,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{CloseReason, Decision, EpisodeId, Fields, Lead, LeadId, Mode};
+use usher_model::{
+    CloseReason, Decision, EpisodeId, ExternalId, Fields, Lead, LeadId, Mode, Slot, SlotOrigin, Turn,
+};
 
-use super::bulk::Bulk;
-use super::codec::{ids, json, ms, text};
+use super::bulk::{Bound, Bulk, Script};
+use super::codec::{json, ms, text};
 use super::fault::Fault;
 use super::{doubt, operation, plan, settle, slots};
 use crate::deciding::{BalanceDelta, DecisionCommit, IdentityBinding, LinkBinding, NewLead, RecordEnd};
@@ -19,6 +21,11 @@ static RECORD: Bulk = Bulk::over(
     6,
     "UPDATE record SET state = v.state, reason = v.reason, lead = v.lead, detail = v.detail, ended_at = v.ended_at \
      FROM v WHERE record.id = v.id AND +record.state = 'mapped'",
+);
+static DRAFT_GONE: Bulk = Bulk::over(
+    "WITH v (id)",
+    1,
+    "DELETE FROM draft WHERE record IN (SELECT r.seq FROM v CROSS JOIN record r ON r.id = v.id)",
 );
 static PERSON: Bulk = Bulk::insert("INSERT INTO person (id, created_at)", 2, "ON CONFLICT DO NOTHING");
 static IDENTITY: Bulk =
@@ -76,23 +83,7 @@ pub(super) async fn store(
     commit: DecisionCommit,
     now: Timestamp,
 ) -> Result<(), Fault> {
-    records(conn, &commit.records, now).await?;
-    PERSON.run(conn, &commit.persons, |query, person| query.bind(person.to_string()).bind(ms(now))).await?;
-    identity(conn, &commit.identity).await?;
-    links(conn, &commit.links).await?;
-    let mut unsettled = leads(conn, &commit, now).await?;
-    completed(conn, &commit.completed).await?;
-    decisions(conn, &commit.decisions).await?;
-    ledger(conn, &commit).await?;
-    let known = commit.slots.iter().map(|(slot, id, origin)| Binding {
-        slot: slot.clone(),
-        id: id.clone(),
-        origin: *origin,
-        object: None,
-        made_at: None,
-        effect: String::new(),
-    });
-    slots::bind(conn, &known.collect::<Vec<_>>(), now).await?;
+    let mut unsettled = rows(conn, &commit, now).await?;
     for (lead, episode) in &commit.supersedes {
         supersede(conn, *lead, *episode, now).await?;
     }
@@ -102,13 +93,61 @@ pub(super) async fn store(
     }
     unsettled.extend(plan::effects(conn, &commit.effects, &commit.opened, now).await?);
     doubt::mark(conn, &commit.effects).await?;
-    settle::close_leads(conn, &unsettled, now).await?;
-    INCUMBENT
-        .run(conn, &commit.incumbents, |query, (lead, owner, at)| {
-            query.bind(lead.to_string()).bind(text(owner)).bind(ms(*at))
+    settle::close_leads(conn, &unsettled, now).await
+}
+
+/// Stores everything but effects. Returns the leads that were open or closed before and got another episode.
+async fn rows(
+    conn: &mut SqliteConnection,
+    commit: &DecisionCommit,
+    now: Timestamp,
+) -> Result<BTreeSet<String>, Fault> {
+    let context = Context::of(commit, now);
+    let leads = Leads::of(commit, &context)?;
+    let completed = completed(&commit.completed)?;
+    let decisions = decisions(&commit.decisions)?;
+    let turns = turns(&commit.turns)?;
+    // One fold runs in one mode: the lines' mode is the balances'.
+    let mode = commit.turns.first().map_or(Mode::Live, |turn| turn.mode);
+    let slots: Vec<Binding> = commit.slots.iter().map(known).collect();
+    // Statements that compare what they change with what the fold has seen have to meet all of their rows, records first:
+    // whoever comes too late must not trip over what the other one has stored.
+    let script = Script::new()
+        .then(&RECORD, &commit.records, |query, end| record(query, end, now))
+        .then(&DRAFT_GONE, &commit.records, |query, end| query.bind(end.record.to_string()))
+        .then(&PERSON, &commit.persons, |query, person| query.bind(person.to_string()).bind(ms(now)))
+        .then(&IDENTITY, &commit.identity, identity)
+        .then(&LINK, &commit.links, link);
+    all_met(&script.run(conn).await?, [(0, commit.records.len()), (4, commit.links.len())])?;
+    let script = Script::new()
+        .then(&LEAD, &leads.opened, |query, (new, standing, fields)| opened(query, new, standing, fields))
+        .then(&MOVED, &leads.moved, |query, (lead, standing)| moved(query, *lead, standing))
+        .then(&EPISODE, &leads.again, |query, (lead, episode)| {
+            query.bind(lead.to_string()).bind(episode.to_string())
         })
-        .await?;
-    Ok(())
+        .then(&COMPLETED, &completed, |query, (lead, name, fields)| {
+            query.bind(lead.clone()).bind(name.clone()).bind(fields.clone())
+        })
+        .then(&DECISION, &decisions, |query, (decision, rep, owner, body)| {
+            query
+                .bind(decision.id.to_string())
+                .bind(decision.lead.to_string())
+                .bind(text(&decision.path))
+                .bind(rep.clone())
+                .bind(owner.clone())
+                .bind(ms(decision.at))
+                .bind(body.clone())
+        })
+        .then(&TURN, &turns, |query, (turn, shares)| line(query, turn, shares))
+        .then(&BALANCE, &commit.balances, |query, BalanceDelta { pool, rep, add }| {
+            query.bind(mode.as_str()).bind(text(pool)).bind(text(rep)).bind(add.entitled).bind(add.taken)
+        })
+        .then(&INCUMBENT, &commit.incumbents, |query, (lead, owner, at)| {
+            query.bind(lead.to_string()).bind(text(owner)).bind(ms(*at))
+        });
+    let changed = slots::bind(conn, script, &slots, now).await?;
+    all_met(&changed, [(1, leads.moved.len()), (2, leads.again.len()), (3, completed.len())])?;
+    Ok(leads.again.into_iter().map(|(lead, _)| lead.to_string()).collect())
 }
 
 /// What is on its way would happen after all: whoever takes the lead back has to look again.
@@ -122,196 +161,137 @@ async fn settled(conn: &mut SqliteConnection, lead: LeadId) -> Result<(), Fault>
     if moving { Err(Fault::Stale) } else { Ok(()) }
 }
 
-/// A compare-and-set over several rows holds if it met every one of them.
-fn all(met: u64, wanted: usize) -> Result<(), Fault> {
-    if met == wanted as u64 { Ok(()) } else { Err(Fault::Stale) }
+/// Whether the statements at these places of a script met so many rows.
+fn all_met<const N: usize>(changed: &[u64], wanted: [(usize, usize); N]) -> Result<(), Fault> {
+    let met = |(place, wanted): (usize, usize)| changed.get(place).is_some_and(|met| *met == wanted as u64);
+    if wanted.into_iter().all(met) { Ok(()) } else { Err(Fault::Stale) }
 }
 
-async fn records(conn: &mut SqliteConnection, ends: &[RecordEnd], now: Timestamp) -> Result<(), Fault> {
-    if ends.is_empty() {
-        return Ok(());
+fn known((slot, id, origin): &(Slot, ExternalId, SlotOrigin)) -> Binding {
+    let (slot, id) = (slot.clone(), id.clone());
+    Binding { slot, id, origin: *origin, object: None, made_at: None, effect: String::new() }
+}
+
+/// Where the leads of a fold stand.
+struct Leads<'a> {
+    opened: Vec<(&'a NewLead, Standing, String)>,
+    moved: Vec<(LeadId, Standing)>,
+    /// Those that were open or closed before and got another episode.
+    again: Vec<(LeadId, EpisodeId)>,
+}
+
+impl<'a> Leads<'a> {
+    fn of(commit: &'a DecisionCommit, context: &Context<'_>) -> Result<Self, Fault> {
+        let mut opened = Vec::with_capacity(commit.opened.len());
+        for new in &commit.opened {
+            let Lead { id, mode, state, close_reason, detail, fields, .. } = &new.lead;
+            let standing = context.standing((*id, Some(*mode)), *state, *close_reason, detail.clone())?;
+            opened.push((new, standing, json(fields)?));
+        }
+        let modes: HashMap<LeadId, Mode> =
+            commit.decisions.iter().map(|decision| (decision.lead, decision.mode)).collect();
+        let mut moved = Vec::with_capacity(commit.moved.len());
+        for (lead, state, reason, detail) in &commit.moved {
+            let known = (*lead, modes.get(lead).copied());
+            moved.push((*lead, context.standing(known, *state, *reason, detail.clone())?));
+        }
+        let placed: HashSet<LeadId> =
+            commit.opened.iter().map(|new| new.lead.id).chain(moved.iter().map(|m| m.0)).collect();
+        let again = context.episodes.iter().filter(|(lead, _)| !placed.contains(lead));
+        let again = again.map(|(lead, episode)| (*lead, *episode)).collect();
+        Ok(Self { opened, moved, again })
     }
-    let met = RECORD
-        .run(conn, ends, |query, end| {
-            query
-                .bind(end.record.to_string())
-                .bind(end.state.as_str())
-                .bind(end.reason.map(usher_model::IgnoreReason::as_str))
-                .bind(end.lead.map(|lead| lead.to_string()))
-                .bind(end.detail.as_ref().map(text))
-                .bind(ms(now))
-        })
-        .await?;
-    all(met, ends.len())?;
-    sqlx::query(
-        "DELETE FROM draft WHERE record IN (SELECT r.seq FROM json_each(?) j CROSS JOIN record r ON r.id = j.value)",
-    )
-    .bind(ids(ends.iter().map(|end| end.record)))
-    .execute(conn)
-    .await?;
-    Ok(())
 }
 
-async fn identity(conn: &mut SqliteConnection, bindings: &[IdentityBinding]) -> Result<(), Fault> {
-    IDENTITY
-        .run(conn, bindings, |query, binding| {
-            query
-                .bind(binding.key.kind.as_str())
-                .bind(text(&binding.key.value))
-                .bind(binding.person.to_string())
-        })
-        .await?;
-    Ok(())
+fn record(query: Bound, end: &RecordEnd, now: Timestamp) -> Bound {
+    query
+        .bind(end.record.to_string())
+        .bind(end.state.as_str())
+        .bind(end.reason.map(usher_model::IgnoreReason::as_str))
+        .bind(end.lead.map(|lead| lead.to_string()))
+        .bind(end.detail.as_ref().map(text))
+        .bind(ms(now))
 }
 
-async fn links(conn: &mut SqliteConnection, bindings: &[LinkBinding]) -> Result<(), Fault> {
-    let met = LINK
-        .run(conn, bindings, |query, binding| {
-            query
-                .bind(text(&binding.key.connection))
-                .bind(text(&binding.key.object))
-                .bind(text(&binding.key.external_id))
-                .bind(binding.person.to_string())
-                .bind(binding.enrolled)
-                .bind(false)
-                .bind(binding.seen.as_ref().map(text))
-        })
-        .await?;
-    all(met, bindings.len())
+fn link(query: Bound, binding: &LinkBinding) -> Bound {
+    query
+        .bind(text(&binding.key.connection))
+        .bind(text(&binding.key.object))
+        .bind(text(&binding.key.external_id))
+        .bind(binding.person.to_string())
+        .bind(binding.enrolled)
+        .bind(false)
+        .bind(binding.seen.as_ref().map(text))
 }
 
-/// Stores where the leads stand. Returns those that were open or closed before and got another episode.
-async fn leads(
-    conn: &mut SqliteConnection,
-    commit: &DecisionCommit,
-    now: Timestamp,
-) -> Result<BTreeSet<String>, Fault> {
-    let context = Context::of(commit, now);
-    open(conn, &commit.opened, &context).await?;
-    let modes: HashMap<LeadId, Mode> =
-        commit.decisions.iter().map(|decision| (decision.lead, decision.mode)).collect();
-    let mut moved = Vec::with_capacity(commit.moved.len());
-    for (lead, state, reason, detail) in &commit.moved {
-        let known = (*lead, modes.get(lead).copied());
-        moved.push((*lead, context.standing(known, *state, *reason, detail.clone())?));
-    }
-    let met = MOVED
-        .run(conn, &moved, |query, (lead, standing)| {
-            query
-                .bind(lead.to_string())
-                .bind(standing.state.as_str())
-                .bind(standing.reason.map(CloseReason::as_str))
-                .bind(standing.detail.as_ref().map(text))
-                .bind(standing.closed_at)
-                .bind(standing.episode.clone())
-                .bind(standing.wait.clone())
-                .bind(standing.wait_until)
-        })
-        .await?;
-    all(met, moved.len())?;
-    let placed: HashSet<LeadId> =
-        commit.opened.iter().map(|new| new.lead.id).chain(moved.iter().map(|m| m.0)).collect();
-    let others: Vec<_> = context.episodes.iter().filter(|(lead, _)| !placed.contains(lead)).collect();
-    let met = EPISODE
-        .run(conn, &others, |query, (lead, episode)| query.bind(lead.to_string()).bind(episode.to_string()))
-        .await?;
-    all(met, others.len())?;
-    Ok(others.into_iter().map(|(lead, _)| lead.to_string()).collect())
+fn identity(query: Bound, binding: &IdentityBinding) -> Bound {
+    query.bind(binding.key.kind.as_str()).bind(text(&binding.key.value)).bind(binding.person.to_string())
 }
 
-async fn open(conn: &mut SqliteConnection, opened: &[NewLead], context: &Context<'_>) -> Result<(), Fault> {
-    let mut rows: Vec<(&NewLead, Standing, String)> = Vec::with_capacity(opened.len());
-    for new in opened {
-        let Lead { id, mode, state, close_reason, detail, fields, .. } = &new.lead;
-        let standing = context.standing((*id, Some(*mode)), *state, *close_reason, detail.clone())?;
-        rows.push((new, standing, json(fields)?));
-    }
-    LEAD.run(conn, &rows, |query, (new, standing, fields)| {
-        let lead = &new.lead;
-        query
-            .bind(lead.id.to_string())
-            .bind(lead.person.to_string())
-            .bind(lead.account.map(|account| account.to_string()))
-            .bind(standing.state.as_str())
-            .bind(standing.reason.map(CloseReason::as_str))
-            .bind(standing.detail.as_ref().map(text))
-            .bind(lead.mode.as_str())
-            .bind(text(&lead.connection))
-            .bind(ms(lead.received_at))
-            .bind(ms(lead.opened_at))
-            .bind(standing.closed_at)
-            .bind(standing.episode.clone())
-            .bind(standing.wait.clone())
-            .bind(standing.wait_until)
-            .bind(new.crm_owner.as_ref().map(text))
-            .bind(called(&lead.fields))
-            .bind(fields.clone())
-    })
-    .await?;
-    Ok(())
+fn moved(query: Bound, lead: LeadId, standing: &Standing) -> Bound {
+    query
+        .bind(lead.to_string())
+        .bind(standing.state.as_str())
+        .bind(standing.reason.map(CloseReason::as_str))
+        .bind(standing.detail.as_ref().map(text))
+        .bind(standing.closed_at)
+        .bind(standing.episode.clone())
+        .bind(standing.wait.clone())
+        .bind(standing.wait_until)
 }
 
-async fn completed(conn: &mut SqliteConnection, completed: &[(LeadId, Fields)]) -> Result<(), Fault> {
-    // A lead that was completed twice in one fold keeps the later fields.
+fn opened(query: Bound, new: &NewLead, standing: &Standing, fields: &str) -> Bound {
+    let lead = &new.lead;
+    query
+        .bind(lead.id.to_string())
+        .bind(lead.person.to_string())
+        .bind(lead.account.map(|account| account.to_string()))
+        .bind(standing.state.as_str())
+        .bind(standing.reason.map(CloseReason::as_str))
+        .bind(standing.detail.as_ref().map(text))
+        .bind(lead.mode.as_str())
+        .bind(text(&lead.connection))
+        .bind(ms(lead.received_at))
+        .bind(ms(lead.opened_at))
+        .bind(standing.closed_at)
+        .bind(standing.episode.clone())
+        .bind(standing.wait.clone())
+        .bind(standing.wait_until)
+        .bind(new.crm_owner.as_ref().map(text))
+        .bind(called(&lead.fields))
+        .bind(fields.to_owned())
+}
+
+fn line(query: Bound, turn: &Turn, shares: &str) -> Bound {
+    query
+        .bind(text(&turn.pool))
+        .bind(turn.mode.as_str())
+        .bind(turn.decision.to_string())
+        .bind(ms(turn.at))
+        .bind(text(&turn.rep))
+        .bind(turn.count)
+        .bind(text(&turn.reason))
+        .bind(shares.to_owned())
+}
+
+/// The leads whose fields were completed; one that was completed twice in a fold keeps the later fields.
+fn completed(completed: &[(LeadId, Fields)]) -> Result<Vec<(String, String, String)>, Fault> {
     let last: HashMap<LeadId, &Fields> = completed.iter().map(|(lead, fields)| (*lead, fields)).collect();
-    let mut rows = Vec::with_capacity(last.len());
-    for (lead, fields) in last {
-        rows.push((lead.to_string(), called(fields), json(fields)?));
-    }
-    let met = COMPLETED
-        .run(conn, &rows, |query, (lead, name, fields)| {
-            query.bind(lead.clone()).bind(name.clone()).bind(fields.clone())
-        })
-        .await?;
-    all(met, rows.len())
+    last.into_iter().map(|(lead, fields)| Ok((lead.to_string(), called(fields), json(fields)?))).collect()
 }
 
-async fn decisions(conn: &mut SqliteConnection, decisions: &[Decision]) -> Result<(), Fault> {
-    let mut rows = Vec::with_capacity(decisions.len());
-    for decision in decisions {
+type DecisionRow<'a> = (&'a Decision, Option<String>, Option<String>, String);
+
+fn decisions(decisions: &[Decision]) -> Result<Vec<DecisionRow<'_>>, Fault> {
+    let row = |decision| {
         let (rep, owner) = given_to(decision);
-        rows.push((decision, rep, owner, json(decision)?));
-    }
-    DECISION
-        .run(conn, &rows, |query, (decision, rep, owner, body)| {
-            query
-                .bind(decision.id.to_string())
-                .bind(decision.lead.to_string())
-                .bind(text(&decision.path))
-                .bind(rep.clone())
-                .bind(owner.clone())
-                .bind(ms(decision.at))
-                .bind(body.clone())
-        })
-        .await?;
-    Ok(())
+        Ok((decision, rep, owner, json(decision)?))
+    };
+    decisions.iter().map(row).collect()
 }
 
-async fn ledger(conn: &mut SqliteConnection, commit: &DecisionCommit) -> Result<(), Fault> {
-    let mut lines = Vec::with_capacity(commit.turns.len());
-    for turn in &commit.turns {
-        lines.push((turn, json(&turn.shares)?));
-    }
-    TURN.run(conn, &lines, |query, (turn, shares)| {
-        query
-            .bind(text(&turn.pool))
-            .bind(turn.mode.as_str())
-            .bind(turn.decision.to_string())
-            .bind(ms(turn.at))
-            .bind(text(&turn.rep))
-            .bind(turn.count)
-            .bind(text(&turn.reason))
-            .bind(shares.clone())
-    })
-    .await?;
-    // One fold runs in one mode: the lines' mode is the balances'.
-    let mode = commit.turns.first().map_or(Mode::Live, |turn| turn.mode);
-    BALANCE
-        .run(conn, &commit.balances, |query, BalanceDelta { pool, rep, add }| {
-            query.bind(mode.as_str()).bind(text(pool)).bind(text(rep)).bind(add.entitled).bind(add.taken)
-        })
-        .await?;
-    Ok(())
+fn turns(turns: &[Turn]) -> Result<Vec<(&Turn, String)>, Fault> {
+    turns.iter().map(|turn| Ok((turn, json(&turn.shares)?))).collect()
 }
 
 /// Cancels what earlier episodes planned and did not send. What ensures a person or a company stays: its key names no

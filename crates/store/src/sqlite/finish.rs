@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 use usher_model::{EffectState, SlotKind, SlotOrigin};
 
-use super::bulk::Bulk;
+use super::bulk::{Bulk, Script};
 use super::codec::{json, list, ms, numbers, text};
 use super::fault::Fault;
 use super::{following, gone, settle, slots};
@@ -55,10 +55,11 @@ pub(super) async fn store(
         }
     }
     update(conn, &ended, now).await?;
-    bind(conn, &ended, now).await?;
     let waits = |end: &&Ended| matches!(end.state, EffectState::Planned | EffectState::Blocked);
-    let again = ended.iter().filter(waits).map(|end| end.seq);
-    settle::recall(conn, numbers(&again.collect::<Vec<_>>())?, now).await?;
+    let again: Vec<i64> = ended.iter().filter(waits).map(|end| end.seq).collect();
+    if !again.is_empty() {
+        settle::recall(conn, numbers(&again)?, now).await?;
+    }
     let fates: Vec<Fate> = ended.into_iter().map(Fate::from).collect();
     follow(conn, &fates, now).await
 }
@@ -146,9 +147,17 @@ async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -
     Ended::of(rows, outcomes)
 }
 
+/// Stores where the effects stand, binds the slots of what is done, and ties a person's object to the person: one that we
+/// created has opened its lead, so its echo from the vendor is known for what it is.
 async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
-    OUTCOME
-        .run(conn, ended, |query, end| {
+    let bindings: Vec<Binding> = ended.iter().filter_map(Ended::binding).collect();
+    let persons: Vec<(&Binding, &str)> = bindings
+        .iter()
+        .filter(|binding| binding.slot.kind == SlotKind::Person)
+        .filter_map(|binding| Some((binding, binding.object.as_deref()?)))
+        .collect();
+    let script = Script::new()
+        .then(&OUTCOME, ended, |query, end| {
             let in_vain = end.was == EffectState::Unknown && end.state == EffectState::Unknown;
             query
                 .bind(end.seq)
@@ -162,9 +171,7 @@ async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) ->
                 .bind(end.bound.as_ref().map(|(id, _, _)| id.clone()))
                 .bind(ms(now))
         })
-        .await?;
-    ATTEMPT
-        .run(conn, ended, |query, end| {
+        .then(&ATTEMPT, ended, |query, end| {
             query
                 .bind(end.seq)
                 .bind(end.attempt)
@@ -172,31 +179,17 @@ async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) ->
                 .bind(end.state.as_str())
                 .bind(end.problem.clone())
         })
-        .await?;
-    Ok(())
-}
-
-/// Binds the slots of what is done, and ties a person's object to the person: one that we created has opened its lead,
-/// so its echo from the vendor is known for what it is.
-async fn bind(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
-    let bindings: Vec<Binding> = ended.iter().filter_map(Ended::binding).collect();
-    let persons: Vec<(&Binding, &str)> = bindings
-        .iter()
-        .filter(|binding| binding.slot.kind == SlotKind::Person)
-        .filter_map(|binding| Some((binding, binding.object.as_deref()?)))
-        .collect();
-    LINK.run(conn, &persons, |query, (binding, object)| {
-        let created = binding.origin == SlotOrigin::Created;
-        query
-            .bind(text(&binding.slot.connection))
-            .bind((*object).to_owned())
-            .bind(text(&binding.id))
-            .bind(text(&binding.slot.of))
-            .bind(created)
-            .bind(created)
-    })
-    .await?;
-    slots::bind(conn, &bindings, now).await?;
+        .then(&LINK, &persons, |query, (binding, object)| {
+            let created = binding.origin == SlotOrigin::Created;
+            query
+                .bind(text(&binding.slot.connection))
+                .bind((*object).to_owned())
+                .bind(text(&binding.id))
+                .bind(text(&binding.slot.of))
+                .bind(created)
+                .bind(created)
+        });
+    slots::bind(conn, script, &bindings, now).await?;
     let tied = persons.iter().map(|(binding, object)| {
         let slot = &binding.slot;
         [text(&slot.connection), (*object).to_owned(), text(&binding.id), text(&slot.of)]
@@ -212,6 +205,9 @@ async fn known_as_others(
     conn: &mut SqliteConnection,
     tied: Vec<[String; 4]>,
 ) -> Result<Vec<(String, String, String)>, Fault> {
+    if tied.is_empty() {
+        return Ok(Vec::new());
+    }
     let rows = sqlx::query_as(
         "SELECT DISTINCT l.connection, l.person, j.value ->> 3 FROM json_each(?1) j CROSS JOIN link l \
          ON l.connection = j.value ->> 0 AND l.object = j.value ->> 1 AND l.external_id = j.value ->> 2 \

@@ -8,6 +8,7 @@ use sqlx::SqliteConnection;
 use usher_model::{CloseReason, ConnectionName, ExternalId, ObjectType, Slot, SlotKind, SlotOrigin};
 
 use super::SqliteStore;
+use super::bulk::Script;
 use super::codec::{clean, json, list, ms, text};
 use super::fault::Fault;
 use super::writer::Priority;
@@ -203,7 +204,8 @@ async fn absorb(conn: &mut SqliteConnection, keep: &str, lose: &str, now: Timest
             effect: String::new(),
         })
         .collect();
-    slots::bind(conn, &bindings, now).await
+    slots::bind(conn, Script::new(), &bindings, now).await?;
+    Ok(())
 }
 
 /// The open leads that hang on one of the objects. An id that was merged away is not gone.

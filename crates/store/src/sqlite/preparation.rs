@@ -9,7 +9,7 @@ use sqlx::SqliteConnection;
 use usher_model::{Account, AccountKey, AccountKeyKind, ConnectionName};
 
 use super::SqliteStore;
-use super::bulk::Bulk;
+use super::bulk::{Bulk, Script};
 use super::codec::{clean, fresh_since, id, instant, json, lane, maybe_instant, ms, numbers, text};
 use super::fault::Fault;
 use super::writer::Priority;
@@ -213,9 +213,9 @@ async fn commit_prepared(
         });
     }
     // Drafts first: they are only stored for records that are still fetched.
-    DRAFT.run(conn, &drafts, |query, (record, body)| query.bind(record.clone()).bind(body.clone())).await?;
-    VERDICT
-        .run(conn, &verdicts, |query, row| {
+    let script = Script::new()
+        .then(&DRAFT, &drafts, |query, (record, body)| query.bind(record.clone()).bind(body.clone()))
+        .then(&VERDICT, &verdicts, |query, row| {
             query
                 .bind(row.record.clone())
                 .bind(row.state)
@@ -223,8 +223,8 @@ async fn commit_prepared(
                 .bind(row.reason)
                 .bind(row.detail.clone())
                 .bind(row.ended_at)
-        })
-        .await?;
+        });
+    script.run(conn).await?;
     Ok(())
 }
 

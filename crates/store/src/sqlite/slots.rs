@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
-use super::bulk::Bulk;
-use super::codec::{list, ms, numbers, slot_name, text};
+use super::bulk::{Bound, Bulk, Script};
+use super::codec::{ms, slot_name, text};
 use super::fault::Fault;
 use crate::ended::Binding;
 
@@ -24,19 +24,28 @@ static OTHER: Bulk = Bulk::over(
      WHERE slot.external_id != v.external_id ON CONFLICT DO NOTHING",
 );
 
-/// Binds what is unbound, keeps further ids aside, and frees the effects that waited for nothing else.
+/// What waits for one of these slots, and for none that is unbound, may be sent.
+static FREE: Bulk = Bulk::over(
+    "WITH v (name)",
+    1,
+    "UPDATE effect SET state = 'planned' WHERE seq IN (SELECT n.effect FROM v CROSS JOIN need n ON n.slot = v.name) \
+     AND +state = 'blocked' AND NOT EXISTS (SELECT 1 FROM need n WHERE n.effect = effect.seq \
+       AND NOT EXISTS (SELECT 1 FROM slot WHERE slot.name = n.slot))",
+);
+
+static MET: Bulk = Bulk::over("WITH v (name)", 1, "DELETE FROM need WHERE slot IN (SELECT name FROM v)");
+
+/// Runs the script, binds what is unbound, keeps further ids aside, and frees the effects that waited for nothing else.
 pub(super) async fn bind(
     conn: &mut SqliteConnection,
+    script: Script<'_>,
     bindings: &[Binding],
     now: Timestamp,
-) -> Result<(), Fault> {
-    if bindings.is_empty() {
-        return Ok(());
-    }
-    let new = BIND
-        .run(conn, bindings, |query, binding| {
-            query
-                .bind(slot_name(&binding.slot))
+) -> Result<Vec<u64>, Fault> {
+    let name = |query: Bound, binding: &Binding| query.bind(slot_name(&binding.slot));
+    let changed = script
+        .then(&BIND, bindings, |query, binding| {
+            name(query, binding)
                 .bind(text(&binding.slot.connection))
                 .bind(binding.slot.kind.as_str())
                 .bind(text(&binding.slot.of))
@@ -46,12 +55,15 @@ pub(super) async fn bind(
                 .bind(ms(now))
                 .bind(binding.made_at)
         })
+        .then(&FREE, bindings, name)
+        .then(&MET, bindings, name)
+        .run(conn)
         .await?;
+    let new = changed.iter().rev().nth(2).copied().unwrap_or_default();
     if new < bindings.len() as u64 {
         let others = OTHER
             .run(conn, bindings, |query, binding| {
-                query
-                    .bind(slot_name(&binding.slot))
+                name(query, binding)
                     .bind(text(&binding.id))
                     .bind(binding.origin.as_str())
                     .bind(binding.effect.clone())
@@ -65,25 +77,5 @@ pub(super) async fn bind(
             );
         }
     }
-    unblock(conn, list(bindings.iter().map(|binding| slot_name(&binding.slot)))?).await
-}
-
-async fn unblock(conn: &mut SqliteConnection, names: String) -> Result<(), Fault> {
-    let met: Vec<(i64,)> =
-        sqlx::query_as("DELETE FROM need WHERE slot IN (SELECT value FROM json_each(?)) RETURNING effect")
-            .bind(names)
-            .fetch_all(&mut *conn)
-            .await?;
-    if met.is_empty() {
-        return Ok(());
-    }
-    let met: Vec<i64> = met.into_iter().map(|(effect,)| effect).collect();
-    sqlx::query(
-        "UPDATE effect SET state = 'planned' WHERE seq IN (SELECT value FROM json_each(?)) AND +state = 'blocked' \
-         AND NOT EXISTS (SELECT 1 FROM need WHERE need.effect = effect.seq)",
-    )
-    .bind(numbers(&met)?)
-    .execute(conn)
-    .await?;
-    Ok(())
+    Ok(changed)
 }
