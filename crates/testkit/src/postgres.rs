@@ -61,7 +61,7 @@ impl Cluster {
         let mut cleaner = Command::new("sh");
         cleaner.args(["-c", CLEAN_UP]).arg(&programs).arg(&folder).stdin(Stdio::piped());
         let cleaner = own(&mut cleaner, owner).spawn().expect("sh is there");
-        let cluster = Self { programs, folder, owner, port: crate::free_port(), _cleaner: cleaner };
+        let cluster = Self { programs, folder, owner, port: super::port::free_port(), _cleaner: cleaner };
         let data = cluster.data();
         let mut make = cluster.command("initdb");
         // An order of texts other than that of their bytes, as real databases have it.

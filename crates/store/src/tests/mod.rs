@@ -15,10 +15,13 @@ mod ownership;
 mod postgres;
 mod quota;
 mod sqlite;
-// Shared as a file: to depend on the testkit, which depends on this crate, would build both twice.
+// Shared as files: to depend on the testkit, which depends on this crate, would build both twice.
 #[allow(dead_code, unreachable_pub)]
 #[path = "../../../testkit/src/postgres.rs"]
 mod cluster;
+#[allow(unreachable_pub)]
+#[path = "../../../testkit/src/port.rs"]
+mod port;
 mod standing;
 mod tokens;
 mod undoing;
