@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use usher_engine::Engine;
-use usher_model::{AccountId, ConnectionName, CrmOwner, ExternalId, Lane, ObjectType, Record, RecordId};
+use usher_model::{
+    AccountId, ConnectionName, CrmOwner, ExternalId, Lane, ObjectType, Record, RecordId, SystemClock,
+};
 use usher_store::{AccountRow, DirectoryStore, Inspection, Intake, NewRecord, OpenOptions, SqliteStore};
 
 use super::engine::{CRM, engine};
@@ -48,7 +50,8 @@ pub(crate) async fn run(args: &Decide) -> anyhow::Result<()> {
     let sqlite = Arc::new(SqliteStore::open(&path, OpenOptions::daemon()).await?);
     fill(&sqlite, args).await?;
     let store = Arc::new(Timed::new(sqlite.clone()));
-    let engine = engine(store.clone(), &routing(), None, Timestamp::UNIX_EPOCH).await?;
+    let engine =
+        engine(store.clone(), &routing(), None, Timestamp::UNIX_EPOCH, Arc::new(SystemClock)).await?;
     progress("preparing");
     let prepare =
         phase(&store, async || drain(&engine, async |engine| Ok(engine.prepare().await?)).await).await?;

@@ -16,13 +16,14 @@ use usher_host::{
 };
 use usher_hubspot::HubSpot;
 use usher_mapping::Mapping;
-use usher_model::{ConnectionName, InstallKey, Mode, SystemClock};
+use usher_model::{Clock, ConnectionName, InstallKey, Mode, SystemClock};
 use usher_routing::Policy;
 use usher_store::Store;
 
 /// The one connection.
 pub(super) const CRM: &str = "crm";
 const MAPPING: &str = include_str!("../../../mappings/hubspot.yaml");
+const REFERRALS: &str = include_str!("../../../mappings/referrals.yaml");
 const SETTINGS: &str = "version: 1\nmode: live\nconnections:\n  crm:\n    connector: hubspot\n    auth: { token: { env: NONE } }\n    limits: off\ncrm: crm\n";
 
 /// Builds the engine. `vendor` is address, token and what may be used of the limits; without it no call can be made.
@@ -31,12 +32,14 @@ pub(super) async fn engine(
     routing: &str,
     vendor: Option<(&str, &str, Allowance)>,
     started_at: Timestamp,
+    clock: Arc<dyn Clock>,
 ) -> anyhow::Result<Engine> {
     let diagnostics = Diagnostics::default();
     let registry = Registry::default().with(HubSpot, MAPPING);
     let settings =
         Settings::read(&SourceFile::new("usher.yaml", SETTINGS), Path::new("."), &registry, &diagnostics);
     let mapping = Mapping::load(&SourceFile::new("hubspot.yaml", MAPPING), &diagnostics);
+    let referrals = Mapping::load(&SourceFile::new("referrals.yaml", REFERRALS), &diagnostics);
     let policy = Policy::load(&SourceFile::new("routing.yaml", routing), &diagnostics);
     anyhow::ensure!(
         !diagnostics.has_errors(),
@@ -63,7 +66,7 @@ pub(super) async fn engine(
         name: ConnectionName::new(CRM),
         connector: HubSpot.manifest().id,
         roles: connection.configured.connect(host),
-        mapping: Arc::clone(&mapping),
+        mapping,
         every: Duration::from_secs(30),
         sweep_every: Duration::from_secs(600),
         timeout: connection.timeout,
@@ -72,14 +75,14 @@ pub(super) async fn engine(
     };
     let setup = Setup {
         store,
-        clock: Arc::new(SystemClock),
+        clock,
         install: InstallKey::new([7; 32]),
         mode: Mode::Live,
         connections: vec![connected],
         crm: ConnectionName::new(CRM),
         write: WriteSettings { max_leads_per_hour: None, ..WriteSettings::default() },
         policy: Arc::new(policy.context("policy")?),
-        referrals: mapping,
+        referrals: Arc::new(referrals.context("referrals")?),
     };
     Ok(Engine::new(setup).await?)
 }

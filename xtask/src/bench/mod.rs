@@ -4,6 +4,7 @@ pub(crate) mod ack;
 pub(crate) mod decide;
 mod engine;
 pub(crate) mod hook;
+pub(crate) mod outage;
 pub(crate) mod pull;
 mod rig;
 pub(crate) mod serve;

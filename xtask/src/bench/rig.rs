@@ -53,7 +53,7 @@ impl Rig {
     pub(super) async fn start(folder: &Path) -> anyhow::Result<Self> {
         let options = Options { limits: None, typeform_per_second: None, ..Options::default() };
         let sandbox = Arc::new(Sandbox::start(options.clone()).await?);
-        seed(&sandbox)?;
+        fill(&sandbox)?;
         let mut installation = Installation::write_with(folder, SETTINGS, &sandbox, &options, &routing())?;
         installation.start()?;
         let client = reqwest::Client::builder().no_proxy().build()?;
@@ -162,7 +162,8 @@ async fn watch(sandbox: Arc<Sandbox>, waiting: Waiting) {
     }
 }
 
-fn seed(sandbox: &Sandbox) -> anyhow::Result<()> {
+/// Owners and companies.
+pub(super) fn fill(sandbox: &Sandbox) -> anyhow::Result<()> {
     for n in 1..=REPS {
         sandbox.hubspot().put_owner(owner(n));
     }

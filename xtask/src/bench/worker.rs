@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use usher_host::Allowance;
-use usher_model::{ConnectionName, Lane, ObjectType};
+use usher_model::{ConnectionName, Lane, ObjectType, SystemClock};
 use usher_store::{Inspection, OpenOptions, SqliteStore};
 
 use super::engine::{CRM, engine};
@@ -51,8 +51,14 @@ pub(crate) async fn run(args: &Worker) -> anyhow::Result<()> {
     let store =
         Arc::new(SqliteStore::open(&args.database.display().to_string(), OpenOptions::daemon()).await?);
     let start = Timestamp::from_millisecond(FIRST_CHANGE)?;
-    let engine =
-        engine(store.clone(), ROUTING, Some((&args.url, &args.token, Allowance::Unlimited)), start).await?;
+    let engine = engine(
+        store.clone(),
+        ROUTING,
+        Some((&args.url, &args.token, Allowance::Unlimited)),
+        start,
+        Arc::new(SystemClock),
+    )
+    .await?;
     let (crm, contacts) = (ConnectionName::new(CRM), ObjectType::new("contacts"));
     let lane = if args.lane == "backfill" { Lane::Backfill } else { Lane::Live };
     reset_peak();

@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use usher_host::{Allowance, Share};
-use usher_model::{ConnectionName, Lane, ObjectType};
+use usher_model::{ConnectionName, Lane, ObjectType, SystemClock};
 use usher_store::{Inspection, OpenOptions, SqliteStore};
 
 use super::engine::{CRM, engine};
@@ -43,8 +43,14 @@ pub(crate) async fn run(args: &Write) -> anyhow::Result<()> {
     let path = folder.path().join("usher.db").display().to_string();
     let store = Arc::new(SqliteStore::open(&path, OpenOptions::daemon()).await?);
     let vendor = (served.url.as_str(), served.token.as_str(), Allowance::Share(Share::ALL));
-    let engine =
-        engine(store.clone(), &routing(), Some(vendor), Timestamp::from_millisecond(FIRST_CHANGE)?).await?;
+    let engine = engine(
+        store.clone(),
+        &routing(),
+        Some(vendor),
+        Timestamp::from_millisecond(FIRST_CHANGE)?,
+        Arc::new(SystemClock),
+    )
+    .await?;
     progress("reading and deciding");
     engine.refresh().await?;
     let (crm, contacts) = (ConnectionName::new(CRM), ObjectType::new("contacts"));
