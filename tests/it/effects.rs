@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use usher_sandbox::{Actor, HubspotSim, Span};
+use usher_sandbox::{Actor, HubspotSim, Span, Submission};
 
 use crate::installation::{Installation, object, text, until};
 
@@ -255,6 +255,41 @@ async fn fm_054_a_company_that_the_crm_makes_by_itself_stays_the_only_one() {
     until("the CRM has made the company", async || crm.summary().pending == 0).await;
     assert_eq!(crm.count("companies"), 1);
     installation.assert_invariants().await;
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_055_a_value_that_the_account_does_not_take_costs_only_itself() {
+    let installation = Installation::new().await;
+    let crm = installation.sandbox.hubspot();
+    let options = json!([{ "label": "Germany", "value": "DE" }, { "label": "France", "value": "fr" }]);
+    let country = json!({ "properties_of": "contacts", "name": "country", "type": "enumeration",
+                          "fieldType": "select", "options": options });
+    crm.seed(&country.to_string()).unwrap();
+    let daemon = installation.start().await;
+    let people = [("Germany", json!("DE")), ("FRANCE", json!("fr")), ("Norway", Value::Null)];
+    for (n, (country, _)) in people.iter().enumerate() {
+        let answers = object(json!({ "name": "Ana Example", "email": format!("p{n}@acme{n}.example"),
+                                     "company": "Acme", "country": country, "need": "SEO" }));
+        let submission = Submission { form: "demo".to_owned(), answers, ..Submission::default() };
+        installation.sandbox.typeform().submit(&submission).unwrap();
+    }
+    installation.drained(3).await;
+    assert_eq!(installation.json(&["failed", "list"]).await, json!([]), "nothing was refused");
+    let events = crm.events(0).into_iter().filter(|event| event.object() == "contacts");
+    let contacts: std::collections::BTreeSet<u64> = events.map(|event| event.id).collect();
+    let mut seen: Vec<(Value, Value)> = Vec::new();
+    for contact in contacts {
+        let properties = crm.read("contacts", contact).unwrap()["properties"].clone();
+        seen.push((properties["email"].clone(), properties["country"].clone()));
+    }
+    for (n, (given, kept)) in people.iter().enumerate() {
+        let row = (json!(format!("p{n}@acme{n}.example")), kept.clone());
+        assert!(seen.contains(&row), "{given} becomes {kept}: {seen:?}");
+    }
+    let shown = installation.run(&["leads", "show", "p2@acme2.example"]).await;
+    let shown = text(&shown.stdout);
+    assert!(shown.contains("left out: country (not one of HubSpot's options)"), "{shown}");
     assert_eq!(daemon.stop(), Some(0));
 }
 

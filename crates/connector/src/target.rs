@@ -65,6 +65,16 @@ pub struct Written {
     pub id: Option<ExternalId>,
     /// Whether the object was there already.
     pub origin: SlotOrigin,
+    /// What of the write was left out, and why; without personal data.
+    pub note: Option<String>,
+}
+
+impl Written {
+    /// All of it, as asked.
+    #[must_use]
+    pub fn whole(id: Option<ExternalId>, origin: SlotOrigin) -> Self {
+        Self { id, origin, note: None }
+    }
 }
 
 /// A write that is not done.

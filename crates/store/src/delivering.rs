@@ -48,6 +48,8 @@ pub enum EffectEnd {
         origin: SlotOrigin,
         /// The vendor's object type, for the link to the person.
         object: Option<ObjectType>,
+        /// What of it was left out, and why.
+        note: Option<String>,
     },
     /// Proven not sent, or proven absent after the settle window: send (again) when due.
     Planned {

@@ -115,13 +115,13 @@ impl Ended {
 
     fn apply(&mut self, outcome: EffectEnd, lapses: i64) {
         let (state, due_at, problem) = match outcome {
-            EffectEnd::Done { id: Some(id), origin, object } => {
+            EffectEnd::Done { id: Some(id), origin, object, note } => {
                 self.bound = Some((text(&id), origin, object.map(text)));
-                (EffectState::Done, None, None)
+                (EffectState::Done, None, note)
             }
-            EffectEnd::Done { id: None, origin, .. } if self.owner().is_some() => {
+            EffectEnd::Done { id: None, origin, note, .. } if self.owner().is_some() => {
                 self.bound = self.owner().map(|owner| (owner, origin, None));
-                (EffectState::Done, None, None)
+                (EffectState::Done, None, note)
             }
             // Whatever waits for the slot would wait for ever.
             EffectEnd::Done { id: None, .. } if self.binds.is_some() => {
@@ -129,7 +129,7 @@ impl Ended {
                     "the connector reported success without the id of the object; look at the vendor";
                 (EffectState::Parked, None, Some(problem.to_owned()))
             }
-            EffectEnd::Done { .. } => (EffectState::Done, None, None),
+            EffectEnd::Done { note, .. } => (EffectState::Done, None, note),
             EffectEnd::Planned { due_at, reason } => (EffectState::Planned, Some(due_at), Some(reason)),
             EffectEnd::Unknown { due_at, reason } => (EffectState::Unknown, Some(due_at), Some(reason)),
             EffectEnd::Crashed { reason, .. } if lapses + 1 >= i64::from(MOST_LAPSES) => {

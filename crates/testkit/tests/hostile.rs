@@ -159,7 +159,7 @@ impl Target for Roles {
             };
             return if first.iter().any(rests) { first } else { target.send(writes).await };
         }
-        let done = Written { id: None, origin: SlotOrigin::Found };
+        let done = Written::whole(None, SlotOrigin::Found);
         let believe = |sent| match sent {
             Err(SendFailure::Fault(fault)) if fault.class() == FaultClass::OutcomeUnknown => Ok(done.clone()),
             Err(SendFailure::HumanWon { .. } | SendFailure::Gone) => Ok(done.clone()),
@@ -172,7 +172,7 @@ impl Target for Roles {
         let verdict = self.0.target.as_ref().unwrap().verify(write).await?;
         Ok(match (self.1, verdict) {
             (Spoilt::Forgetful, _) => Verdict::Absent,
-            (_, Verdict::Absent) => Verdict::Found(Written { id: None, origin: SlotOrigin::Found }),
+            (_, Verdict::Absent) => Verdict::Found(Written::whole(None, SlotOrigin::Found)),
             (_, other) => other,
         })
     }

@@ -23,7 +23,7 @@ pub(super) async fn send(http: &dyn Http, keys: &Keys, writes: &[Write], outcome
     };
     for (write, item) in writes.iter().enumerate() {
         if let Some(id) = domain(item).and_then(|domain| known.get(&domain)) {
-            outcomes.set(write, Ok(Written { id: Some(id.clone()), origin: SlotOrigin::Found }));
+            outcomes.set(write, Ok(Written::whole(Some(id.clone()), SlotOrigin::Found)));
         }
     }
     let missing: Vec<usize> = (0..writes.len()).filter(|write| outcomes.is_open(*write)).collect();
@@ -31,7 +31,7 @@ pub(super) async fn send(http: &dyn Http, keys: &Keys, writes: &[Write], outcome
         for (write, outcome) in batch::send(http, batch).await {
             let outcome = match outcome {
                 Outcome::Done(row) if row.id.is_some() => {
-                    Ok(Written { id: row.id.map(ExternalId::new), origin: SlotOrigin::Created })
+                    Ok(Written::whole(row.id.map(ExternalId::new), SlotOrigin::Created))
                 }
                 other => Err(failure(other)),
             };

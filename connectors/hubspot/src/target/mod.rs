@@ -7,6 +7,7 @@ mod history;
 mod keys;
 mod persons;
 mod plan;
+mod rules;
 mod tasks;
 mod update;
 mod verify;
@@ -24,16 +25,18 @@ use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, ObjectType, Slo
 use crate::api::{BATCH, BURST, COMPANIES, CONTACTS, TASKS};
 use batch::{Batch, Outcome, Parts};
 pub(crate) use keys::Keys;
+use rules::Rules;
 
 /// The target role.
 pub(crate) struct HubSpotTarget {
     http: Arc<dyn Http>,
     keys: Keys,
+    rules: Rules,
 }
 
 impl HubSpotTarget {
     pub(crate) fn new(http: Arc<dyn Http>, keys: Keys) -> Self {
-        Self { http, keys }
+        Self { http, keys, rules: Rules::default() }
     }
 }
 
@@ -106,7 +109,7 @@ impl Target for HubSpotTarget {
         match writes.first().map(|write| write.body.kind()) {
             None => {}
             Some(EffectKind::EnsurePerson) => {
-                persons::send(&*self.http, &self.keys, writes, &mut outcomes).await;
+                persons::send(&*self.http, &self.keys, &self.rules, writes, &mut outcomes).await;
             }
             Some(EffectKind::EnsureCompany) => {
                 companies::send(&*self.http, &self.keys, writes, &mut outcomes).await;
@@ -184,7 +187,7 @@ fn done(write: Option<&Write>) -> Written {
         Some(EffectBody::UpdateObject { owner: Some(change), slot: Some(_), .. }) => change.to.clone(),
         _ => None,
     };
-    Written { id, origin: SlotOrigin::Found }
+    Written::whole(id, SlotOrigin::Found)
 }
 
 /// What an outcome other than done means to the host.

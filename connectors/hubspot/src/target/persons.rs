@@ -6,15 +6,22 @@ use serde_json::json;
 use usher_connector::{CallLane, Fault, FaultClass, Http, SendFailure, Write, Written};
 use usher_model::{EffectBody, ExternalId, IdentityKind, SlotOrigin};
 
-use super::batch::{self, Clue, Name, Outcome, Row};
+use super::batch::{self, Batch, Clue, Name, Outcome, Row};
 use super::keys::Keys;
+use super::rules::Rules;
 use super::{Outcomes, failure, mixed, plan};
 use crate::api::{self, CONTACTS};
 use crate::directory::by_email;
 use crate::fields;
 use crate::wire::ErrorBody;
 
-pub(super) async fn send(http: &dyn Http, keys: &Keys, writes: &[Write], outcomes: &mut Outcomes) {
+pub(super) async fn send(
+    http: &dyn Http,
+    keys: &Keys,
+    rules: &Rules,
+    writes: &[Write],
+    outcomes: &mut Outcomes,
+) {
     // Two writes for one address are one contact: the first creates it, the others find it.
     let mut later: BTreeMap<usize, usize> = BTreeMap::new();
     let mut first_of: BTreeMap<String, usize> = BTreeMap::new();
@@ -38,11 +45,17 @@ pub(super) async fn send(http: &dyn Http, keys: &Keys, writes: &[Write], outcome
     }
     let missing: Vec<usize> =
         (0..writes.len()).filter(|write| outcomes.is_open(*write) && !later.contains_key(write)).collect();
-    for batch in plan::some(keys, writes, missing.into_iter(), outcomes) {
+    let mut batches = plan::some(keys, writes, missing.into_iter(), outcomes);
+    let mut notes = if batches.is_empty() { BTreeMap::new() } else { fit(http, rules, &mut batches).await };
+    for batch in batches {
         for (write, outcome) in batch::send(http, batch).await {
-            if let Some(item) = writes.get(write) {
-                outcomes.set(write, created(http, keys, item, outcome).await);
+            let Some(item) = writes.get(write) else { continue };
+            if matches!(&outcome, Outcome::Refused(error) if !error.is_conflict()) {
+                rules.forget();
             }
+            let note = notes.remove(&write);
+            let created = created(http, keys, item, outcome).await;
+            outcomes.set(write, created.map(|written| Written { note, ..written }));
         }
     }
     for (write, first) in later {
@@ -59,6 +72,19 @@ pub(super) async fn send(http: &dyn Http, keys: &Keys, writes: &[Write], outcome
             outcomes.set(write, outcome);
         }
     }
+}
+
+/// Leaves out what the account does not take. Returns what that is, by write.
+async fn fit(http: &dyn Http, rules: &Rules, batches: &mut [Batch]) -> BTreeMap<usize, String> {
+    let definitions = rules.definitions(http).await;
+    let mut notes = BTreeMap::new();
+    for row in batches.iter_mut().flat_map(|batch| &mut batch.rows) {
+        let properties = row.input.get_mut("properties").and_then(serde_json::Value::as_object_mut);
+        if let Some(note) = properties.and_then(|properties| definitions.fit(properties)) {
+            notes.insert(row.write, note);
+        }
+    }
+    notes
 }
 
 async fn created(
@@ -101,11 +127,11 @@ async fn existing(
 
 /// A contact that we created.
 pub(super) fn ours(id: String) -> Written {
-    Written { id: Some(ExternalId::new(id)), origin: SlotOrigin::Created }
+    Written::whole(Some(ExternalId::new(id)), SlotOrigin::Created)
 }
 
 fn found(id: ExternalId) -> Written {
-    Written { id: Some(id), origin: SlotOrigin::Found }
+    Written::whole(Some(id), SlotOrigin::Found)
 }
 
 pub(super) fn row(keys: &Keys, write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {

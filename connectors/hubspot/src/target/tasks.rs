@@ -27,7 +27,7 @@ pub(super) async fn send(http: &dyn Http, keys: &Keys, writes: &[Write], outcome
                         if row.owner() != writes.get(write).and_then(owner).map(ExternalId::as_str) {
                             doubtful.insert(write, id.clone());
                         }
-                        Ok(Written { id: Some(ExternalId::new(id.as_str())), origin: SlotOrigin::Created })
+                        Ok(Written::whole(Some(ExternalId::new(id.as_str())), SlotOrigin::Created))
                     }
                     None => Err(failure(Outcome::Unmentioned)),
                 },
@@ -54,7 +54,7 @@ async fn refused(
     if error.is_conflict()
         && let Some(id) = keys.find(http, TASKS, item, CallLane::Write).await?
     {
-        return Ok(Written { id: Some(ExternalId::new(id)), origin: SlotOrigin::Created });
+        return Ok(Written::whole(Some(ExternalId::new(id)), SlotOrigin::Created));
     }
     let failed = failure(Outcome::Refused(error));
     let for_good = matches!(&failed, SendFailure::Fault(fault) if fault.class() == FaultClass::Rejected);

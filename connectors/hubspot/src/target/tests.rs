@@ -73,7 +73,7 @@ fn task(key: &str, contact: &str) -> Write {
 /// Every outcome in one word, with the id where there is one.
 fn words(outcomes: &[Sent]) -> Vec<String> {
     let word = |outcome: &Sent| match outcome {
-        Ok(Written { id, origin }) => {
+        Ok(Written { id, origin, .. }) => {
             format!("{} {}", origin.as_str(), id.as_ref().map_or("-", ExternalId::as_str))
         }
         Err(SendFailure::Fault(fault)) => fault.class().as_str().to_owned(),
@@ -702,7 +702,7 @@ async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
         }
     });
     let hubspot = target(&script);
-    let created = Written { id: Some("5003".into()), origin: SlotOrigin::Created };
+    let created = Written::whole(Some("5003".into()), SlotOrigin::Created);
     assert_eq!(hubspot.verify(&task("aaa", "1")).await.unwrap(), Verdict::Found(created));
     assert_eq!(hubspot.verify(&task("zzz", "1")).await.unwrap(), Verdict::Absent);
     assert_eq!(hubspot.verify(&task("aaa", "2")).await.unwrap(), Verdict::Absent);
@@ -771,7 +771,7 @@ async fn fm_040_a_keyed_create_that_was_done_before_leads_to_what_it_made() {
     assert_eq!(words(&keyed(&script).send(&[person("k1", Some("ana@acme.example"))]).await), ["created 7"]);
 
     let found = |verdict| match verdict {
-        Verdict::Found(Written { id, origin }) => format!("{} {}", origin.as_str(), id.unwrap()),
+        Verdict::Found(Written { id, origin, .. }) => format!("{} {}", origin.as_str(), id.unwrap()),
         other => format!("{other:?}"),
     };
     let verify = async |write: Write| found(keyed(&script).verify(&write).await.unwrap());
@@ -830,7 +830,7 @@ async fn a_key_property_is_made_if_it_is_missing_and_read_back() {
 #[tokio::test]
 async fn persons_and_owners_are_verified_by_key_and_id() {
     let script = contacts(&[("1", Some("71")), ("2", Some("50"))]);
-    let found = |id: &str| Verdict::Found(Written { id: Some(id.into()), origin: SlotOrigin::Found });
+    let found = |id: &str| Verdict::Found(Written::whole(Some(id.into()), SlotOrigin::Found));
     assert_eq!(target(&script).verify(&owner("a", "1", None, "71")).await.unwrap(), found("71"));
     assert_eq!(target(&script).verify(&owner("a", "2", None, "71")).await.unwrap(), Verdict::Absent);
     let script = vendor(|_| {

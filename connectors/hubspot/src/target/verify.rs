@@ -59,9 +59,7 @@ async fn person(http: &dyn Http, keys: &Keys, write: &Write) -> Result<Verdict, 
     }
     let known = by_email(http, emails.iter().map(String::as_str), CallLane::Verify).await?;
     Ok(match emails.iter().find_map(|email| known.get(email)) {
-        Some(person) => {
-            Verdict::Found(Written { id: Some(person.external_id.clone()), origin: SlotOrigin::Found })
-        }
+        Some(person) => Verdict::Found(Written::whole(Some(person.external_id.clone()), SlotOrigin::Found)),
         None => Verdict::Absent,
     })
 }
@@ -86,8 +84,7 @@ async fn holds(
 async fn task(http: &dyn Http, keys: &Keys, write: &Write, about: &[ObjectRef]) -> Result<Verdict, Fault> {
     if keys.of(TASKS).is_some() {
         let found = keys.find(http, TASKS, write, CallLane::Verify).await?;
-        let written =
-            |id| Verdict::Found(Written { id: Some(ExternalId::new(id)), origin: SlotOrigin::Created });
+        let written = |id| Verdict::Found(Written::whole(Some(ExternalId::new(id)), SlotOrigin::Created));
         return Ok(found.map_or(Verdict::Absent, written));
     }
     let Some(parent) = about.first() else {
@@ -97,7 +94,7 @@ async fn task(http: &dyn Http, keys: &Keys, write: &Write, about: &[ObjectRef]) 
     let marker = marker(write);
     let fits = |row: &Object| row.get("hs_task_body").is_some_and(|body| body.contains(&marker));
     if let Some(task) = tasks(http, (object, id), true, fits).await?.pop() {
-        let written = Written { id: Some(ExternalId::new(task.id)), origin: SlotOrigin::Created };
+        let written = Written::whole(Some(ExternalId::new(task.id)), SlotOrigin::Created);
         return Ok(Verdict::Found(written));
     }
     // A contact that was merged or archived away took its tasks with it: its empty list proves nothing.

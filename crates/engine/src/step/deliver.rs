@@ -338,5 +338,6 @@ pub(super) fn done(effect: &ClaimedEffect, written: Written, target: &dyn Target
         EffectBody::UpdateObject { owner: Some(change), .. } => change.to.clone(),
         _ => written.id,
     };
-    EffectEnd::Done { id, origin: written.origin, object: slot.and_then(|slot| target.object_of(slot.kind)) }
+    let object = slot.and_then(|slot| target.object_of(slot.kind));
+    EffectEnd::Done { id, origin: written.origin, object, note: written.note }
 }

@@ -27,8 +27,6 @@ impl Engine {
             Fault::new(FaultClass::Transient, "the storage could not be asked for known tasks").because(error)
         })?;
         let found = ours.into_iter().find(|id| !known.contains(id));
-        Ok(found.map_or(Verdict::Absent, |id| {
-            Verdict::Found(Written { id: Some(id), origin: SlotOrigin::Created })
-        }))
+        Ok(found.map_or(Verdict::Absent, |id| Verdict::Found(Written::whole(Some(id), SlotOrigin::Created))))
     }
 }

@@ -169,8 +169,7 @@ impl Target for Crm {
             }
             None => {}
         }
-        let done =
-            |write: &Write| Ok(Written { id: Some(write.key.as_str().into()), origin: SlotOrigin::Created });
+        let done = |write: &Write| Ok(Written::whole(Some(write.key.as_str().into()), SlotOrigin::Created));
         writes.iter().map(done).collect()
     }
 

@@ -99,6 +99,16 @@ impl Registry {
         self.all.iter()
     }
 
+    fn put(&mut self, definition: Definition) -> PropId {
+        match self.find(&definition.name) {
+            Some(id) => {
+                self.all[usize::from(id)] = definition;
+                id
+            }
+            None => self.add(definition),
+        }
+    }
+
     fn add(&mut self, definition: Definition) -> PropId {
         let id = PropId::try_from(self.all.len()).unwrap_or(PropId::MAX);
         self.by_name.insert(definition.name.clone(), id);
@@ -106,7 +116,8 @@ impl Registry {
         id
     }
 
-    /// Adds a property of the account's own, as a creation request or a seed line names it.
+    /// Adds a property of the account's own, as a creation request or a seed line names it. A seed line may also make
+    /// something else of one that is there, as an admin does.
     pub(crate) fn define(&mut self, input: &Value, kind: usize, now: Millis) -> Option<PropId> {
         let word = |key: &str| input.get(key).and_then(Value::as_str).map(str::to_owned);
         let name = word("name")?;
@@ -114,7 +125,7 @@ impl Registry {
         let unique = input.get("hasUniqueValue").and_then(Value::as_bool).unwrap_or(false);
         let options = input.get("options").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         Some(
-            self.add(Definition {
+            self.put(Definition {
                 label: word("label").unwrap_or_else(|| name.clone()),
                 value_type: value_type(&vendor_type),
                 field_type: word("fieldType").unwrap_or_else(|| "text".to_owned()),

@@ -198,7 +198,7 @@ pub(crate) async fn a_human_who_won_gets_no_task_beside_them(backend: impl Backe
     finish(&store, EnsurePerson, 5, |claim| done(claim, &claim.effect.lead.to_string())).await;
     assert!(claim(&store, CreateTask, 5).await.is_empty(), "the task waits for the owner");
     finish(&store, UpdateObject, 6, |claim| {
-        let confirmed = EffectEnd::Done { id: None, origin: SlotOrigin::Found, object: None };
+        let confirmed = EffectEnd::Done { id: None, origin: SlotOrigin::Found, object: None, note: None };
         let won = EffectEnd::Cancelled { reason: "Ben took it".to_owned() };
         end(claim, if claim.effect.lead == leads[0] { confirmed } else { won })
     })
@@ -311,7 +311,7 @@ pub(crate) async fn our_own_person_is_known_as_an_echo(backend: impl Backend) {
         let new = claim.effect.lead == created.lead;
         let origin = if new { SlotOrigin::Created } else { SlotOrigin::Found };
         let id = Some(if new { "new".into() } else { "old".into() });
-        end(claim, EffectEnd::Done { id, origin, object: Some("contacts".into()) })
+        end(claim, EffectEnd::Done { id, origin, object: Some("contacts".into()), note: None })
     })
     .await;
     let key = |id: &str| LinkKey { connection: crm(), object: "contacts".into(), external_id: id.into() };

@@ -214,7 +214,7 @@ pub(crate) async fn claim(store: &Arc<dyn Store>, kind: EffectKind, now: i64) ->
 
 pub(crate) fn done(claim: &ClaimedEffect, id: &str) -> EffectOutcome {
     let (id, object) = (Some(id.into()), Some("contacts".into()));
-    end(claim, EffectEnd::Done { id, origin: SlotOrigin::Created, object })
+    end(claim, EffectEnd::Done { id, origin: SlotOrigin::Created, object, note: None })
 }
 
 pub(crate) fn end(claim: &ClaimedEffect, end: EffectEnd) -> EffectOutcome {

@@ -121,7 +121,10 @@ pub(crate) async fn fm_020_two_persons_who_are_found_as_one_contact_are_one(back
     let (one, two) = (decided(&store, 1).await, decided(&store, 2).await);
     let found = |claim: &crate::ClaimedEffect| {
         let (id, object) = (Some("c9".into()), Some("contacts".into()));
-        super::fixture::end(claim, crate::EffectEnd::Done { id, origin: SlotOrigin::Found, object })
+        super::fixture::end(
+            claim,
+            crate::EffectEnd::Done { id, origin: SlotOrigin::Found, object, note: None },
+        )
     };
     finish(&store, EnsurePerson, 5, found).await;
     let ask = ViewAsk { keys: vec![email_key(1), email_key(2)], ..ViewAsk::default() };
