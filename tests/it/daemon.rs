@@ -221,3 +221,31 @@ async fn fm_038_one_person_by_three_doors_is_one_lead() {
     installation.assert_invariants().await;
     assert_eq!(daemon.stop(), Some(0));
 }
+
+/// The long form is `xtask soak`: 20 connections for an hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_084_memory_does_not_grow_with_the_leads_that_pass() {
+    let installation = Installation::with("live", "write: { guard: off }").await;
+    let daemon = installation.start().await;
+    let mut passed = 0;
+    let mut pass = async || {
+        for n in passed..passed + 300 {
+            installation.submit(&format!("p{n}@firm{n}.example"), &format!("Pat{n} Example"));
+        }
+        passed += 300;
+        installation.drained(passed).await;
+        daemon.resident() / 1024
+    };
+    // Caches fill with the first ones.
+    pass().await;
+    let warm = pass().await;
+    let mut later = warm;
+    for _ in 0..4 {
+        later = pass().await;
+    }
+    assert!(later <= 256, "{later} MiB");
+    // SQLite's page caches go on filling: about 10 MiB here.
+    assert!(later <= warm + 20, "1,200 further leads cost {} MiB", later - warm);
+    installation.assert_invariants().await;
+    assert_eq!(daemon.stop(), Some(0));
+}

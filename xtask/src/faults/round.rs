@@ -31,8 +31,8 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// In a run of lost answers a tenth of real time passes: an answer is up to 9 s late instead of 90 s, and the settle
 /// window is 9 s instead of 90 s.
 const SCALED_SETTLE: Duration = Duration::from_secs(9);
-/// A lead needs about so many writes, each of which gets no clear answer in a run of lost answers.
-const UNCLEAR_PER_LEAD: f64 = 2.5;
+/// Of the three writes that a lead needs, about half get no clear answer in a run of lost answers.
+const UNCLEAR_PER_LEAD: f64 = 1.5;
 /// The daemon's own limit for stopping is 20 s and 2 s for its web server.
 const STOP_PATIENCE: Duration = Duration::from_secs(25);
 
@@ -285,12 +285,13 @@ impl<'a> Scenario<'a> {
 /// The vendors' bad days for a kind of strike.
 fn weather(strike: Strike) -> Weather {
     match strike {
-        // Half of the writes happen up to 9 s after their connection broke, the others at once; none is answered.
+        // A quarter of the writes happens up to 9 s after their connection broke, a quarter at once without an answer. If
+        // none were answered, the program would soon let the CRM rest.
         Strike::LostAnswers => Weather {
             only_paths: vec!["/crm/".to_owned()],
-            late_commit: 0.5,
+            late_commit: 0.25,
             late_commit_ms: Span(0, 9_000),
-            lost_response: 1.0,
+            lost_response: 0.33,
             ..Weather::default()
         },
         _ => Weather { latency_ms: Span(0, 5), late_commit_hold_ms: 50, ..Weather::rough() },
