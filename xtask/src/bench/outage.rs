@@ -116,7 +116,7 @@ pub(crate) async fn run(args: &Outage) -> anyhow::Result<()> {
         if done >= waiting {
             break;
         }
-        anyhow::ensure!(back.elapsed() < PATIENCE, "{} of {waiting} are written", done);
+        anyhow::ensure!(back.elapsed() < PATIENCE, "{done} of {waiting} are written");
     }
     let (seconds, used) = (back.elapsed().as_secs_f64(), calls(&sandbox) - before.1);
     let fresh = fresh.end().await?;

@@ -123,16 +123,7 @@ impl Delivering for PostgresStore {
     async fn awaited(&self, slots: &[Slot]) -> Result<bool, StoreError> {
         let slots: Vec<String> = slots.iter().map(slot_name).collect();
         self.read("asks what is to be made", move |conn| {
-            Box::pin(async move {
-                let (awaited,): (bool,) = sqlx::query_as(
-                    "SELECT EXISTS (SELECT 1 FROM effect WHERE binds = ANY($1) \
-                     AND state IN ('blocked', 'planned', 'sending', 'unknown'))",
-                )
-                .bind(slots)
-                .fetch_one(conn)
-                .await?;
-                Ok(awaited)
-            })
+            Box::pin(async move { super::slots::awaited(conn, &slots).await })
         })
         .await
     }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use usher_model::{EffectBody, EffectState, ExternalId};
 
-use super::{operation, plan};
+use super::{operation, plan, slots};
 use crate::codec::{from_json, id, json, ms, slot_name, text};
 use crate::ended::Gone;
 use crate::fault::Fault;
@@ -63,17 +63,14 @@ async fn empty(
 
 /// What a write that needs the slot can do: be sent, wait for what fills it, or nothing.
 async fn state(conn: &mut PgConnection, slot: &str) -> Result<EffectState, Fault> {
-    let (bound, awaited): (bool, bool) = sqlx::query_as(
-        "SELECT EXISTS (SELECT 1 FROM slot WHERE name = $1), EXISTS (SELECT 1 FROM effect WHERE binds = $1 \
-         AND state IN ('blocked', 'planned', 'sending', 'unknown'))",
-    )
-    .bind(slot)
-    .fetch_one(conn)
-    .await?;
-    Ok(match (bound, awaited) {
-        (true, _) => EffectState::Planned,
-        (false, true) => EffectState::Blocked,
-        (false, false) => EffectState::Cancelled,
+    let (bound,): (bool,) = sqlx::query_as("SELECT EXISTS (SELECT 1 FROM slot WHERE name = $1)")
+        .bind(slot)
+        .fetch_one(&mut *conn)
+        .await?;
+    Ok(match bound {
+        true => EffectState::Planned,
+        false if slots::awaited(conn, &[slot.to_owned()]).await? => EffectState::Blocked,
+        false => EffectState::Cancelled,
     })
 }
 

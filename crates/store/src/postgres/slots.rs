@@ -82,3 +82,15 @@ async fn unblock(conn: &mut PgConnection, names: &[String]) -> Result<(), Fault>
     .await?;
     Ok(())
 }
+
+/// Whether one of the slots is still to be filled by an effect that has not ended.
+pub(super) async fn awaited(conn: &mut PgConnection, names: &[String]) -> Result<bool, Fault> {
+    let (awaited,): (bool,) = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM effect WHERE binds = ANY($1) \
+         AND state IN ('blocked', 'planned', 'sending', 'unknown'))",
+    )
+    .bind(names)
+    .fetch_one(conn)
+    .await?;
+    Ok(awaited)
+}

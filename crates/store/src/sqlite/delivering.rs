@@ -117,16 +117,7 @@ impl Delivering for SqliteStore {
     async fn awaited(&self, slots: &[Slot]) -> Result<bool, StoreError> {
         let slots: Vec<String> = slots.iter().map(slot_name).collect();
         self.look("asks what is to be made", move |conn| {
-            Box::pin(async move {
-                let (awaited,): (bool,) = sqlx::query_as(
-                    "SELECT EXISTS (SELECT 1 FROM json_each(?1) j CROSS JOIN effect e ON e.binds = j.value \
-                     WHERE +e.state IN ('blocked', 'planned', 'sending', 'unknown'))",
-                )
-                .bind(list(slots)?)
-                .fetch_one(conn)
-                .await?;
-                Ok(awaited)
-            })
+            Box::pin(async move { super::slots::awaited(conn, &slots).await })
         })
         .await
     }

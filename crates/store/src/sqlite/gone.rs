@@ -6,7 +6,7 @@ use usher_model::{EffectBody, EffectState, ExternalId};
 
 use super::codec::{from_json, id, json, ms, slot_name, text};
 use super::fault::Fault;
-use super::{operation, plan};
+use super::{operation, plan, slots};
 use crate::ended::Gone;
 
 /// What becomes of the effect that found its object gone, and why.
@@ -66,17 +66,14 @@ async fn empty(
 
 /// What a write that needs the slot can do: be sent, wait for what fills it, or nothing.
 async fn state(conn: &mut SqliteConnection, slot: &str) -> Result<EffectState, Fault> {
-    let (bound, awaited): (bool, bool) = sqlx::query_as(
-        "SELECT EXISTS (SELECT 1 FROM slot WHERE name = ?1), EXISTS (SELECT 1 FROM effect WHERE binds = ?1 \
-         AND +state IN ('blocked', 'planned', 'sending', 'unknown'))",
-    )
-    .bind(slot.to_owned())
-    .fetch_one(conn)
-    .await?;
-    Ok(match (bound, awaited) {
-        (true, _) => EffectState::Planned,
-        (false, true) => EffectState::Blocked,
-        (false, false) => EffectState::Cancelled,
+    let (bound,): (bool,) = sqlx::query_as("SELECT EXISTS (SELECT 1 FROM slot WHERE name = ?1)")
+        .bind(slot.to_owned())
+        .fetch_one(&mut *conn)
+        .await?;
+    Ok(match bound {
+        true => EffectState::Planned,
+        false if slots::awaited(conn, &[slot.to_owned()]).await? => EffectState::Blocked,
+        false => EffectState::Cancelled,
     })
 }
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::bulk::{Bound, Bulk, Script};
-use super::codec::{ms, slot_name, text};
+use super::codec::{list, ms, slot_name, text};
 use super::fault::Fault;
 use crate::ended::Binding;
 
@@ -78,4 +78,16 @@ pub(super) async fn bind(
         }
     }
     Ok(changed)
+}
+
+/// Whether one of the slots is still to be filled by an effect that has not ended.
+pub(super) async fn awaited(conn: &mut SqliteConnection, names: &[String]) -> Result<bool, Fault> {
+    let (awaited,): (bool,) = sqlx::query_as(
+        "SELECT EXISTS (SELECT 1 FROM json_each(?1) j CROSS JOIN effect e ON e.binds = j.value \
+         WHERE +e.state IN ('blocked', 'planned', 'sending', 'unknown'))",
+    )
+    .bind(list(names)?)
+    .fetch_one(conn)
+    .await?;
+    Ok(awaited)
 }
