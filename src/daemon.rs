@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::FutureExt;
 use jiff::Timestamp;
@@ -175,6 +175,10 @@ impl Daemon {
                     pause(&stop, TICK).await;
                     continue;
                 }
+                let begun = Instant::now();
+                if let Some(bell) = &mut bell {
+                    bell.catch_up();
+                }
                 match AssertUnwindSafe(run(Arc::clone(&engine))).catch_unwind().await {
                     Ok(Ok(done)) => {
                         if done > 0 {
@@ -182,6 +186,7 @@ impl Daemon {
                         }
                         if done == 0 || bell.is_some() {
                             rest(&stop, bell.as_mut(), every).await;
+                            gather(&stop, step, begun).await;
                         }
                     }
                     Ok(Err(error)) => {
@@ -215,6 +220,14 @@ async fn rest(stop: &CancellationToken, bell: Option<&mut Listener>, every: Dura
     tokio::select! {
         () = bell => {}
         () = pause(stop, every) => {}
+    }
+}
+
+/// Lets work gather if the last pass of the step has only just begun.
+async fn gather(stop: &CancellationToken, step: Option<Step>, begun: Instant) {
+    let wait = step.map(Step::apart).unwrap_or_default().saturating_sub(begun.elapsed());
+    if !wait.is_zero() {
+        pause(stop, wait).await;
     }
 }
 

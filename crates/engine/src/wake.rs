@@ -1,6 +1,7 @@
 //! Wake-ups: one step tells the next that there is work. A lost wake-up costs a timer's period, never a lead.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -33,6 +34,18 @@ impl Step {
     }
 }
 
+impl Step {
+    /// How far apart the beginnings of two passes are at least. A pass costs nearly the same for one lead as for twenty,
+    /// so webhooks that come thick and fast go on their way together; one that comes alone waits for nobody.
+    #[must_use]
+    pub fn apart(self) -> Duration {
+        match self {
+            Self::Split => Duration::from_millis(20),
+            Self::Fetch | Self::Prepare | Self::Decide | Self::Deliver => Duration::ZERO,
+        }
+    }
+}
+
 /// One bell for each step; every listener hears it.
 #[derive(Debug, Clone, Default)]
 pub struct Wake {
@@ -57,6 +70,11 @@ impl Wake {
 }
 
 impl Listener {
+    /// Whoever has rung until now is about to be served.
+    pub fn catch_up(&mut self) {
+        self.0.mark_unchanged();
+    }
+
     /// Waits until somebody rings; a ring that came since the last one heard is not lost.
     pub async fn rung(&mut self) {
         if self.0.changed().await.is_err() {
