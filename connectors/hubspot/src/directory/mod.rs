@@ -41,7 +41,8 @@ impl Directory for HubSpotDirectory {
 
     async fn people(&self, keys: &[IdentityKey]) -> Result<Vec<Option<CrmPerson>>, Fault> {
         let emails = keys.iter().filter(|key| key.kind == IdentityKind::Email).map(|key| key.value.as_str());
-        let found = by_email(&*self.http, emails, CallLane::Pull).await?;
+        // A lead can not be decided before: it must not wait behind the writes of those that were.
+        let found = by_email(&*self.http, emails, CallLane::Write).await?;
         // HubSpot has no strong read by phone number; its search lags and ignores the country code.
         let person = |key: &IdentityKey| match key.kind {
             IdentityKind::Email => found.get(&key.value.to_lowercase()).cloned(),
