@@ -131,7 +131,7 @@ pub(crate) async fn run(args: &Outage) -> anyhow::Result<()> {
             "seconds_to_drain": round(seconds), "leads_per_second": round(waiting as f64 / seconds),
             "calls": used, "share_of_the_limit": round(used as f64 / seconds / CALLS_PER_SECOND),
             "seconds_to_half": half.map(|(after, _)| round(after.as_secs_f64())),
-            "refused_429": summary.requests.get("hubspot 429"),
+            "refused_429": summary.requests.get("hubspot 429").copied().unwrap_or_default(),
             "duplicates": summary.duplicate_tasks + summary.duplicate_persons,
             "measured": {
                 "fresh": "from the moment that a lead is added to its task in the simulator's log",

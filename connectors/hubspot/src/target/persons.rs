@@ -46,7 +46,8 @@ pub(super) async fn send(
     let missing: Vec<usize> =
         (0..writes.len()).filter(|write| outcomes.is_open(*write) && !later.contains_key(write)).collect();
     let mut batches = plan::some(keys, writes, missing.into_iter(), outcomes);
-    let mut notes = if batches.is_empty() { BTreeMap::new() } else { fit(http, rules, &mut batches).await };
+    let mut notes =
+        if batches.is_empty() { BTreeMap::new() } else { fit(http, keys, rules, &mut batches).await };
     for batch in batches {
         for (write, outcome) in batch::send(http, batch).await {
             let Some(item) = writes.get(write) else { continue };
@@ -75,12 +76,12 @@ pub(super) async fn send(
 }
 
 /// Leaves out what the account does not take. Returns what that is, by write.
-async fn fit(http: &dyn Http, rules: &Rules, batches: &mut [Batch]) -> BTreeMap<usize, String> {
+async fn fit(http: &dyn Http, keys: &Keys, rules: &Rules, batches: &mut [Batch]) -> BTreeMap<usize, String> {
     let definitions = rules.definitions(http).await;
     let mut notes = BTreeMap::new();
     for row in batches.iter_mut().flat_map(|batch| &mut batch.rows) {
         let properties = row.input.get_mut("properties").and_then(serde_json::Value::as_object_mut);
-        if let Some(note) = properties.and_then(|properties| definitions.fit(properties)) {
+        if let Some(note) = properties.and_then(|properties| definitions.fit(properties, keys.of(CONTACTS))) {
             notes.insert(row.write, note);
         }
     }

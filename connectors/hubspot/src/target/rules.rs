@@ -18,6 +18,7 @@ use crate::api::{self, CONTACTS, VERSION};
 const KEPT: Duration = Duration::from_secs(3_600);
 /// After so long if they could not be read.
 const AGAIN: Duration = Duration::from_secs(60);
+const EMAIL: &str = "email";
 
 /// The definitions of contact properties, and until when they hold.
 #[derive(Default)]
@@ -97,21 +98,26 @@ async fn read(http: &dyn Http) -> Result<Definitions, Fault> {
 
 impl Definitions {
     /// Brings values into the form that HubSpot takes, and removes those that have none. Says which and why, without the
-    /// values.
-    pub(super) fn fit(&self, properties: &mut Map<String, Value>) -> Option<String> {
+    /// values. What tells the contact from others, its address and our key, stays: a contact without it would be made
+    /// again.
+    pub(super) fn fit(&self, properties: &mut Map<String, Value>, key: Option<&str>) -> Option<String> {
         if self.0.is_empty() {
             return None;
         }
         let mut left_out = Vec::new();
-        properties.retain(|name, value| match self.fitted(name, value.as_str().unwrap_or_default()) {
-            Ok(fitted) => {
-                *value = Value::String(fitted);
-                true
-            }
-            Err(reason) => {
-                left_out.push(format!("{name} ({reason})"));
-                false
-            }
+        let identifies = |name: &str| name == EMAIL || Some(name) == key;
+        properties.retain(|name, value| {
+            identifies(name)
+                || match self.fitted(name, value.as_str().unwrap_or_default()) {
+                    Ok(fitted) => {
+                        *value = Value::String(fitted);
+                        true
+                    }
+                    Err(reason) => {
+                        left_out.push(format!("{name} ({reason})"));
+                        false
+                    }
+                }
         });
         (!left_out.is_empty()).then(|| format!("left out: {}", left_out.join(", ")))
     }
@@ -172,10 +178,19 @@ mod tests {
     }
 
     #[test]
+    fn fm_040_what_tells_the_contact_from_others_is_never_left_out() {
+        // Keys are made while the daemon runs; what it has read of the definitions may be older.
+        let given = json!({ "email": "ana@acme.example", "usher_key": "k", "nickname": "An" });
+        let mut properties = given.as_object().unwrap().clone();
+        definitions().fit(&mut properties, Some("usher_key"));
+        assert_eq!(Value::Object(properties), json!({ "email": "ana@acme.example", "usher_key": "k" }));
+    }
+
+    #[test]
     fn fm_055_values_take_the_form_of_the_account_or_are_left_out() {
         let fitted = |given: Value| {
             let mut properties = given.as_object().unwrap().clone();
-            let note = definitions().fit(&mut properties);
+            let note = definitions().fit(&mut properties, Some("usher_key"));
             (Value::Object(properties), note)
         };
         for (given, kept) in [("DE", "DE"), ("de", "DE"), (" germany ", "DE"), ("FRANCE", "FR")] {
