@@ -31,6 +31,16 @@ pub(super) struct Claim {
     pub(super) effects: Vec<ClaimedEffect>,
 }
 
+/// What of a claim can be sent.
+#[derive(Default)]
+struct Ready<'a> {
+    writes: Vec<Write>,
+    /// The effects of these writes, in the same order.
+    sent: Vec<&'a ClaimedEffect>,
+    /// What became of the others.
+    outcomes: Vec<EffectOutcome>,
+}
+
 /// What a step did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeliverReport {
@@ -103,36 +113,17 @@ impl Engine {
     ) -> Result<DeliverReport, EngineError> {
         crash::point("deliver.after_claim");
         let now = self.now();
-        let (mut outcomes, mut writes, mut sent) = (Vec::new(), Vec::new(), Vec::new());
-        for effect in claim.effects {
-            match resolve(&effect) {
-                Some(mut write) => {
-                    write.owner_read = self.owner_read(&effect, now);
-                    writes.push(write);
-                    sent.push(effect);
-                }
-                None => {
-                    let reason = "an object that it needs is made anew".to_owned();
-                    let later = EffectEnd::Planned { due_at: now + backoff(effect.attempt), reason };
-                    let end = self.adrift(&effect, later).await?;
-                    outcomes.push(outcome(&effect, end));
-                }
-            }
-        }
-        let over = match self.beyond_budget(&connected.name, &writes, now).await {
-            Ok(over) => over,
+        let Ready { writes, sent, mut outcomes } = match self.ready(connected, &claim.effects, now).await {
+            Ok(ready) => ready,
             Err(error) => {
                 // Nothing was sent: what was taken up need not wait until the claim lapses.
                 let planned = || EffectEnd::Planned { due_at: now, reason: error.to_string() };
-                outcomes.extend(sent.iter().map(|effect| outcome(effect, planned())));
+                let outcomes: Vec<_> =
+                    claim.effects.iter().map(|effect| outcome(effect, planned())).collect();
                 self.finish(&outcomes, &[]).await?;
                 return Err(error);
             }
         };
-        for (position, reason) in over.into_iter().rev() {
-            writes.remove(position);
-            outcomes.push(outcome(&sent.remove(position), EffectEnd::Rejected { reason }));
-        }
         crash::point("deliver.before_send");
         called.store(true, Ordering::Relaxed);
         let answers = usher_host::under(claim.lease, self.node.life(), send(target, &writes, &sent)).await;
@@ -143,7 +134,7 @@ impl Engine {
             false => Ok(()),
         };
         let mut owners = Vec::new();
-        for ((effect, write), answer) in sent.iter().zip(&writes).zip(answers) {
+        for ((effect, write), answer) in sent.iter().copied().zip(&writes).zip(answers) {
             if matches!(answer, Some(Ok(_))) {
                 owners.extend(self.owner_write(effect, write, target, now));
             }
@@ -162,6 +153,37 @@ impl Engine {
         // Not sooner: what the vendor answered must not be lost with it.
         noted?;
         Ok(DeliverReport { sent: sent.len(), done })
+    }
+
+    /// What of a claim can be sent, and what became of the rest.
+    async fn ready<'a>(
+        &self,
+        connected: &Connected,
+        effects: &'a [ClaimedEffect],
+        now: Timestamp,
+    ) -> Result<Ready<'a>, EngineError> {
+        let mut ready = Ready::default();
+        for effect in effects {
+            match resolve(effect) {
+                Some(mut write) => {
+                    write.owner_read = self.owner_read(effect, now);
+                    ready.writes.push(write);
+                    ready.sent.push(effect);
+                }
+                None => {
+                    let reason = "an object that it needs is made anew".to_owned();
+                    let later = EffectEnd::Planned { due_at: now + backoff(effect.attempt), reason };
+                    ready.outcomes.push(outcome(effect, self.adrift(effect, later).await?));
+                }
+            }
+        }
+        let over = self.beyond_budget(&connected.name, &ready.writes, now).await?;
+        for (position, reason) in over.into_iter().rev() {
+            ready.writes.remove(position);
+            let effect = ready.sent.remove(position);
+            ready.outcomes.push(outcome(effect, EffectEnd::Rejected { reason }));
+        }
+        Ok(ready)
     }
 
     /// Stores outcomes. Owner writes are noted first: one that is noted twice is one, one that is forgotten is no check.
@@ -263,7 +285,7 @@ type Answer = Option<Result<Written, SendFailure>>;
 
 /// Sends a batch, but one by one what has taken its sender down before. One answer for each write, whatever the
 /// connector answers.
-async fn send(target: &dyn Target, writes: &[Write], effects: &[ClaimedEffect]) -> Vec<Answer> {
+async fn send(target: &dyn Target, writes: &[Write], effects: &[&ClaimedEffect]) -> Vec<Answer> {
     let mut answers: Vec<Answer> = Vec::with_capacity(writes.len());
     for together in effects.chunk_by(|a, b| a.lapses + b.lapses == 0) {
         let end = answers.len() + together.len();

@@ -377,6 +377,3 @@ fn conclude(candidate: Candidate, unanswered: &BTreeMap<RecordId, Verdict>, now:
 fn ignored(reason: IgnoreReason, detail: Option<String>) -> Verdict {
     Verdict::Ignored { reason, detail }
 }
-
-#[cfg(test)]
-mod tests;

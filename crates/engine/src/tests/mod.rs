@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod intake;
+mod storage;
 mod vendor;
 pub(crate) mod world;
