@@ -1,10 +1,14 @@
 //! Slices of one step that run beside each other, only where one would wait for a slow vendor otherwise.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Slices under way at a time.
+use tokio::time::Instant;
+
+/// Slices under way at a time, and while the vendor's limits are short: one that waits for its call beside one whose call
+/// is under way. More would only be places in a queue that a fresh lead has to pass.
 const MOST: usize = 4;
+const MOST_WHILE_SHORT: usize = 2;
 /// A slice begins beside another that has taken so long already. Sooner, it would only take work away from the next
 /// one, and two calls would do what one can.
 const AFTER: Duration = Duration::from_millis(50);
@@ -25,10 +29,11 @@ pub(crate) struct Slice<'a> {
 impl Slices {
     /// Begins a slice; `None` if the ones under way had better go on alone. Whoever is refused comes again by its timer,
     /// and the slice that ends looks for more by itself.
-    pub(crate) fn begin(&self) -> Option<Slice<'_>> {
+    pub(crate) fn begin(&self, short: bool) -> Option<Slice<'_>> {
         let (mut since, now) = (self.lock(), Instant::now());
         let youngest = since.iter().max().map(|began| now.saturating_duration_since(*began));
-        if since.len() >= MOST || youngest.is_some_and(|age| age < AFTER) {
+        let most = if short { MOST_WHILE_SHORT } else { MOST };
+        if since.len() >= most || youngest.is_some_and(|age| age < AFTER) {
             return None;
         }
         since.push(now);
@@ -47,5 +52,29 @@ impl Drop for Slice<'_> {
         if let Some(at) = since.iter().position(|began| *began == self.since) {
             since.swap_remove(at);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn fm_071_while_the_limits_are_short_two_slices_are_under_way_and_no_more() {
+        let slices = Slices::default();
+        let mut held = Vec::new();
+        for short in [true, false] {
+            let most = if short { MOST_WHILE_SHORT } else { MOST };
+            while held.len() < most {
+                tokio::time::advance(AFTER).await;
+                held.extend(slices.begin(short));
+                assert!(slices.begin(short).is_none(), "the last one has only begun");
+            }
+            tokio::time::advance(AFTER).await;
+            assert!(slices.begin(short).is_none());
+        }
+        held.pop();
+        assert!(slices.begin(true).is_none());
+        assert!(slices.begin(false).is_some());
     }
 }

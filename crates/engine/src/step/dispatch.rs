@@ -188,13 +188,7 @@ impl Dispatch<'_> {
             }
         }
         self.turns += 1;
-        // While the limits are short, fresh leads and full calls take turns.
-        let fresh = ready.iter().find(|(_, due)| due.fresh).filter(|_| short && self.turns.is_multiple_of(2));
-        let fill = |(capability, due): &&(Capability, DueEffects)| {
-            if short { due.count * 100 / count(capability.max_batch).max(1) } else { 0 }
-        };
-        let fullest = ready.iter().rev().max_by_key(fill);
-        fresh.or(fullest).map(|(capability, _)| *capability).ok_or(again)
+        next(&ready, short, self.turns.is_multiple_of(2)).ok_or(again)
     }
 
     fn take_up(&mut self, capability: Capability, leave: Leave, alone: bool) {
@@ -260,6 +254,15 @@ impl Dispatch<'_> {
         };
         self.traffic.retain(|batch| batch.number != number);
     }
+}
+
+/// Which of the kinds goes next. While the limits are short: one with fresh leads if the backlog fills its call, else in
+/// turn with the fullest one.
+fn next(ready: &[(Capability, DueEffects)], short: bool, turn: bool) -> Option<Capability> {
+    let fill = |each: &(Capability, DueEffects)| each.1.count * 100 / count(each.0.max_batch).max(1);
+    let fresh = ready.iter().find(|each| short && each.1.fresh && (turn || fill(each) >= 100));
+    let fullest = ready.iter().rev().max_by_key(|each| if short { fill(each) } else { 0 });
+    fresh.or(fullest).map(|(capability, _)| *capability)
 }
 
 fn count(most: usize) -> u32 {

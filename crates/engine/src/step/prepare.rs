@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use usher_connector::{CrmPerson, Fault, FaultClass};
+use usher_connector::{CallLane, CrmPerson, Fault, FaultClass};
 use usher_mapping::Mapped;
 use usher_model::{
     Account, AccountKey, ConnectionName, Draft, Enrollment, ExternalId, IdentityKey, IdentityKind,
@@ -21,7 +21,8 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::wake::Step;
 
-/// Records prepared in one step.
+/// Records prepared in one step, unless the CRM's limits are short: then one call asks about all of them, so that a fresh
+/// lead waits for no second one.
 const SLICE: u32 = 250;
 /// How long a claim lasts. A slice that outlives it may be prepared twice: the first outcome that is stored counts.
 const LEASE: Duration = Duration::from_secs(120);
@@ -51,11 +52,12 @@ impl Engine {
     /// # Errors
     /// If the storage fails. A vendor that does not answer only delays the records that need it.
     pub async fn prepare(&self) -> Result<usize, EngineError> {
-        let Some(_slice) = self.preparing.begin() else {
+        let one_call = self.one_call();
+        let Some(_slice) = self.preparing.begin(one_call.is_some()) else {
             return Ok(0);
         };
-        let now = self.now();
-        let records = self.store.claim_records(SLICE, now, now + LEASE).await?;
+        let (now, limit) = (self.now(), one_call.unwrap_or(SLICE));
+        let records = self.store.claim_records(limit, now, now + LEASE).await?;
         if records.is_empty() {
             return Ok(0);
         }
@@ -76,10 +78,18 @@ impl Engine {
         self.conclude_all(&prepared).await?;
         crash::point("prepare.after_commit");
         self.wake().ring(Step::Decide);
-        if count >= SLICE as usize || suspects {
+        if count >= limit as usize || suspects {
             self.wake().ring(Step::Prepare);
         }
         Ok(count)
+    }
+
+    /// How many persons one call asks about, while calls are short.
+    fn one_call(&self) -> Option<u32> {
+        let connected = self.connections.get(&self.crm)?;
+        let directory = connected.roles.directory.as_ref()?;
+        let short = !connected.gauge.wait(CallLane::Write).is_zero();
+        short.then(|| u32::try_from(directory.people_limit()).map_or(SLICE, |most| most.clamp(1, SLICE)))
     }
 
     /// What becomes of claimed records.

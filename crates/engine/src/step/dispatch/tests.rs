@@ -6,8 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use usher_connector::FaultClass;
+use usher_connector::{Capability, FaultClass, VerifyBy};
 use usher_model::EffectKind;
+use usher_store::DueEffects;
+
+use super::next;
 
 use crate::tests::world::{Act, World, until, within_limits};
 use crate::wake::Step;
@@ -98,10 +101,9 @@ async fn fm_071_a_fresh_lead_overtakes_the_backlog_of_an_outage() {
     };
     within_limits(&world.crm, way).await;
     let calls = world.crm.calls.lock().unwrap();
-    let place =
-        calls.iter().position(|(_, writes)| writes.iter().any(|write| write.contains("fresh"))).unwrap();
-    // Three of its own, and a full one of the backlog between each two of them.
-    assert!(place <= 6, "its task went with call {place} of {}", calls.len());
+    let hers = |writes: &[String]| writes.iter().any(|write| write.contains("fresh"));
+    let task = calls.iter().rposition(|(_, writes)| hers(writes)).unwrap();
+    assert!(task <= 5, "its task went with call {task} of {}", calls.len());
     assert!(calls.len() >= 25, "the backlog was written as well: {} calls", calls.len());
 }
 
@@ -205,4 +207,39 @@ async fn fm_068_records_pass_a_look_up_that_hangs() {
     assert_eq!(*world.crm.asked.lock().unwrap(), [1, 3]);
     release.notify_one();
     assert_eq!(hung.await.unwrap(), 1);
+}
+
+#[test]
+fn fm_071_while_the_limits_are_short_a_fresh_lead_goes_first_but_never_at_the_price_of_all_others() {
+    const MOST: u32 = 100;
+    let due = |kind, count, fresh| {
+        let (max_batch, verify) = (MOST as usize, VerifyBy::Id);
+        let capability = Capability { kind, object: "contacts", max_batch, keyed: false, verify };
+        (capability, DueEffects { kind, count, fresh })
+    };
+    let chosen =
+        |ready: &[(Capability, DueEffects)], short, turn| next(ready, short, turn).map(|each| each.kind);
+    let (task, person) = (EffectKind::CreateTask, EffectKind::EnsurePerson);
+    // The backlog fills the call of the fresh lead: nobody loses by it.
+    let filled = [due(task, MOST, false), due(person, MOST, true)];
+    assert_eq!([true, false].map(|turn| chosen(&filled, true, turn)), [Some(person); 2]);
+    // The fresh lead's call would go nearly empty.
+    let lone = [due(task, MOST, false), due(person, 1, true)];
+    assert_eq!([true, false].map(|turn| chosen(&lone, true, turn)), [Some(person), Some(task)]);
+    // With room for every call, what has begun is finished first.
+    assert_eq!([true, false].map(|turn| chosen(&lone, false, turn)), [Some(task); 2]);
+    assert_eq!(chosen(&[], true, true), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_071_while_the_limits_are_short_no_fresh_lead_waits_for_a_second_look_up() {
+    let world = World::new().await;
+    for n in 0..400 {
+        world.inquire(&format!("p{n}")).await;
+    }
+    *world.crm.room.lock().unwrap() = Some(0);
+    assert_eq!(world.engine.prepare().await.unwrap(), 100);
+    *world.crm.room.lock().unwrap() = None;
+    assert_eq!(world.engine.prepare().await.unwrap(), 250);
+    assert_eq!(*world.crm.asked.lock().unwrap(), [100, 50, 100, 100]);
 }
