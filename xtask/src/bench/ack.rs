@@ -11,6 +11,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
 use super::rig::{Rig, quantile};
+use super::slow_sync;
 use crate::report::{print, progress, round};
 
 /// Webhooks acknowledged by the real program, against the disk's own rate of commits
@@ -25,11 +26,19 @@ pub(crate) struct Ack {
     /// Posts per second of the part with a fixed rate
     #[arg(long, default_value_t = 200)]
     rate: u32,
+    /// Milliseconds that each sync of the disk takes longer, as on a disk that really writes
+    #[arg(long, default_value_t = 0)]
+    sync_ms: u32,
 }
 
 /// Measures the disk, the senders, the disk again, then a fixed rate.
 pub(crate) async fn run(args: &Ack) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("usher-bench-").tempdir()?;
+    if args.sync_ms > 0 && !slow_sync::is_on() {
+        let status = slow_sync::again(args.sync_ms, folder.path())?;
+        anyhow::ensure!(status.success(), "the bench failed under slow syncs");
+        return Ok(());
+    }
     let span = Duration::from_secs(args.seconds);
     let mut rig = Rig::start(folder.path()).await?;
     progress("the disk alone");
@@ -53,7 +62,7 @@ pub(crate) async fn run(args: &Ack) -> anyhow::Result<()> {
     let disk = f64::midpoint(disk_before, disk_after);
     let acks = latencies.len() as f64 / seconds;
     let result = json!({
-        "senders": args.senders, "acks": latencies.len(), "acks_per_second": round(acks),
+        "senders": args.senders, "sync_ms": args.sync_ms, "acks": latencies.len(), "acks_per_second": round(acks),
         "disk_commits_per_second": [round(disk_before), round(disk_after)], "ratio": round(acks / disk),
         "p50_ms": round(quantile(&latencies, 0.5)), "p99_ms": round(quantile(&latencies, 0.99)),
         "cpu_ms_per_ack_with_everything_after_it": round((after.cpu() - before.cpu()) * 1000.0 / latencies.len() as f64),
@@ -61,6 +70,7 @@ pub(crate) async fn run(args: &Ack) -> anyhow::Result<()> {
         "fixed": { "per_second": args.rate, "posts": fixed.len(), "p50_ms": round(quantile(&fixed, 0.5)),
             "p99_ms": round(quantile(&fixed, 0.99)), "max_ms": round(quantile(&fixed, 1.0)) },
         "measured": {
+            "sync_ms": "each sync of the disk takes so much longer, for the program and for the disk alone",
             "disk": "one row per commit, one after the other, SQLite with WAL and synchronous=FULL on the same disk, before and after",
             "acks": "answers of the program, which goes on to route and write every lead meanwhile; senders and simulators share the machine" },
     });

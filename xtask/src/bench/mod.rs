@@ -8,6 +8,7 @@ pub(crate) mod outage;
 pub(crate) mod pull;
 mod rig;
 pub(crate) mod serve;
+mod slow_sync;
 pub(crate) mod start;
 mod timed;
 pub(crate) mod tokens;

@@ -213,9 +213,9 @@ impl Dispatch<'_> {
         }));
     }
 
-    /// What is counted of a kind at most.
+    /// What is counted of a kind at most: two full calls.
     fn most(&self) -> u32 {
-        count(self.capabilities.iter().map(|each| each.max_batch).max().unwrap_or_default())
+        2 * count(self.capabilities.iter().map(|each| each.max_batch).max().unwrap_or_default())
     }
 
     /// So many of a kind are not due any more.
@@ -256,13 +256,16 @@ impl Dispatch<'_> {
     }
 }
 
-/// Which of the kinds goes next. While the limits are short: one with fresh leads if the backlog fills its call, else in
-/// turn with the fullest one.
+/// Which of the kinds goes next, of those that are ready, the last step first. With room for every call what has begun is
+/// finished first. While the limits are short, a fresh lead goes first if the backlog fills its call, else in turn with
+/// the others; and of each step the backlog leaves one full call behind, so that there is something to fill it with.
 fn next(ready: &[(Capability, DueEffects)], short: bool, turn: bool) -> Option<Capability> {
-    let fill = |each: &(Capability, DueEffects)| each.1.count * 100 / count(each.0.max_batch).max(1);
-    let fresh = ready.iter().find(|each| short && each.1.fresh && (turn || fill(each) >= 100));
-    let fullest = ready.iter().rev().max_by_key(|each| if short { fill(each) } else { 0 });
-    fresh.or(fullest).map(|(capability, _)| *capability)
+    let percent = |each: &(Capability, DueEffects)| each.1.count * 100 / count(each.0.max_batch).max(1);
+    let fresh = || ready.iter().find(|each| each.1.fresh && (turn || percent(each) >= 100));
+    let to_spare = || ready.iter().find(|each| percent(each) >= 200);
+    let fullest = || ready.iter().max_by_key(|each| percent(each).min(100));
+    let next = if short { fresh().or_else(to_spare).or_else(fullest) } else { ready.first() };
+    next.map(|(capability, _)| *capability)
 }
 
 fn count(most: usize) -> u32 {

@@ -226,9 +226,15 @@ fn fm_071_while_the_limits_are_short_a_fresh_lead_goes_first_but_never_at_the_pr
     // The fresh lead's call would go nearly empty.
     let lone = [due(task, MOST, false), due(person, 1, true)];
     assert_eq!([true, false].map(|turn| chosen(&lone, true, turn)), [Some(person), Some(task)]);
+    // Somebody fresh may come to any step soon: a full call of each waits for that.
+    let deep = [due(task, MOST, false), due(person, 2 * MOST, false)];
+    assert_eq!([true, false].map(|turn| chosen(&deep, true, turn)), [Some(person); 2]);
+    let both = [due(task, 2 * MOST, false), due(person, 2 * MOST, false)];
+    assert_eq!(chosen(&both, true, false), Some(task));
+    assert_eq!(chosen(&[due(task, 9, false), due(person, 8, false)], true, false), Some(task));
     // With room for every call, what has begun is finished first.
-    assert_eq!([true, false].map(|turn| chosen(&lone, false, turn)), [Some(task); 2]);
-    assert_eq!(chosen(&[], true, true), None);
+    assert_eq!([&filled, &lone, &deep].map(|ready| chosen(ready, false, true)), [Some(task); 3]);
+    assert_eq!([true, false].map(|short| chosen(&[], short, true)), [None; 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
