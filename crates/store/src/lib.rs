@@ -25,10 +25,12 @@ mod preparation;
 mod quota;
 mod sqlite;
 mod standing;
+mod stored_lead;
 mod tokens;
 mod undo_rows;
 mod undoing;
 mod upkeep;
+mod view_rows;
 
 pub use deciding::{
     BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey,

@@ -4,20 +4,19 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::Row;
 use sqlx::postgres::PgConnection;
-use usher_model::{CloseReason, Decision, EffectState, LeadId, LeadState, Mode};
+use usher_model::{CloseReason, EffectState, LeadId, LeadState, Mode};
 
 use super::PostgresStore;
-use super::leads::{LEAD_WIDTH, lead, lead_columns};
 use super::{failures, operation, story};
-use crate::codec::{close_reason, effect_state, from_json, id, instant, lead_state, maybe_instant, ms, text};
+use crate::codec::{close_reason, effect_state, id, instant, lead_state, maybe_instant, ms, text};
 use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::inspection::{
     Comparison, ConnectionStatus, Counts, DecidedOwner, FailedFilter, FailedItem, Inspection, LeadFilter,
     LeadStory, LeadSummary,
 };
+use crate::stored_lead::{StoredLead, lead_columns};
 
 #[async_trait]
 impl Inspection for PostgresStore {
@@ -190,7 +189,7 @@ async fn filtered_persons(
 
 async fn leads(conn: &mut PgConnection, filter: LeadFilter) -> Result<Vec<LeadSummary>, Fault> {
     let persons = filtered_persons(conn, &filter).await?;
-    let rows = sqlx::query(concat!(
+    let rows: Vec<StoredLead<2>> = sqlx::query_as(concat!(
         "SELECT ",
         lead_columns!(),
         ", (SELECT d.body FROM decision d WHERE d.lead = l.id ORDER BY d.seq DESC LIMIT 1), \
@@ -204,14 +203,7 @@ async fn leads(conn: &mut PgConnection, filter: LeadFilter) -> Result<Vec<LeadSu
     .bind(i64::from(filter.limit))
     .fetch_all(conn)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let decision: Option<&str> = row.try_get(LEAD_WIDTH)?;
-            let decision: Option<Decision> = decision.map(|body| from_json("decision", body)).transpose()?;
-            let (path, why) = decision.map(|decision| (decision.path, decision.why)).unzip();
-            Ok(LeadSummary { lead: lead(row)?, path, why, owner: row.try_get(LEAD_WIDTH + 1)? })
-        })
-        .collect()
+    rows.into_iter().map(LeadSummary::of).collect()
 }
 
 async fn comparisons(conn: &mut PgConnection, since: Timestamp) -> Result<Vec<Comparison>, Fault> {

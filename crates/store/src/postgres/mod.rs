@@ -17,7 +17,6 @@ mod following;
 mod gone;
 mod inspection;
 mod intake;
-mod leads;
 mod lock;
 mod nodes;
 mod open;

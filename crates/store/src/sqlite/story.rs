@@ -5,16 +5,17 @@ use usher_model::{Decision, EffectKey, LeadId};
 
 use super::codec::{effect_kind, effect_state, from_json, id, instant, maybe_instant, record_state};
 use super::fault::Fault;
-use super::leads::{lead, lead_columns};
 use crate::inspection::{AttemptRow, EffectRow, LeadStory, RecordSummary};
+use crate::stored_lead::{StoredLead, lead_columns};
 
 pub(super) async fn read(conn: &mut SqliteConnection, wanted: LeadId) -> Result<Option<LeadStory>, Fault> {
     let sql = concat!("SELECT ", lead_columns!(), " FROM lead l WHERE l.id = ?");
-    let Some(row) = sqlx::query(sql).bind(wanted.to_string()).fetch_optional(&mut *conn).await? else {
-        return Ok(None);
-    };
+    let row: Option<StoredLead<0>> =
+        sqlx::query_as(sql).bind(wanted.to_string()).fetch_optional(&mut *conn).await?;
+    let Some(StoredLead { read, .. }) = row else { return Ok(None) };
+    let (lead, []) = read?;
     Ok(Some(LeadStory {
-        lead: lead(&row)?,
+        lead,
         records: records(conn, wanted).await?,
         decisions: decisions(conn, wanted).await?,
         effects: effects(conn, wanted).await?,
