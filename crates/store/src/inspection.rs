@@ -9,10 +9,9 @@ use usher_model::{
     LeadId, LeadState, Mode, RecordId, RecordState,
 };
 
-use crate::codec::{effect_kind, from_json, id, instant};
+use crate::codec::{effect_kind, id, instant};
 use crate::error::StoreError;
 use crate::fault::Fault;
-use crate::stored_lead::StoredLead;
 
 /// Counts that must add up: `seen` is the sum of the record states, `opened` of the lead states.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,16 +73,6 @@ pub struct LeadSummary {
     pub why: Option<String>,
     /// The rep or owner of the last decision.
     pub owner: Option<String>,
-}
-
-impl LeadSummary {
-    /// From a lead with its last decision, and the rep or owner of that.
-    pub(crate) fn of(StoredLead { read, .. }: StoredLead<2>) -> Result<Self, Fault> {
-        let (lead, [decision, owner]) = read?;
-        let decision: Option<Decision> = decision.map(|body| from_json("decision", &body)).transpose()?;
-        let (path, why) = decision.map(|decision| (decision.path, decision.why)).unzip();
-        Ok(Self { lead, path, why, owner })
-    }
 }
 
 /// A record in a lead's story.

@@ -15,6 +15,7 @@ mod error;
 mod fault;
 mod following;
 mod inspection;
+mod inspection_rows;
 mod intake;
 mod lead_row;
 mod nodes;

@@ -168,8 +168,3 @@ fn lasts(now: Timestamp, until: Timestamp) -> i64 {
 fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
 }
-
-/// A stored count.
-fn count(stored: i64) -> Result<u32, Fault> {
-    u32::try_from(stored).map_err(|error| Fault::unreadable("count", error))
-}
