@@ -60,6 +60,11 @@ pub struct Pruned {
     pub done: bool,
 }
 
+/// Vendors' clocks and ours may differ by so much.
+pub(crate) const SKEW: SignedDuration = SignedDuration::from_secs(60);
+/// A record whose age the vendor does not tell is as old as the restore if it arrives within this time after it.
+pub(crate) const AGELESS: SignedDuration = SignedDuration::from_hours(24);
+
 /// The oldest instant since when work has been due, by the step that should have done it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Overdue {
