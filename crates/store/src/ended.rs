@@ -239,3 +239,30 @@ impl From<Ended> for Fate {
         Self { seq: end.seq, lead: end.lead, binds: end.binds, cancels, problem: end.problem }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use usher_model::{ObjectRef, OwnerChange};
+
+    use super::*;
+
+    #[test]
+    fn fm_052_an_object_that_is_made_anew_is_expected_to_be_owned_by_nobody() {
+        let body = |expected: Option<&str>, seen_at| EffectBody::UpdateObject {
+            target: ObjectRef::Id { kind: SlotKind::Person, id: "c1".into() },
+            owner: Some(OwnerChange {
+                expected: expected.map(Into::into),
+                to: Some("501".into()),
+                seen_at,
+                restores: false,
+            }),
+            fields: [].into(),
+            slot: None,
+        };
+        let lost = json(&body(Some("400"), Some(Timestamp::UNIX_EPOCH))).unwrap();
+        let anew: EffectBody = from_json("effect", &made_anew(&lost).unwrap()).unwrap();
+        assert_eq!(anew, body(None, None));
+    }
+}
