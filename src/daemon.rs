@@ -2,10 +2,11 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::Timestamp;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use usher_engine::{Connected, Engine, EngineError, Listener, PullReport, Step};
@@ -367,3 +368,6 @@ pub(crate) fn now() -> Timestamp {
     use usher_model::Clock;
     usher_model::SystemClock.now()
 }
+
+#[cfg(test)]
+mod tests;

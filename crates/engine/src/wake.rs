@@ -83,3 +83,42 @@ impl Listener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn hears(bell: &mut Listener) -> bool {
+        bell.rung().now_or_never().is_some()
+    }
+
+    #[test]
+    fn every_listener_hears_its_own_bell_once_however_often_it_rang() {
+        let wake = Wake::default();
+        wake.ring(Step::Split);
+        let (mut one, mut other, mut decide) =
+            (wake.listen(Step::Split), wake.listen(Step::Split), wake.listen(Step::Decide));
+        assert!(!hears(&mut one), "it rang before");
+        wake.ring(Step::Split);
+        wake.ring(Step::Split);
+        assert!(hears(&mut one) && hears(&mut other) && !hears(&mut decide));
+        assert!(!hears(&mut one) && !hears(&mut other));
+        wake.ring(Step::Split);
+        drop(wake);
+        assert!(hears(&mut one) && !hears(&mut one), "nobody can ring any more");
+    }
+
+    #[test]
+    fn who_catches_up_is_woken_only_by_what_rings_later() {
+        let wake = Wake::default();
+        let mut bell = wake.listen(Step::Split);
+        wake.ring(Step::Split);
+        bell.catch_up();
+        assert!(!hears(&mut bell));
+        bell.catch_up();
+        wake.ring(Step::Split);
+        assert!(hears(&mut bell));
+    }
+}

@@ -82,6 +82,11 @@ pub(crate) fn numbers(items: &[i64]) -> Result<String, Fault> {
     json(items)
 }
 
+/// A stored count.
+pub(crate) fn count(stored: i64) -> Result<u32, Fault> {
+    u32::try_from(stored).map_err(|error| Fault::unreadable("count", error))
+}
+
 /// The name of a slot, `kind/of/connection`: whose object it is comes first, so that a person's or a company's slots at
 /// all connections are neighbours. `of` is an id or a key and holds no `/`.
 pub(crate) fn slot_name(slot: &Slot) -> String {

@@ -7,6 +7,9 @@ use usher_model::{AccountId, AccountKey, ConnectionName, CrmOwner, ExternalId};
 
 use crate::error::StoreError;
 
+/// The stream under which the time of the last list of owners is kept.
+pub(crate) const OWNERS: &str = "owners";
+
 /// An account with its keys, to store.
 #[derive(Debug, Clone)]
 pub struct AccountRow {

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use usher_model::{EffectBody, EffectState, ExternalId, Slot, SlotOrigin};
+use jiff::Timestamp;
+use usher_model::{EffectBody, EffectState, ExternalId, Slot, SlotKind, SlotOrigin};
 
-use crate::codec::{effect_state, from_json, ms, text};
+use crate::codec::{effect_state, from_json, json, ms, text};
 use crate::deciding::NewEffect;
 use crate::delivering::{EffectEnd, EffectOutcome, MOST_LAPSES};
 use crate::fault::Fault;
@@ -21,11 +22,53 @@ pub(crate) struct Binding {
     pub(crate) effect: String,
 }
 
+impl Binding {
+    /// An id that no effect brought.
+    pub(crate) fn known(slot: Slot, id: ExternalId, origin: SlotOrigin) -> Self {
+        Self { slot, id, origin, object: None, made_at: None, effect: String::new() }
+    }
+
+    /// A person's slots as stored for another one: (connection, id, origin) each.
+    pub(crate) fn of_person(person: &str, stored: Vec<(String, String, String)>) -> Vec<Self> {
+        let binding = |(connection, id, origin): (String, String, String)| {
+            let slot = Slot { connection: connection.into(), kind: SlotKind::Person, of: person.to_owned() };
+            let created = origin == SlotOrigin::Created.as_str();
+            Self::known(slot, id.into(), if created { SlotOrigin::Created } else { SlotOrigin::Found })
+        };
+        stored.into_iter().map(binding).collect()
+    }
+}
+
+/// The bindings that tell which object a person is, each with that object.
+pub(crate) fn persons(bindings: &[Binding]) -> Vec<(&Binding, &str)> {
+    let persons = bindings.iter().filter(|binding| binding.slot.kind == SlotKind::Person);
+    persons.filter_map(|binding| Some((binding, binding.object.as_deref()?))).collect()
+}
+
 /// What a write met that found its object gone.
 pub(crate) struct Gone {
     pub(crate) reason: String,
     pub(crate) lost: (Slot, ExternalId),
     pub(crate) again: Option<Box<NewEffect>>,
+}
+
+/// What a write that needs a slot can do: be sent, wait for what fills it, or nothing.
+pub(crate) fn can_do(bound: bool, awaited: bool) -> EffectState {
+    match (bound, awaited) {
+        (true, _) => EffectState::Planned,
+        (false, true) => EffectState::Blocked,
+        (false, false) => EffectState::Cancelled,
+    }
+}
+
+/// A stored write as it goes to the object that is made anew, which is owned by nobody, whatever was expected of the lost
+/// one.
+pub(crate) fn made_anew(body: &str) -> Result<String, Fault> {
+    let mut body: EffectBody = from_json("effect", body)?;
+    if let EffectBody::UpdateObject { owner: Some(change), .. } = &mut body {
+        (change.expected, change.seen_at) = (None, None);
+    }
+    json(&body)
 }
 
 /// A claimed effect's row: number, key, attempts, lapses, state, when it was sent, lead, the slot that it binds, and its
@@ -94,6 +137,21 @@ impl Ended {
         Ok(ended)
     }
 
+    /// It found its object gone, and that was settled.
+    pub(crate) fn settled(&mut self, (state, problem): (EffectState, String), now: Timestamp) {
+        (self.state, self.problem, self.due_at) = (state, Some(text(problem)), Some(ms(now)));
+    }
+
+    /// It was looked for and is in doubt still.
+    pub(crate) fn in_vain(&self) -> bool {
+        self.was == EffectState::Unknown && self.state == EffectState::Unknown
+    }
+
+    /// It is to be sent, now or later.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self.state, EffectState::Planned | EffectState::Blocked)
+    }
+
     /// The slot that it binds by what it brought.
     pub(crate) fn binding(&self) -> Option<Binding> {
         let (id, origin, object) = self.bound.as_ref()?;
@@ -160,6 +218,17 @@ pub(crate) struct Fate {
     pub(crate) problem: Option<String>,
 }
 
+impl Fate {
+    /// It ends without an answer, and what needs its slot is cancelled.
+    pub(crate) fn refused(
+        seq: i64,
+        (lead, binds): (String, Option<String>),
+        problem: Option<String>,
+    ) -> Self {
+        Self { seq, lead, binds, cancels: Some("refused"), problem }
+    }
+}
+
 impl From<Ended> for Fate {
     fn from(end: Ended) -> Self {
         let cancels = match end.state {
@@ -168,5 +237,32 @@ impl From<Ended> for Fate {
             _ => None,
         };
         Self { seq: end.seq, lead: end.lead, binds: end.binds, cancels, problem: end.problem }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use usher_model::{ObjectRef, OwnerChange};
+
+    use super::*;
+
+    #[test]
+    fn fm_052_an_object_that_is_made_anew_is_expected_to_be_owned_by_nobody() {
+        let body = |expected: Option<&str>, seen_at| EffectBody::UpdateObject {
+            target: ObjectRef::Id { kind: SlotKind::Person, id: "c1".into() },
+            owner: Some(OwnerChange {
+                expected: expected.map(Into::into),
+                to: Some("501".into()),
+                seen_at,
+                restores: false,
+            }),
+            fields: [].into(),
+            slot: None,
+        };
+        let lost = json(&body(Some("400"), Some(Timestamp::UNIX_EPOCH))).unwrap();
+        let anew: EffectBody = from_json("effect", &made_anew(&lost).unwrap()).unwrap();
+        assert_eq!(anew, body(None, None));
     }
 }

@@ -15,6 +15,7 @@ mod error;
 mod fault;
 mod following;
 mod inspection;
+mod inspection_rows;
 mod intake;
 mod lead_row;
 mod nodes;
@@ -25,10 +26,12 @@ mod preparation;
 mod quota;
 mod sqlite;
 mod standing;
+mod stored_lead;
 mod tokens;
 mod undo_rows;
 mod undoing;
 mod upkeep;
+mod view_rows;
 
 pub use deciding::{
     BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey,

@@ -63,6 +63,9 @@ impl OwnerCheck {
     }
 }
 
+/// Old writes forgotten in one step, few, because fresh work waits meanwhile.
+pub(crate) const FORGOTTEN: i64 = 500;
+
 /// What the history said.
 #[derive(Debug, Clone)]
 pub struct OwnerChecked {

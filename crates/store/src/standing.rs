@@ -4,7 +4,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_model::ConnectionName;
 
+use crate::codec::{instant, maybe_instant};
 use crate::error::StoreError;
+use crate::fault::Fault;
 
 /// Something that is wrong with a connection at present.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,15 @@ pub struct Trouble {
     pub since: Timestamp,
     /// What is wrong and what to do, without personal data.
     pub problem: String,
+}
+
+impl Trouble {
+    /// From its stored columns, in the order of the fields.
+    pub(crate) fn stored(
+        (connection, topic, since, problem): (String, String, i64, String),
+    ) -> Result<Self, Fault> {
+        Ok(Self { connection: connection.into(), topic, since: instant(since)?, problem })
+    }
 }
 
 /// The last whole look at a stream.
@@ -36,6 +47,16 @@ pub struct Recount {
     pub gone: u64,
 }
 
+impl Recount {
+    /// From its stored columns, in the order of the fields.
+    pub(crate) fn stored(
+        (connection, stream, at, seen, missed, gone): (String, String, i64, i64, i64, i64),
+    ) -> Result<Self, Fault> {
+        let [seen, missed, gone] = [seen, missed, gone].map(i64::unsigned_abs);
+        Ok(Self { connection: connection.into(), stream, at: instant(at)?, seen, missed, gone })
+    }
+}
+
 /// What came to a connection's webhook address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HookTally {
@@ -45,6 +66,18 @@ pub struct HookTally {
     pub refused: u64,
     /// The last of them, and why it was refused.
     pub last_refused: Option<(Timestamp, String)>,
+}
+
+/// A connection's tally: heard at, how many refused, the last at, why.
+type StoredTally = (String, Option<i64>, i64, Option<i64>, Option<String>);
+
+impl HookTally {
+    pub(crate) fn stored(
+        (connection, heard_at, refused, refused_at, reason): StoredTally,
+    ) -> Result<(ConnectionName, Self), Fault> {
+        let (heard_at, last_refused) = (maybe_instant(heard_at)?, maybe_instant(refused_at)?.zip(reason));
+        Ok((connection.into(), Self { heard_at, refused: refused.unsigned_abs(), last_refused }))
+    }
 }
 
 /// Standing.

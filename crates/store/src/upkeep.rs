@@ -60,6 +60,11 @@ pub struct Pruned {
     pub done: bool,
 }
 
+/// Vendors' clocks and ours may differ by so much.
+pub(crate) const SKEW: SignedDuration = SignedDuration::from_secs(60);
+/// A record whose age the vendor does not tell is as old as the restore if it arrives within this time after it.
+pub(crate) const AGELESS: SignedDuration = SignedDuration::from_hours(24);
+
 /// The oldest instant since when work has been due, by the step that should have done it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Overdue {
@@ -92,6 +97,60 @@ pub struct Vitals {
     pub parked: u64,
     /// Writes are paused.
     pub paused: bool,
+}
+
+/// Due at `$1`, a parameter for both backends. Observed leads wait for nobody once the mode is live, and held connections wait for an operator.
+pub(crate) const OVERDUE: &str = "SELECT (SELECT min(received_at) FROM delivery WHERE split_at IS NULL), \
+     (SELECT min(first_at) FROM hint), \
+     (SELECT min(due_at) FROM record WHERE state = 'fetched' AND due_at <= $1), \
+     (SELECT min(at) FROM (SELECT min(due_at) AS at FROM record WHERE state = 'mapped' AND due_at <= $1 \
+        AND connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
+        UNION ALL SELECT min(wait_until) FROM lead WHERE state = 'waiting' AND wait_until <= $1 \
+        AND mode = coalesce((SELECT value FROM meta WHERE name = 'mode'), mode)) ready), \
+     (SELECT min(at) FROM (SELECT min(due_at) AS at FROM effect WHERE state = 'planned' AND due_at <= $1 \
+        UNION ALL SELECT min(due_at) FROM effect WHERE state = 'unknown' AND due_at <= $1) due)";
+
+/// How old what is not done is, how many writes failed from `$1` on, and whether writes are paused.
+pub(crate) const AGES: &str = "SELECT (SELECT min(at) FROM (SELECT min(received_at) AS at FROM record WHERE state = 'fetched' \
+        UNION ALL SELECT min(received_at) FROM record WHERE state = 'mapped') undecided), \
+     (SELECT min(at) FROM (SELECT min(planned_at) AS at FROM effect WHERE state = 'blocked' \
+        UNION ALL SELECT min(planned_at) FROM effect WHERE state = 'planned' \
+        UNION ALL SELECT min(planned_at) FROM effect WHERE state = 'sending' \
+        UNION ALL SELECT min(planned_at) FROM effect WHERE state = 'unknown') unwritten), \
+     (SELECT count(*) FROM effect WHERE state = 'rejected' AND ended_at >= $1), \
+     (SELECT count(*) FROM effect WHERE state = 'parked' AND ended_at >= $1), \
+     EXISTS (SELECT 1 FROM meta WHERE name = 'paused')";
+
+/// Held connections, each with the reason.
+pub(crate) const HELD: &str =
+    "SELECT name, held_reason FROM connection WHERE held_at IS NOT NULL ORDER BY name";
+
+/// A row of [`OVERDUE`].
+type Due = (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
+
+impl Vitals {
+    /// From [`OVERDUE`], [`AGES`] and [`HELD`].
+    pub(crate) fn of(
+        (split, fetch, prepare, decide, deliver): Due,
+        (undecided, unwritten, rejected, parked, paused): (Option<i64>, Option<i64>, i64, i64, bool),
+        held: Vec<(String, String)>,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            overdue: Overdue {
+                split: maybe_instant(split)?,
+                fetch: maybe_instant(fetch)?,
+                prepare: maybe_instant(prepare)?,
+                decide: maybe_instant(decide)?,
+                deliver: if paused { None } else { maybe_instant(deliver)? },
+            },
+            oldest_undecided: maybe_instant(undecided)?,
+            oldest_unwritten: maybe_instant(unwritten)?,
+            held: held.into_iter().map(|(name, reason)| (name.into(), reason)).collect(),
+            rejected: rejected.unsigned_abs(),
+            parked: parked.unsigned_abs(),
+            paused,
+        })
+    }
 }
 
 /// Two counts that should be equal and are not, or rows that nothing will ever move.

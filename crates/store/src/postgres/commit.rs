@@ -1,17 +1,17 @@
 //! The one transaction of a fold over the ready leads.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
-use usher_model::{CloseReason, Decision, EpisodeId, Fields, Lead, LeadId, Mode};
+use usher_model::{CloseReason, Decision, EpisodeId, Fields, LeadId, Mode};
 
 use super::{column, doubt, lock, nodes, operation, plan, settle, slots};
-use crate::codec::{json, ms, text};
+use crate::codec::{ms, text};
 use crate::deciding::{DecisionCommit, IdentityBinding, LinkBinding, NewLead, RecordEnd};
 use crate::ended::Binding;
 use crate::fault::Fault;
-use crate::lead_row::{Context, Standing, called, given_to};
+use crate::lead_row::{self, Leads, Standing, called};
 
 /// Stores the fold, or nothing and [`Fault::Stale`] or [`Fault::Fenced`].
 pub(super) async fn store(
@@ -28,14 +28,8 @@ pub(super) async fn store(
     completed(conn, &commit.completed).await?;
     decisions(conn, &commit.decisions).await?;
     ledger(conn, &commit).await?;
-    let known = commit.slots.iter().map(|(slot, id, origin)| Binding {
-        slot: slot.clone(),
-        id: id.clone(),
-        origin: *origin,
-        object: None,
-        made_at: None,
-        effect: String::new(),
-    });
+    let known =
+        commit.slots.iter().map(|(slot, id, origin)| Binding::known(slot.clone(), id.clone(), *origin));
     slots::bind(conn, &known.collect::<Vec<_>>(), now).await?;
     supersede(conn, &commit.supersedes, now).await?;
     for (lead, reason) in &commit.suppressed {
@@ -158,27 +152,17 @@ async fn leads(
     commit: &DecisionCommit,
     now: Timestamp,
 ) -> Result<BTreeSet<String>, Fault> {
-    let context = Context::of(commit, now);
-    if !commit.opened.is_empty() {
-        open(conn, &commit.opened, &context).await?;
-    }
-    let modes: HashMap<LeadId, Mode> =
-        commit.decisions.iter().map(|decision| (decision.lead, decision.mode)).collect();
-    let mut moved = Vec::with_capacity(commit.moved.len());
-    for (lead, state, reason, detail) in &commit.moved {
-        let known = (*lead, modes.get(lead).copied());
-        moved.push((*lead, context.standing(known, *state, *reason, detail.clone())?));
+    let Leads { opened, moved, again } = Leads::of(commit, now)?;
+    if !opened.is_empty() {
+        open(conn, &opened).await?;
     }
     if !moved.is_empty() {
         advance(conn, &moved).await?;
     }
-    let placed: HashSet<LeadId> =
-        commit.opened.iter().map(|new| new.lead.id).chain(moved.iter().map(|m| m.0)).collect();
-    let others: Vec<_> = context.episodes.iter().filter(|(lead, _)| !placed.contains(lead)).collect();
-    if !others.is_empty() {
-        begin_episodes(conn, &others).await?;
+    if !again.is_empty() {
+        begin_episodes(conn, &again).await?;
     }
-    Ok(others.into_iter().map(|(lead, _)| lead.to_string()).collect())
+    Ok(again.into_iter().map(|(lead, _)| lead.to_string()).collect())
 }
 
 async fn advance(conn: &mut PgConnection, moved: &[(LeadId, Standing)]) -> Result<(), Fault> {
@@ -202,7 +186,7 @@ async fn advance(conn: &mut PgConnection, moved: &[(LeadId, Standing)]) -> Resul
 }
 
 /// A further episode reopens a lead; one that waits has to be moved instead.
-async fn begin_episodes(conn: &mut PgConnection, others: &[(&LeadId, &EpisodeId)]) -> Result<(), Fault> {
+async fn begin_episodes(conn: &mut PgConnection, others: &[(LeadId, EpisodeId)]) -> Result<(), Fault> {
     let met = sqlx::query(
         "UPDATE lead l SET episode = v.episode, state = 'decided', close_reason = NULL, detail = NULL, closed_at = NULL \
          FROM unnest($1::text[], $2::text[]) AS v (id, episode) WHERE l.id = v.id AND l.state != 'waiting'",
@@ -214,13 +198,7 @@ async fn begin_episodes(conn: &mut PgConnection, others: &[(&LeadId, &EpisodeId)
     all(met.rows_affected(), others.len())
 }
 
-async fn open(conn: &mut PgConnection, opened: &[NewLead], context: &Context<'_>) -> Result<(), Fault> {
-    let mut rows: Vec<(&NewLead, Standing, String)> = Vec::with_capacity(opened.len());
-    for new in opened {
-        let Lead { id, mode, state, close_reason, detail, fields, .. } = &new.lead;
-        let standing = context.standing((*id, Some(*mode)), *state, *close_reason, detail.clone())?;
-        rows.push((new, standing, json(fields)?));
-    }
+async fn open(conn: &mut PgConnection, rows: &[(&NewLead, Standing, String)]) -> Result<(), Fault> {
     sqlx::query(
         "INSERT INTO lead (id, person, account, state, close_reason, detail, mode, connection, received_at, opened_at, \
          closed_at, episode, wait, wait_until, crm_owner, name, fields) SELECT id, person, account, state, close_reason, \
@@ -230,77 +208,66 @@ async fn open(conn: &mut PgConnection, opened: &[NewLead], context: &Context<'_>
          $17::text[]) WITH ORDINALITY AS v (id, person, account, state, close_reason, detail, mode, connection, received_at, \
          opened_at, closed_at, episode, wait, wait_until, crm_owner, name, fields, n) ORDER BY n",
     )
-    .bind(column(&rows, |(new, _, _)| new.lead.id.to_string()))
-    .bind(column(&rows, |(new, _, _)| new.lead.person.to_string()))
-    .bind(column(&rows, |(new, _, _)| new.lead.account.map(|account| account.to_string())))
-    .bind(column(&rows, |(_, standing, _)| standing.state.as_str()))
-    .bind(column(&rows, |(_, standing, _)| standing.reason.map(CloseReason::as_str)))
-    .bind(column(&rows, |(_, standing, _)| standing.detail.as_ref().map(text)))
-    .bind(column(&rows, |(new, _, _)| new.lead.mode.as_str()))
-    .bind(column(&rows, |(new, _, _)| text(&new.lead.connection)))
-    .bind(column(&rows, |(new, _, _)| ms(new.lead.received_at)))
-    .bind(column(&rows, |(new, _, _)| ms(new.lead.opened_at)))
-    .bind(column(&rows, |(_, standing, _)| standing.closed_at))
-    .bind(column(&rows, |(_, standing, _)| standing.episode.as_deref()))
-    .bind(column(&rows, |(_, standing, _)| standing.wait.as_deref()))
-    .bind(column(&rows, |(_, standing, _)| standing.wait_until))
-    .bind(column(&rows, |(new, _, _)| new.crm_owner.as_ref().map(text)))
-    .bind(column(&rows, |(new, _, _)| called(&new.lead.fields)))
-    .bind(column(&rows, |(_, _, fields)| fields.as_str()))
+    .bind(column(rows, |(new, _, _)| new.lead.id.to_string()))
+    .bind(column(rows, |(new, _, _)| new.lead.person.to_string()))
+    .bind(column(rows, |(new, _, _)| new.lead.account.map(|account| account.to_string())))
+    .bind(column(rows, |(_, standing, _)| standing.state.as_str()))
+    .bind(column(rows, |(_, standing, _)| standing.reason.map(CloseReason::as_str)))
+    .bind(column(rows, |(_, standing, _)| standing.detail.as_ref().map(text)))
+    .bind(column(rows, |(new, _, _)| new.lead.mode.as_str()))
+    .bind(column(rows, |(new, _, _)| text(&new.lead.connection)))
+    .bind(column(rows, |(new, _, _)| ms(new.lead.received_at)))
+    .bind(column(rows, |(new, _, _)| ms(new.lead.opened_at)))
+    .bind(column(rows, |(_, standing, _)| standing.closed_at))
+    .bind(column(rows, |(_, standing, _)| standing.episode.as_deref()))
+    .bind(column(rows, |(_, standing, _)| standing.wait.as_deref()))
+    .bind(column(rows, |(_, standing, _)| standing.wait_until))
+    .bind(column(rows, |(new, _, _)| new.crm_owner.as_ref().map(text)))
+    .bind(column(rows, |(new, _, _)| called(&new.lead.fields)))
+    .bind(column(rows, |(_, _, fields)| fields.as_str()))
     .execute(conn)
     .await?;
     Ok(())
 }
 
 async fn completed(conn: &mut PgConnection, completed: &[(LeadId, Fields)]) -> Result<(), Fault> {
-    // A lead that was completed twice in one fold keeps the later fields.
-    let last: HashMap<LeadId, &Fields> = completed.iter().map(|(lead, fields)| (*lead, fields)).collect();
-    if last.is_empty() {
+    let rows = lead_row::completed(completed)?;
+    if rows.is_empty() {
         return Ok(());
-    }
-    let mut rows = Vec::with_capacity(last.len());
-    for (lead, fields) in last {
-        rows.push((lead.to_string(), called(fields), json(fields)?));
     }
     let met = sqlx::query(
         "UPDATE lead l SET name = v.name, fields = v.fields FROM unnest($1::text[], $2::text[], $3::text[]) \
          AS v (id, name, fields) WHERE l.id = v.id",
     )
-    .bind(column(&rows, |row| row.0.as_str()))
-    .bind(column(&rows, |row| row.1.as_str()))
-    .bind(column(&rows, |row| row.2.as_str()))
+    .bind(column(&rows, |row| row[0].as_str()))
+    .bind(column(&rows, |row| row[1].as_str()))
+    .bind(column(&rows, |row| row[2].as_str()))
     .execute(conn)
     .await?;
     all(met.rows_affected(), rows.len())
 }
 
 async fn decisions(conn: &mut PgConnection, decisions: &[Decision]) -> Result<(), Fault> {
-    let mut rows = Vec::with_capacity(decisions.len());
-    for decision in decisions {
-        rows.push((decision, given_to(decision), json(decision)?));
-    }
+    let rows = lead_row::decisions(decisions)?;
     sqlx::query(
         "INSERT INTO decision (id, lead, path, rep, owner, at, body) SELECT id, lead, path, rep, owner, at, body \
          FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[]) WITH ORDINALITY \
          AS v (id, lead, path, rep, owner, at, body, n) ORDER BY n",
     )
-    .bind(column(&rows, |(decision, _, _)| decision.id.to_string()))
-    .bind(column(&rows, |(decision, _, _)| decision.lead.to_string()))
-    .bind(column(&rows, |(decision, _, _)| text(&decision.path)))
-    .bind(column(&rows, |(_, (rep, _), _)| rep.as_deref()))
-    .bind(column(&rows, |(_, (_, owner), _)| owner.as_deref()))
-    .bind(column(&rows, |(decision, _, _)| ms(decision.at)))
-    .bind(column(&rows, |(_, _, body)| body.as_str()))
+    .bind(column(&rows, |(decision, ..)| decision.id.to_string()))
+    .bind(column(&rows, |(decision, ..)| decision.lead.to_string()))
+    .bind(column(&rows, |(decision, ..)| text(&decision.path)))
+    .bind(column(&rows, |(_, rep, ..)| rep.as_deref()))
+    .bind(column(&rows, |(_, _, owner, _)| owner.as_deref()))
+    .bind(column(&rows, |(decision, ..)| ms(decision.at)))
+    .bind(column(&rows, |(.., body)| body.as_str()))
     .execute(conn)
     .await?;
     Ok(())
 }
 
 async fn ledger(conn: &mut PgConnection, commit: &DecisionCommit) -> Result<(), Fault> {
-    let mut lines = Vec::with_capacity(commit.turns.len());
-    for turn in &commit.turns {
-        lines.push((turn, json(&turn.shares)?));
-    }
+    let lines = lead_row::turns(&commit.turns)?;
     sqlx::query(
         "INSERT INTO turn (pool, mode, decision, at, rep, count, reason, shares) SELECT pool, mode, decision, at, rep, count, \
          reason, shares FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], \

@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::Row;
-use sqlx::postgres::{PgConnection, PgRow};
-use usher_model::{ConnectionName, WaitReason};
+use sqlx::postgres::PgConnection;
+use usher_model::ConnectionName;
 
 use super::PostgresStore;
-use super::leads::{LEAD_WIDTH, lead, lead_columns};
 use super::{commit, view};
-use crate::codec::{fresh_since, from_json, id, ms};
-use crate::deciding::{Deciding, DecisionCommit, DecisionView, Ready, ViewAsk, WaitingLead};
+use crate::codec::{fresh_since, ms};
+use crate::deciding::{Deciding, DecisionCommit, DecisionView, Ready, ViewAsk};
 use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::quota::most_fresh;
+use crate::stored_lead::lead_columns;
+use crate::view_rows;
 
 #[async_trait]
 impl Deciding for PostgresStore {
@@ -50,7 +50,7 @@ impl Deciding for PostgresStore {
 }
 
 async fn ready(conn: &mut PgConnection, limit: u32, now: Timestamp) -> Result<Ready, Fault> {
-    let rows: Vec<(String, String)> = sqlx::query_as(
+    let drafts = sqlx::query_as(
         "SELECT r.id, d.body FROM (SELECT seq, id, min(tier) AS tier, lane, received_at FROM ( \
            (SELECT 0 AS tier, seq, id, lane, received_at FROM record WHERE state = 'mapped' AND lane = 0 \
              AND received_at >= $3 AND due_at <= $1 \
@@ -68,24 +68,7 @@ async fn ready(conn: &mut PgConnection, limit: u32, now: Timestamp) -> Result<Re
     .bind(i64::from(most_fresh(limit)))
     .fetch_all(&mut *conn)
     .await?;
-    let mut ready = Ready::default();
-    for (record, body) in rows {
-        match from_json("draft", &body) {
-            Ok(draft) => ready.drafts.push(draft),
-            Err(fault) => ready.unreadable.push((id(&record)?, fault.of_row())),
-        }
-    }
-    waiting(conn, limit, now, &mut ready).await?;
-    Ok(ready)
-}
-
-async fn waiting(
-    conn: &mut PgConnection,
-    limit: u32,
-    now: Timestamp,
-    ready: &mut Ready,
-) -> Result<(), Fault> {
-    let rows = sqlx::query(concat!(
+    let waiting = sqlx::query_as(concat!(
         "SELECT ",
         lead_columns!(),
         ", l.wait, l.crm_owner FROM lead l WHERE l.state = 'waiting' AND l.wait_until <= $1 \
@@ -96,21 +79,5 @@ async fn waiting(
     .bind(i64::from(limit))
     .fetch_all(conn)
     .await?;
-    for row in &rows {
-        match waiting_lead(row, now) {
-            Ok(waiting) => ready.waiting.push(waiting),
-            Err(fault) => ready.unreadable_leads.push((id(row.try_get(0)?)?, fault.of_row())),
-        }
-    }
-    Ok(())
-}
-
-fn waiting_lead(row: &PgRow, now: Timestamp) -> Result<WaitingLead, Fault> {
-    let wait = match row.try_get::<Option<&str>, _>(LEAD_WIDTH)? {
-        Some(text) => from_json("wait reason", text)?,
-        None => WaitReason { because: "nobody said why".to_owned(), until: now, gives_up_at: now },
-    };
-    let crm_owner: Option<String> = row.try_get(LEAD_WIDTH + 1)?;
-    let crm_owner = crm_owner.map(Into::into);
-    Ok(WaitingLead { lead: lead(row)?, wait, excluded: Vec::new(), crm_owner })
+    view_rows::ready(drafts, waiting, now)
 }

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind, Slot};
 
-use super::{PostgresStore, count, doubt, finish, lasts};
-use crate::codec::{fresh_since, from_json, id, maybe_instant, ms, slot_name, text};
+use super::{PostgresStore, doubt, finish, lasts};
+use crate::codec::{count, fresh_since, from_json, id, maybe_instant, ms, slot_name, text};
 use crate::delivering::{ClaimedEffect, Delivering, DueEffects, EffectOutcome, SlotBinding};
 use crate::error::StoreError;
 use crate::fault::Fault;

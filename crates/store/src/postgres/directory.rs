@@ -12,12 +12,9 @@ use super::PostgresStore;
 use super::column;
 use super::intake::move_cursor;
 use crate::codec::{from_json, json, maybe_instant, ms, text};
-use crate::directory::{AccountRow, DirectoryStore};
+use crate::directory::{AccountRow, DirectoryStore, OWNERS};
 use crate::error::StoreError;
 use crate::fault::Fault;
-
-/// The stream under which the time of the last list of owners is kept.
-const OWNERS: &str = "owners";
 
 #[async_trait]
 impl DirectoryStore for PostgresStore {

@@ -1,6 +1,6 @@
 //! What a restore leaves in doubt, and noticing that there was one: a server's databases are put back by its own tools.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 use usher_model::{ExternalId, LeadId};
 
@@ -9,11 +9,7 @@ use super::{column, lock};
 use crate::codec::{instant, ms, text};
 use crate::deciding::NewEffect;
 use crate::fault::Fault;
-
-/// Vendors' clocks and ours may differ by so much.
-const SKEW: SignedDuration = SignedDuration::from_secs(60);
-/// A record whose age the vendor does not tell is as old as the restore if it arrives within this time after it.
-const AGELESS: SignedDuration = SignedDuration::from_hours(24);
+use crate::upkeep::{AGELESS, SKEW};
 
 /// Which history this is: another cluster or database has it after a dump was put back, another timeline after a standby
 /// took over or a cluster was recovered to an earlier instant.

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
-use usher_model::{EffectState, SlotKind, SlotOrigin};
+use usher_model::{EffectState, SlotOrigin};
 
 use super::{column, following, gone, lock, settle, slots};
 use crate::codec::{instant, ms, text};
 use crate::delivering::{EffectOutcome, MOST_LAPSES};
-use crate::ended::{Binding, Ended, Fate, HeldRow};
+use crate::ended::{self, Binding, Ended, Fate, HeldRow};
 use crate::fault::Fault;
 
 /// Stores the outcomes whose claims still hold.
@@ -25,15 +25,12 @@ pub(super) async fn store(
     }
     for end in &mut ended {
         if let Some(gone) = end.gone.take() {
-            let (state, problem) = gone::settle(conn, end.seq, &end.lead, gone, now).await?;
-            (end.state, end.problem) = (state, Some(text(problem)));
-            end.due_at = Some(ms(now));
+            end.settled(gone::settle(conn, end.seq, &end.lead, gone, now).await?, now);
         }
     }
     update(conn, &ended, now).await?;
     bind(conn, &ended, now).await?;
-    let waits = |end: &&Ended| matches!(end.state, EffectState::Planned | EffectState::Blocked);
-    let again = ended.iter().filter(waits).map(|end| end.seq);
+    let again = ended.iter().filter(|end| end.waits()).map(|end| end.seq);
     settle::recall(conn, &again.collect::<Vec<_>>(), now).await?;
     let fates: Vec<Fate> = ended.into_iter().map(Fate::from).collect();
     follow(conn, &fates, now).await
@@ -74,13 +71,7 @@ pub(super) async fn fail_unreadable(
         .fetch_optional(&mut *conn)
         .await?;
         // Another node may have met it at the same time.
-        fates.extend(failed.map(|(lead, binds)| Fate {
-            seq,
-            lead,
-            binds,
-            cancels: Some("refused"),
-            problem: Some(problem),
-        }));
+        fates.extend(failed.map(|failed| Fate::refused(seq, failed, Some(problem))));
     }
     follow(conn, &fates, now).await
 }
@@ -147,10 +138,8 @@ async fn park_deadly(conn: &mut PgConnection, clock: Option<i64>, dead: &[String
     .fetch_all(&mut *conn)
     .await?;
     let now = rows.first().map_or(Ok(Timestamp::MIN), |row| instant(row.3))?;
-    let fates: Vec<Fate> = rows
-        .into_iter()
-        .map(|(seq, lead, binds, _)| Fate { seq, lead, binds, cancels: Some("refused"), problem: None })
-        .collect();
+    let fates: Vec<Fate> =
+        rows.into_iter().map(|(seq, lead, binds, _)| Fate::refused(seq, (lead, binds), None)).collect();
     follow(conn, &fates, now).await?;
     Ok(fates.len() as u64)
 }
@@ -168,8 +157,6 @@ async fn still_held(conn: &mut PgConnection, outcomes: Vec<EffectOutcome>) -> Re
 }
 
 async fn update(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
-    let in_vain =
-        |end: &Ended| i64::from(end.was == EffectState::Unknown && end.state == EffectState::Unknown);
     // The settle window counts from the end of the attempt: a batch may have been minutes on its way. What was looked for
     // in vain is in doubt no more.
     sqlx::query(
@@ -185,7 +172,7 @@ async fn update(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Res
     .bind(column(ended, |end| end.state.as_str()))
     .bind(column(ended, |end| (end.state == EffectState::Cancelled).then_some("vendor")))
     .bind(column(ended, |end| end.due_at))
-    .bind(column(ended, in_vain))
+    .bind(column(ended, |end| i64::from(end.in_vain())))
     .bind(column(ended, |end| end.state.is_final().then(|| ms(now))))
     .bind(column(ended, |end| end.problem.as_deref()))
     .bind(column(ended, |end| end.bound.as_ref().map(|(id, _, _)| id.as_str())))
@@ -212,11 +199,7 @@ async fn update(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Res
 /// so its echo from the vendor is known for what it is.
 async fn bind(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
     let bindings: Vec<Binding> = ended.iter().filter_map(Ended::binding).collect();
-    let persons: Vec<(&Binding, &str)> = bindings
-        .iter()
-        .filter(|binding| binding.slot.kind == SlotKind::Person)
-        .filter_map(|binding| Some((binding, binding.object.as_deref()?)))
-        .collect();
+    let persons = ended::persons(&bindings);
     if !persons.is_empty() {
         tie(conn, &persons).await?;
     }

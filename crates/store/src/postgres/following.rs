@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
-use usher_model::{CloseReason, ConnectionName, ExternalId, ObjectType, Slot, SlotKind, SlotOrigin};
+use usher_model::{CloseReason, ConnectionName, ExternalId, ObjectType};
 
 use super::{PostgresStore, column, lock, settle, slots};
 use crate::codec::{ms, text};
@@ -193,18 +193,7 @@ async fn absorb(conn: &mut PgConnection, keep: &str, lose: &str, now: Timestamp)
             .bind(lose)
             .fetch_all(&mut *conn)
             .await?;
-    let bindings: Vec<Binding> = slots
-        .into_iter()
-        .map(|(connection, id, origin)| Binding {
-            slot: Slot { connection: connection.into(), kind: SlotKind::Person, of: keep.to_owned() },
-            id: id.into(),
-            origin: if origin == "created" { SlotOrigin::Created } else { SlotOrigin::Found },
-            object: None,
-            made_at: None,
-            effect: String::new(),
-        })
-        .collect();
-    slots::bind(conn, &bindings, now).await
+    slots::bind(conn, &Binding::of_person(keep, slots), now).await
 }
 
 /// The open leads that hang on one of the objects. An id that was merged away is not gone.

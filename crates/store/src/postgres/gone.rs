@@ -5,8 +5,8 @@ use sqlx::postgres::PgConnection;
 use usher_model::{EffectBody, EffectState, ExternalId};
 
 use super::{operation, plan, slots};
-use crate::codec::{from_json, id, json, ms, slot_name, text};
-use crate::ended::Gone;
+use crate::codec::{from_json, id, ms, slot_name, text};
+use crate::ended::{Gone, can_do, made_anew};
 use crate::fault::Fault;
 
 /// What becomes of the effect that found its object gone, and why.
@@ -67,24 +67,15 @@ async fn state(conn: &mut PgConnection, slot: &str) -> Result<EffectState, Fault
         .bind(slot)
         .fetch_one(&mut *conn)
         .await?;
-    Ok(match bound {
-        true => EffectState::Planned,
-        false if slots::awaited(conn, &[slot.to_owned()]).await? => EffectState::Blocked,
-        false => EffectState::Cancelled,
-    })
+    Ok(can_do(bound, slots::awaited(conn, &[slot.to_owned()]).await?))
 }
 
-/// Lets the effect wait for the slot, if it is empty. The new object is owned by nobody, whatever was expected of the
-/// lost one.
+/// Lets the effect wait for the slot, if it is empty.
 async fn wait(conn: &mut PgConnection, seq: i64, slot: &str) -> Result<(), Fault> {
     let (body,): (String,) =
         sqlx::query_as("SELECT body FROM effect WHERE seq = $1").bind(seq).fetch_one(&mut *conn).await?;
-    let mut body: EffectBody = from_json("effect", &body)?;
-    if let EffectBody::UpdateObject { owner: Some(change), .. } = &mut body {
-        (change.expected, change.seen_at) = (None, None);
-    }
     sqlx::query("UPDATE effect SET body = $1 WHERE seq = $2")
-        .bind(json(&body)?)
+        .bind(made_anew(&body)?)
         .bind(seq)
         .execute(&mut *conn)
         .await?;

@@ -17,7 +17,6 @@ mod following;
 mod gone;
 mod inspection;
 mod intake;
-mod leads;
 mod lock;
 mod nodes;
 mod open;
@@ -168,9 +167,4 @@ fn lasts(now: Timestamp, until: Timestamp) -> i64 {
 /// One column of many rows, to be bound as an array.
 fn column<'a, R, T>(rows: &'a [R], value: impl Fn(&'a R) -> T) -> Vec<T> {
     rows.iter().map(value).collect()
-}
-
-/// A stored count.
-fn count(stored: i64) -> Result<u32, Fault> {
-    u32::try_from(stored).map_err(|error| Fault::unreadable("count", error))
 }

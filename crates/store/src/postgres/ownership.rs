@@ -11,10 +11,7 @@ use super::{PostgresStore, column, lasts, lock, plan};
 use crate::codec::{ms, slot_kind, text};
 use crate::error::StoreError;
 use crate::fault::Fault;
-use crate::ownership::{CheckRow, Owned, OwnerCheck, OwnerChecked, OwnerWrite, Ownership};
-
-/// Old writes forgotten in one step, few, because fresh work waits meanwhile.
-const FORGOTTEN: i64 = 500;
+use crate::ownership::{CheckRow, FORGOTTEN, Owned, OwnerCheck, OwnerChecked, OwnerWrite, Ownership};
 
 #[async_trait]
 impl Ownership for PostgresStore {

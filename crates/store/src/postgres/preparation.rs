@@ -9,8 +9,8 @@ use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgRow};
 use usher_model::{Account, AccountKey, AccountKeyKind, ConnectionName};
 
-use super::{PostgresStore, column, count, lasts};
-use crate::codec::{fresh_since, id, instant, json, lane, maybe_instant, ms, text};
+use super::{PostgresStore, column, lasts};
+use crate::codec::{count, fresh_since, id, instant, json, lane, maybe_instant, ms, text};
 use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::preparation::{Preparation, Prepared, StoredRecord, Verdict};

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use usher_model::ConnectionName;
 
 use super::{PostgresStore, column};
-use crate::codec::{instant, maybe_instant, ms, text};
+use crate::codec::{maybe_instant, ms, text};
 use crate::error::StoreError;
 use crate::standing::{HookTally, Recount, Standing, Trouble};
 
@@ -40,17 +40,12 @@ impl Standing for PostgresStore {
     async fn troubles(&self) -> Result<Vec<Trouble>, StoreError> {
         self.read("reads what is wrong", move |conn| {
             Box::pin(async move {
-                let rows: Vec<(String, String, i64, String)> = sqlx::query_as(
+                let rows: Vec<_> = sqlx::query_as(
                     "SELECT connection, topic, since, problem FROM trouble ORDER BY connection, topic",
                 )
                 .fetch_all(conn)
                 .await?;
-                rows.into_iter()
-                    .map(|(connection, topic, since, problem)| {
-                        let since = instant(since)?;
-                        Ok(Trouble { connection: connection.into(), topic, since, problem })
-                    })
-                    .collect()
+                rows.into_iter().map(Trouble::stored).collect()
             })
         })
         .await
@@ -81,18 +76,12 @@ impl Standing for PostgresStore {
     async fn recounts(&self) -> Result<Vec<Recount>, StoreError> {
         self.read("reads the last recounts", move |conn| {
             Box::pin(async move {
-                let rows: Vec<(String, String, i64, i64, i64, i64)> = sqlx::query_as(
+                let rows: Vec<_> = sqlx::query_as(
                     "SELECT connection, stream, at, seen, missed, gone FROM recount ORDER BY connection, stream",
                 )
                 .fetch_all(conn)
                 .await?;
-                rows.into_iter()
-                    .map(|(connection, stream, at, seen, missed, gone)| {
-                        let (connection, at) = (connection.into(), instant(at)?);
-                        let [seen, missed, gone] = [seen, missed, gone].map(i64::unsigned_abs);
-                        Ok(Recount { connection, stream, at, seen, missed, gone })
-                    })
-                    .collect()
+                rows.into_iter().map(Recount::stored).collect()
             })
         })
         .await
@@ -147,19 +136,12 @@ impl Standing for PostgresStore {
     async fn hook_tallies(&self) -> Result<Vec<(ConnectionName, HookTally)>, StoreError> {
         self.read("reads what came to webhooks", move |conn| {
             Box::pin(async move {
-                let rows: Vec<(String, Option<i64>, i64, Option<i64>, Option<String>)> = sqlx::query_as(
+                let rows: Vec<_> = sqlx::query_as(
                     "SELECT connection, heard_at, refused, refused_at, reason FROM hook ORDER BY connection",
                 )
                 .fetch_all(conn)
                 .await?;
-                rows.into_iter()
-                    .map(|(connection, heard_at, refused, refused_at, reason)| {
-                        let last_refused = maybe_instant(refused_at)?.zip(reason);
-                        let heard_at = maybe_instant(heard_at)?;
-                        let tally = HookTally { heard_at, refused: refused.unsigned_abs(), last_refused };
-                        Ok((connection.into(), tally))
-                    })
-                    .collect()
+                rows.into_iter().map(HookTally::stored).collect()
             })
         })
         .await

@@ -2,15 +2,14 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::Row;
-use sqlx::postgres::{PgConnection, PgRow};
-use usher_model::{ConnectionName, SealedTokens, TokenGrant, TokenRow, TokenTrouble};
+use sqlx::postgres::PgConnection;
+use usher_model::{ConnectionName, TokenRow, TokenTrouble};
 
-use super::{PostgresStore, count, lasts};
-use crate::codec::{from_json, instant, json, maybe_instant, ms, text, trouble_kind};
+use super::{PostgresStore, lasts};
+use crate::codec::{json, ms, text};
 use crate::error::StoreError;
 use crate::fault::Fault;
-use crate::tokens::Tokens;
+use crate::tokens::{Tokens, number, stored};
 
 #[async_trait]
 impl Tokens for PostgresStore {
@@ -137,43 +136,5 @@ async fn rows(conn: &mut PgConnection, connection: Option<String>) -> Result<Vec
         .bind(connection)
         .fetch_all(conn)
         .await?;
-    rows.iter().map(row).collect()
-}
-
-fn row(row: &PgRow) -> Result<TokenRow, Fault> {
-    let connection: String = row.try_get("connection")?;
-    let version: i64 = row.try_get("version")?;
-    let scopes: String = row.try_get("scopes")?;
-    Ok(TokenRow {
-        connection: ConnectionName::new(connection),
-        version: u64::try_from(version).map_err(|error| Fault::unreadable("grant's version", error))?,
-        grant: TokenGrant {
-            account: row.try_get("account")?,
-            scopes: from_json("list of scopes", &scopes)?,
-            base_url: row.try_get("base_url")?,
-            sealed: SealedTokens {
-                key: row.try_get("key_id")?,
-                access: row.try_get("access")?,
-                refresh: row.try_get("refresh")?,
-            },
-            obtained_at: instant(row.try_get("obtained_at")?)?,
-            expires_at: maybe_instant(row.try_get("expires_at")?)?,
-        },
-        trouble: trouble(row)?,
-    })
-}
-
-fn trouble(row: &PgRow) -> Result<Option<TokenTrouble>, Fault> {
-    let Some(kind) = row.try_get::<Option<String>, _>("trouble_kind")? else { return Ok(None) };
-    Ok(Some(TokenTrouble {
-        kind: trouble_kind(&kind)?,
-        since: instant(row.try_get("trouble_since")?)?,
-        attempts: count(row.try_get("trouble_attempts")?)?,
-        retry_at: maybe_instant(row.try_get("trouble_retry_at")?)?,
-        problem: row.try_get("trouble_problem")?,
-    }))
-}
-
-fn number(version: u64) -> Result<i64, Fault> {
-    i64::try_from(version).map_err(|error| Fault::unreadable("grant's version", error))
+    rows.iter().map(stored).collect()
 }

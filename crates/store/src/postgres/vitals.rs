@@ -3,56 +3,14 @@
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
-use crate::codec::{maybe_instant, ms};
+use crate::codec::ms;
 use crate::fault::Fault;
-use crate::upkeep::{Discrepancy, Overdue, Vitals};
-
-/// Due at $1. Observed leads wait for nobody once the mode is live, and held connections wait for an operator.
-const OVERDUE: &str = "SELECT (SELECT min(received_at) FROM delivery WHERE split_at IS NULL), \
-     (SELECT min(first_at) FROM hint), \
-     (SELECT min(due_at) FROM record WHERE state = 'fetched' AND due_at <= $1), \
-     (SELECT min(at) FROM (SELECT min(due_at) AS at FROM record WHERE state = 'mapped' AND due_at <= $1 \
-        AND connection NOT IN (SELECT name FROM connection WHERE held_at IS NOT NULL) \
-        UNION ALL SELECT min(wait_until) FROM lead WHERE state = 'waiting' AND wait_until <= $1 \
-        AND mode = coalesce((SELECT value FROM meta WHERE name = 'mode'), mode)) ready), \
-     (SELECT min(at) FROM (SELECT min(due_at) AS at FROM effect WHERE state = 'planned' AND due_at <= $1 \
-        UNION ALL SELECT min(due_at) FROM effect WHERE state = 'unknown' AND due_at <= $1) due)";
-
-const AGES: &str = "SELECT (SELECT min(at) FROM (SELECT min(received_at) AS at FROM record WHERE state = 'fetched' \
-        UNION ALL SELECT min(received_at) FROM record WHERE state = 'mapped') undecided), \
-     (SELECT min(at) FROM (SELECT min(planned_at) AS at FROM effect WHERE state = 'blocked' \
-        UNION ALL SELECT min(planned_at) FROM effect WHERE state = 'planned' \
-        UNION ALL SELECT min(planned_at) FROM effect WHERE state = 'sending' \
-        UNION ALL SELECT min(planned_at) FROM effect WHERE state = 'unknown') unwritten), \
-     (SELECT count(*) FROM effect WHERE state = 'rejected' AND ended_at >= $1), \
-     (SELECT count(*) FROM effect WHERE state = 'parked' AND ended_at >= $1), \
-     EXISTS (SELECT 1 FROM meta WHERE name = 'paused')";
+use crate::upkeep::{AGES, Discrepancy, HELD, OVERDUE, Vitals};
 
 pub(super) async fn read(conn: &mut PgConnection, now: Timestamp, since: Timestamp) -> Result<Vitals, Fault> {
-    type Due = (Option<i64>, Option<i64>, Option<i64>, Option<i64>, Option<i64>);
-    let (split, fetch, prepare, decide, deliver): Due =
-        sqlx::query_as(OVERDUE).bind(ms(now)).fetch_one(&mut *conn).await?;
-    let (undecided, unwritten, rejected, parked, paused): (Option<i64>, Option<i64>, i64, i64, bool) =
-        sqlx::query_as(AGES).bind(ms(since)).fetch_one(&mut *conn).await?;
-    let held: Vec<(String, String)> =
-        sqlx::query_as("SELECT name, held_reason FROM connection WHERE held_at IS NOT NULL ORDER BY name")
-            .fetch_all(conn)
-            .await?;
-    Ok(Vitals {
-        overdue: Overdue {
-            split: maybe_instant(split)?,
-            fetch: maybe_instant(fetch)?,
-            prepare: maybe_instant(prepare)?,
-            decide: maybe_instant(decide)?,
-            deliver: if paused { None } else { maybe_instant(deliver)? },
-        },
-        oldest_undecided: maybe_instant(undecided)?,
-        oldest_unwritten: maybe_instant(unwritten)?,
-        held: held.into_iter().map(|(name, reason)| (name.into(), reason)).collect(),
-        rejected: rejected.unsigned_abs(),
-        parked: parked.unsigned_abs(),
-        paused,
-    })
+    let due = sqlx::query_as(OVERDUE).bind(ms(now)).fetch_one(&mut *conn).await?;
+    let ages = sqlx::query_as(AGES).bind(ms(since)).fetch_one(&mut *conn).await?;
+    Vitals::of(due, ages, sqlx::query_as(HELD).fetch_all(conn).await?)
 }
 
 /// What must be empty: (what it means, how many rows break it).

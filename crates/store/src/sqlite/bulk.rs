@@ -148,3 +148,89 @@ async fn trip(
     });
     Ok(ends.try_collect().await?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use sqlx::Connection as _;
+
+    use super::*;
+
+    static ADD: Bulk = Bulk::insert("INSERT INTO t (id, n)", 2, "ON CONFLICT DO NOTHING");
+    static SET: Bulk =
+        Bulk::over("WITH v (id, n)", 2, "UPDATE t SET n = t.n * 10 + v.n FROM v WHERE t.id = v.id");
+    static DROP: Bulk = Bulk::over("WITH v (id)", 1, "DELETE FROM t WHERE id IN (SELECT id FROM v)");
+
+    type Row = (i64, i64);
+
+    /// `n` is never 0.
+    async fn table() -> SqliteConnection {
+        let mut conn = SqliteConnection::connect("sqlite::memory:").await.unwrap();
+        let sql = "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER NOT NULL CHECK (n != 0)) STRICT";
+        sqlx::query(sql).execute(&mut conn).await.unwrap();
+        conn
+    }
+
+    fn rows(ids: Range<i64>, n: i64) -> Vec<Row> {
+        ids.map(|id| (id, n)).collect()
+    }
+
+    fn both(query: Bound, row: &Row) -> Bound {
+        query.bind(row.0).bind(row.1)
+    }
+
+    async fn stored(conn: &mut SqliteConnection) -> Vec<Row> {
+        sqlx::query_as("SELECT id, n FROM t ORDER BY id").fetch_all(conn).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn each_statement_changes_its_own_rows_and_counts_them_in_its_place() {
+        // On both sides of every length, and more than once the longest.
+        for most in [1, 2, 4, 5, 16, 17, 64, 65, 128, 129, 256, 257, 300] {
+            let mut conn = table().await;
+            let (known, all) = (rows(0..1, 1), rows(0..most, 2));
+            let (absent, none) = (rows(most..most + 3, 5), rows(0..0, 5));
+            let (end, beyond) = (rows(most - 1..most + 1, 3), rows(most / 2..most + 2, 4));
+            let script = Script::new()
+                .then(&ADD, &known, both)
+                .then(&ADD, &all, both)
+                .then(&SET, &absent, both)
+                .then(&SET, &none, both)
+                .then(&SET, &end, both)
+                .then(&SET, &beyond, both)
+                .then(&DROP, &known, |query, row| query.bind(row.0));
+            let counts = script.run(&mut conn).await.unwrap();
+            let later = most - most / 2;
+            assert_eq!(counts, [1, most - 1, 0, 0, 1, later, 1].map(|count| count as u64), "{most} rows");
+            // Each digit was set by one statement, the later ones to the right.
+            let wanted = (1..most).map(|id| {
+                let set = [(id == most - 1, 3), (id >= most / 2, 4)];
+                let digits = set.iter().filter(|(met, _)| *met).fold(2, |n, (_, digit)| n * 10 + digit);
+                (id, digits)
+            });
+            assert_eq!(stored(&mut conn).await, wanted.collect::<Vec<_>>(), "{most} rows");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_script_without_rows_changes_nothing() {
+        let mut conn = table().await;
+        let none = rows(0..0, 1);
+        let script = Script::new().then(&ADD, &none, both).then(&SET, &none, both);
+        assert_eq!(script.run(&mut conn).await.unwrap(), [0, 0]);
+        assert_eq!(Script::new().run(&mut conn).await.unwrap(), [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn what_fails_is_told_and_nothing_runs_after_it() {
+        for count in [3, 300] {
+            let mut conn = table().await;
+            let (mut fails, later) = (rows(0..count, 1), rows(count..count + 3, 1));
+            fails[1].1 = 0;
+            let script = Script::new().then(&ADD, &fails, both).then(&ADD, &later, both);
+            script.run(&mut conn).await.unwrap_err();
+            assert_eq!(stored(&mut conn).await, [], "{count} rows");
+        }
+    }
+}

@@ -1,20 +1,18 @@
 //! The one transaction of a fold over the ready leads.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{
-    CloseReason, Decision, EpisodeId, ExternalId, Fields, Lead, LeadId, Mode, Slot, SlotOrigin, Turn,
-};
+use usher_model::{CloseReason, EpisodeId, ExternalId, LeadId, Mode, Slot, Turn};
 
 use super::bulk::{Bound, Bulk, Script};
-use super::codec::{json, ms, text};
+use super::codec::{ms, text};
 use super::fault::Fault;
 use super::{doubt, operation, plan, settle, slots};
 use crate::deciding::{BalanceDelta, DecisionCommit, IdentityBinding, LinkBinding, NewLead, RecordEnd};
 use crate::ended::Binding;
-use crate::lead_row::{Context, Standing, called, given_to};
+use crate::lead_row::{Leads, Standing, called, completed, decisions, turns};
 
 static RECORD: Bulk = Bulk::over(
     "WITH v (id, state, reason, lead, detail, ended_at)",
@@ -102,13 +100,14 @@ async fn rows(
     commit: &DecisionCommit,
     now: Timestamp,
 ) -> Result<BTreeSet<String>, Fault> {
-    let context = Context::of(commit, now);
-    let leads = Leads::of(commit, &context)?;
+    let leads = Leads::of(commit, now)?;
     let completed = completed(&commit.completed)?;
     let decisions = decisions(&commit.decisions)?;
     let turns = turns(&commit.turns)?;
     // One fold runs in one mode: the lines' mode is the balances'.
     let mode = commit.turns.first().map_or(Mode::Live, |turn| turn.mode);
+    let known =
+        |(slot, id, origin): &(Slot, ExternalId, _)| Binding::known(slot.clone(), id.clone(), *origin);
     let slots: Vec<Binding> = commit.slots.iter().map(known).collect();
     // Statements that compare what they change with what the fold has seen have to meet all of their rows, records first:
     // whoever comes too late must not trip over what the other one has stored.
@@ -125,7 +124,7 @@ async fn rows(
         .then(&EPISODE, &leads.again, |query, (lead, episode)| {
             query.bind(lead.to_string()).bind(episode.to_string())
         })
-        .then(&COMPLETED, &completed, |query, (lead, name, fields)| {
+        .then(&COMPLETED, &completed, |query, [lead, name, fields]| {
             query.bind(lead.clone()).bind(name.clone()).bind(fields.clone())
         })
         .then(&DECISION, &decisions, |query, (decision, rep, owner, body)| {
@@ -165,42 +164,6 @@ async fn settled(conn: &mut SqliteConnection, lead: LeadId) -> Result<(), Fault>
 fn all_met<const N: usize>(changed: &[u64], wanted: [(usize, usize); N]) -> Result<(), Fault> {
     let met = |(place, wanted): (usize, usize)| changed.get(place).is_some_and(|met| *met == wanted as u64);
     if wanted.into_iter().all(met) { Ok(()) } else { Err(Fault::Stale) }
-}
-
-fn known((slot, id, origin): &(Slot, ExternalId, SlotOrigin)) -> Binding {
-    let (slot, id) = (slot.clone(), id.clone());
-    Binding { slot, id, origin: *origin, object: None, made_at: None, effect: String::new() }
-}
-
-/// Where the leads of a fold stand.
-struct Leads<'a> {
-    opened: Vec<(&'a NewLead, Standing, String)>,
-    moved: Vec<(LeadId, Standing)>,
-    /// Those that were open or closed before and got another episode.
-    again: Vec<(LeadId, EpisodeId)>,
-}
-
-impl<'a> Leads<'a> {
-    fn of(commit: &'a DecisionCommit, context: &Context<'_>) -> Result<Self, Fault> {
-        let mut opened = Vec::with_capacity(commit.opened.len());
-        for new in &commit.opened {
-            let Lead { id, mode, state, close_reason, detail, fields, .. } = &new.lead;
-            let standing = context.standing((*id, Some(*mode)), *state, *close_reason, detail.clone())?;
-            opened.push((new, standing, json(fields)?));
-        }
-        let modes: HashMap<LeadId, Mode> =
-            commit.decisions.iter().map(|decision| (decision.lead, decision.mode)).collect();
-        let mut moved = Vec::with_capacity(commit.moved.len());
-        for (lead, state, reason, detail) in &commit.moved {
-            let known = (*lead, modes.get(lead).copied());
-            moved.push((*lead, context.standing(known, *state, *reason, detail.clone())?));
-        }
-        let placed: HashSet<LeadId> =
-            commit.opened.iter().map(|new| new.lead.id).chain(moved.iter().map(|m| m.0)).collect();
-        let again = context.episodes.iter().filter(|(lead, _)| !placed.contains(lead));
-        let again = again.map(|(lead, episode)| (*lead, *episode)).collect();
-        Ok(Self { opened, moved, again })
-    }
 }
 
 fn record(query: Bound, end: &RecordEnd, now: Timestamp) -> Bound {
@@ -272,26 +235,6 @@ fn line(query: Bound, turn: &Turn, shares: &str) -> Bound {
         .bind(turn.count)
         .bind(text(&turn.reason))
         .bind(shares.to_owned())
-}
-
-/// The leads whose fields were completed; one that was completed twice in a fold keeps the later fields.
-fn completed(completed: &[(LeadId, Fields)]) -> Result<Vec<(String, String, String)>, Fault> {
-    let last: HashMap<LeadId, &Fields> = completed.iter().map(|(lead, fields)| (*lead, fields)).collect();
-    last.into_iter().map(|(lead, fields)| Ok((lead.to_string(), called(fields), json(fields)?))).collect()
-}
-
-type DecisionRow<'a> = (&'a Decision, Option<String>, Option<String>, String);
-
-fn decisions(decisions: &[Decision]) -> Result<Vec<DecisionRow<'_>>, Fault> {
-    let row = |decision| {
-        let (rep, owner) = given_to(decision);
-        Ok((decision, rep, owner, json(decision)?))
-    };
-    decisions.iter().map(row).collect()
-}
-
-fn turns(turns: &[Turn]) -> Result<Vec<(&Turn, String)>, Fault> {
-    turns.iter().map(|turn| Ok((turn, json(&turn.shares)?))).collect()
 }
 
 /// Cancels what earlier episodes planned and did not send. What ensures a person or a company stays: its key names no

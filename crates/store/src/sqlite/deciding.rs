@@ -4,19 +4,19 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
-use usher_model::{ConnectionName, WaitReason};
+use sqlx::SqliteConnection;
+use usher_model::ConnectionName;
 
 use super::SqliteStore;
-use super::codec::{fresh_since, from_json, id, ms};
+use super::codec::{fresh_since, ms};
 use super::fault::Fault;
-use super::leads::{LEAD_WIDTH, lead, lead_columns};
 use super::writer::Priority;
 use super::{commit, view};
-use crate::deciding::{Deciding, DecisionCommit, DecisionView, Ready, ViewAsk, WaitingLead};
+use crate::deciding::{Deciding, DecisionCommit, DecisionView, Ready, ViewAsk};
 use crate::error::StoreError;
 use crate::quota::most_fresh;
+use crate::stored_lead::lead_columns;
+use crate::view_rows;
 
 #[async_trait]
 impl Deciding for SqliteStore {
@@ -54,7 +54,7 @@ impl Deciding for SqliteStore {
 }
 
 async fn ready(conn: &mut SqliteConnection, limit: u32, now: Timestamp) -> Result<Ready, Fault> {
-    let rows: Vec<(String, String)> = sqlx::query_as(
+    let drafts = sqlx::query_as(
         "SELECT r.id, d.body FROM (SELECT seq, id, min(tier) AS tier, lane, received_at FROM ( \
            SELECT 0 AS tier, * FROM (SELECT seq, id, lane, received_at FROM record INDEXED BY record_mapped \
              WHERE state = 'mapped' AND lane = 0 AND received_at >= ?3 AND due_at <= ?1 \
@@ -73,24 +73,7 @@ async fn ready(conn: &mut SqliteConnection, limit: u32, now: Timestamp) -> Resul
     .bind(most_fresh(limit))
     .fetch_all(&mut *conn)
     .await?;
-    let mut ready = Ready::default();
-    for (record, body) in rows {
-        match from_json("draft", &body) {
-            Ok(draft) => ready.drafts.push(draft),
-            Err(fault) => ready.unreadable.push((id(&record)?, fault.of_row())),
-        }
-    }
-    waiting(conn, limit, now, &mut ready).await?;
-    Ok(ready)
-}
-
-async fn waiting(
-    conn: &mut SqliteConnection,
-    limit: u32,
-    now: Timestamp,
-    ready: &mut Ready,
-) -> Result<(), Fault> {
-    let rows = sqlx::query(concat!(
+    let waiting = sqlx::query_as(concat!(
         "SELECT ",
         lead_columns!(),
         ", l.wait, l.crm_owner FROM lead l WHERE l.state = 'waiting' AND l.wait_until <= ? \
@@ -101,21 +84,5 @@ async fn waiting(
     .bind(limit)
     .fetch_all(conn)
     .await?;
-    for row in &rows {
-        match waiting_lead(row, now) {
-            Ok(waiting) => ready.waiting.push(waiting),
-            Err(fault) => ready.unreadable_leads.push((id(row.try_get(0)?)?, fault.of_row())),
-        }
-    }
-    Ok(())
-}
-
-fn waiting_lead(row: &SqliteRow, now: Timestamp) -> Result<WaitingLead, Fault> {
-    let wait = match row.try_get::<Option<&str>, _>(LEAD_WIDTH)? {
-        Some(text) => from_json("wait reason", text)?,
-        None => WaitReason { because: "nobody said why".to_owned(), until: now, gives_up_at: now },
-    };
-    let crm_owner: Option<String> = row.try_get(LEAD_WIDTH + 1)?;
-    let crm_owner = crm_owner.map(Into::into);
-    Ok(WaitingLead { lead: lead(row)?, wait, excluded: Vec::new(), crm_owner })
+    view_rows::ready(drafts, waiting, now)
 }

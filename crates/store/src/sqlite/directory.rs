@@ -12,11 +12,8 @@ use super::codec::{from_json, json, list, maybe_instant, ms, text};
 use super::fault::Fault;
 use super::intake::move_cursor;
 use super::writer::Priority;
-use crate::directory::{AccountRow, DirectoryStore};
+use crate::directory::{AccountRow, DirectoryStore, OWNERS};
 use crate::error::StoreError;
-
-/// The stream under which the time of the last list of owners is kept.
-const OWNERS: &str = "owners";
 
 static OWNER: Bulk = Bulk::insert(
     "INSERT INTO owner (connection, external_id, active, body)",

@@ -3,18 +3,14 @@
 //! A restore rewinds our memory, not the vendor's. Effects that were not done at the backup's instant, and those that are
 //! planned again for leads of that time, are never sent before a strong read has looked for them.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sqlx::SqliteConnection;
 use usher_model::{ExternalId, LeadId};
 
 use super::codec::{list, ms};
 use super::fault::Fault;
 use crate::deciding::NewEffect;
-
-/// Vendors' clocks and ours may differ by so much.
-const SKEW: SignedDuration = SignedDuration::from_secs(60);
-/// A record whose age the vendor does not tell is as old as the restore if it arrives within this time after it.
-const AGELESS: SignedDuration = SignedDuration::from_hours(24);
+use crate::upkeep::{AGELESS, SKEW};
 
 /// Marks everything that is not done.
 pub(super) async fn begin(

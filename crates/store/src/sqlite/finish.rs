@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{EffectState, SlotKind, SlotOrigin};
+use usher_model::{EffectState, SlotOrigin};
 
 use super::bulk::{Bulk, Script};
 use super::codec::{json, list, ms, numbers, text};
 use super::fault::Fault;
 use super::{following, gone, settle, slots};
 use crate::delivering::{EffectOutcome, MOST_LAPSES};
-use crate::ended::{Binding, Ended, Fate, HeldRow};
+use crate::ended::{self, Binding, Ended, Fate, HeldRow};
 
 static OUTCOME: Bulk = Bulk::over(
     "WITH v (seq, state, cancelled, due_at, verified, lapses, ended_at, problem, external_id, now)",
@@ -49,14 +49,11 @@ pub(super) async fn store(
     }
     for end in &mut ended {
         if let Some(gone) = end.gone.take() {
-            let (state, problem) = gone::settle(conn, end.seq, &end.lead, gone, now).await?;
-            (end.state, end.problem) = (state, Some(text(problem)));
-            end.due_at = Some(ms(now));
+            end.settled(gone::settle(conn, end.seq, &end.lead, gone, now).await?, now);
         }
     }
     update(conn, &ended, now).await?;
-    let waits = |end: &&Ended| matches!(end.state, EffectState::Planned | EffectState::Blocked);
-    let again: Vec<i64> = ended.iter().filter(waits).map(|end| end.seq).collect();
+    let again: Vec<i64> = ended.iter().filter(|end| end.waits()).map(|end| end.seq).collect();
     if !again.is_empty() {
         settle::recall(conn, numbers(&again)?, now).await?;
     }
@@ -89,7 +86,7 @@ pub(super) async fn fail_unreadable(
     let mut fates = Vec::with_capacity(unreadable.len());
     for (seq, problem) in unreadable {
         tracing::error!(effect = seq, problem, "a stored write can not be read and fails alone");
-        let (lead, binds): (String, Option<String>) = sqlx::query_as(
+        let failed: (String, Option<String>) = sqlx::query_as(
             "UPDATE effect SET state = CASE state WHEN 'sending' THEN 'rejected' ELSE 'parked' END, \
              lease_until = NULL, ended_at = ?2, problem = ?3 WHERE seq = ?1 RETURNING lead, binds",
         )
@@ -98,7 +95,7 @@ pub(super) async fn fail_unreadable(
         .bind(text(&problem))
         .fetch_one(&mut *conn)
         .await?;
-        fates.push(Fate { seq, lead, binds, cancels: Some("refused"), problem: Some(problem) });
+        fates.push(Fate::refused(seq, failed, Some(problem)));
     }
     if fates.is_empty() { Ok(()) } else { follow(conn, &fates, now).await }
 }
@@ -126,9 +123,8 @@ pub(super) async fn recover(
     .await?;
     let count = rows.len() as u64;
     let parked = rows.into_iter().filter(|(.., state)| state == "parked");
-    let fates: Vec<Fate> = parked
-        .map(|(seq, lead, binds, _)| Fate { seq, lead, binds, cancels: Some("refused"), problem: None })
-        .collect();
+    let fates: Vec<Fate> =
+        parked.map(|(seq, lead, binds, _)| Fate::refused(seq, (lead, binds), None)).collect();
     if !fates.is_empty() {
         follow(conn, &fates, now).await?;
     }
@@ -151,20 +147,15 @@ async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -
 /// created has opened its lead, so its echo from the vendor is known for what it is.
 async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
     let bindings: Vec<Binding> = ended.iter().filter_map(Ended::binding).collect();
-    let persons: Vec<(&Binding, &str)> = bindings
-        .iter()
-        .filter(|binding| binding.slot.kind == SlotKind::Person)
-        .filter_map(|binding| Some((binding, binding.object.as_deref()?)))
-        .collect();
+    let persons = ended::persons(&bindings);
     let script = Script::new()
         .then(&OUTCOME, ended, |query, end| {
-            let in_vain = end.was == EffectState::Unknown && end.state == EffectState::Unknown;
             query
                 .bind(end.seq)
                 .bind(end.state.as_str())
                 .bind((end.state == EffectState::Cancelled).then_some("vendor"))
                 .bind(end.due_at)
-                .bind(i64::from(in_vain))
+                .bind(i64::from(end.in_vain()))
                 .bind(i64::from(end.lapsed))
                 .bind(end.state.is_final().then(|| ms(now)))
                 .bind(end.problem.clone())

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{CloseReason, ConnectionName, ExternalId, ObjectType, Slot, SlotKind, SlotOrigin};
+use usher_model::{CloseReason, ConnectionName, ExternalId, ObjectType};
 
 use super::SqliteStore;
 use super::bulk::Script;
@@ -193,18 +193,7 @@ async fn absorb(conn: &mut SqliteConnection, keep: &str, lose: &str, now: Timest
     .bind(lose.to_owned())
     .fetch_all(&mut *conn)
     .await?;
-    let bindings: Vec<Binding> = slots
-        .into_iter()
-        .map(|(connection, id, origin)| Binding {
-            slot: Slot { connection: connection.into(), kind: SlotKind::Person, of: keep.to_owned() },
-            id: id.into(),
-            origin: if origin == "created" { SlotOrigin::Created } else { SlotOrigin::Found },
-            object: None,
-            made_at: None,
-            effect: String::new(),
-        })
-        .collect();
-    slots::bind(conn, Script::new(), &bindings, now).await?;
+    slots::bind(conn, Script::new(), &Binding::of_person(keep, slots), now).await?;
     Ok(())
 }
 

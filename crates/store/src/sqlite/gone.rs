@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 use usher_model::{EffectBody, EffectState, ExternalId};
 
-use super::codec::{from_json, id, json, ms, slot_name, text};
+use super::codec::{from_json, id, ms, slot_name, text};
 use super::fault::Fault;
 use super::{operation, plan, slots};
-use crate::ended::Gone;
+use crate::ended::{Gone, can_do, made_anew};
 
 /// What becomes of the effect that found its object gone, and why.
 pub(super) async fn settle(
@@ -70,24 +70,15 @@ async fn state(conn: &mut SqliteConnection, slot: &str) -> Result<EffectState, F
         .bind(slot.to_owned())
         .fetch_one(&mut *conn)
         .await?;
-    Ok(match bound {
-        true => EffectState::Planned,
-        false if slots::awaited(conn, &[slot.to_owned()]).await? => EffectState::Blocked,
-        false => EffectState::Cancelled,
-    })
+    Ok(can_do(bound, slots::awaited(conn, &[slot.to_owned()]).await?))
 }
 
-/// Lets the effect wait for the slot, if it is empty. The new object is owned by nobody, whatever was expected of the
-/// lost one.
+/// Lets the effect wait for the slot, if it is empty.
 async fn wait(conn: &mut SqliteConnection, seq: i64, slot: &str) -> Result<(), Fault> {
     let (body,): (String,) =
         sqlx::query_as("SELECT body FROM effect WHERE seq = ?").bind(seq).fetch_one(&mut *conn).await?;
-    let mut body: EffectBody = from_json("effect", &body)?;
-    if let EffectBody::UpdateObject { owner: Some(change), .. } = &mut body {
-        (change.expected, change.seen_at) = (None, None);
-    }
     sqlx::query("UPDATE effect SET body = ? WHERE seq = ?")
-        .bind(json(&body)?)
+        .bind(made_anew(&body)?)
         .bind(seq)
         .execute(&mut *conn)
         .await?;

@@ -1,24 +1,21 @@
 //! Inspection on SQLite: counts, lists and comparisons. One lead's story is in `story`.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use jiff::Timestamp;
-use sqlx::{Row, SqliteConnection};
-use usher_model::{CloseReason, Decision, EffectState, LeadId, LeadState, Mode};
+use sqlx::SqliteConnection;
+use usher_model::{LeadId, LeadState, Mode};
 
 use super::SqliteStore;
-use super::codec::{
-    close_reason, effect_state, from_json, id, ids, instant, lead_state, maybe_instant, ms, text,
-};
+use super::codec::{ids, ms, text};
 use super::fault::Fault;
-use super::leads::{LEAD_WIDTH, lead, lead_columns};
 use super::{failures, operation, story};
 use crate::error::StoreError;
 use crate::inspection::{
     Comparison, ConnectionStatus, Counts, DecidedOwner, FailedFilter, FailedItem, Inspection, LeadFilter,
     LeadStory, LeadSummary,
 };
+use crate::inspection_rows as rows;
+use crate::stored_lead::lead_columns;
 
 #[async_trait]
 impl Inspection for SqliteStore {
@@ -73,99 +70,22 @@ impl Inspection for SqliteStore {
         self.read("reads the mode", move |conn| Box::pin(operation::read_mode(conn))).await
     }
 
-    async fn audit(
-        &self,
-    ) -> Result<Vec<(LeadId, LeadState, Option<CloseReason>, Vec<EffectState>)>, StoreError> {
+    async fn audit(&self) -> Result<Vec<rows::Audited>, StoreError> {
         self.read("audits all leads", move |conn| Box::pin(audit(conn))).await
     }
 }
 
-async fn tally(conn: &mut SqliteConnection, sql: &'static str) -> Result<BTreeMap<String, u64>, Fault> {
-    let rows: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(conn).await?;
-    Ok(rows.into_iter().map(|(name, count)| (name, count.unsigned_abs())).collect())
-}
-
-/// Each count reads the index of its own queue and no row.
 async fn counts(conn: &mut SqliteConnection) -> Result<Counts, Fault> {
-    let records = tally(
-        conn,
-        "SELECT 'fetched', count(*) FROM record WHERE state = 'fetched' \
-         UNION ALL SELECT 'mapped', count(*) FROM record WHERE state = 'mapped' \
-         UNION ALL SELECT 'opened', count(*) FROM record WHERE state = 'opened' \
-         UNION ALL SELECT 'updated', count(*) FROM record WHERE state = 'updated' \
-         UNION ALL SELECT 'ignored', count(*) FROM record WHERE state = 'ignored' \
-         UNION ALL SELECT 'failed', count(*) FROM record WHERE state = 'failed'",
-    )
-    .await?;
-    let ignored =
-        tally(conn, "SELECT reason, count(*) FROM record WHERE state = 'ignored' GROUP BY reason").await?;
-    let leads = tally(
-        conn,
-        "SELECT 'decided', count(*) FROM lead WHERE state = 'decided' \
-         UNION ALL SELECT 'waiting', count(*) FROM lead WHERE state = 'waiting' \
-         UNION ALL SELECT 'closed:' || close_reason, count(*) FROM lead WHERE state = 'closed' GROUP BY close_reason",
-    )
-    .await?;
-    let effects = tally(
-        conn,
-        "SELECT 'blocked', count(*) FROM effect WHERE state = 'blocked' \
-         UNION ALL SELECT 'planned', count(*) FROM effect WHERE state = 'planned' \
-         UNION ALL SELECT 'sending', count(*) FROM effect WHERE state = 'sending' \
-         UNION ALL SELECT 'unknown', count(*) FROM effect WHERE state = 'unknown' \
-         UNION ALL SELECT 'done', count(*) FROM effect WHERE state = 'done' \
-         UNION ALL SELECT 'rejected', count(*) FROM effect WHERE state = 'rejected' \
-         UNION ALL SELECT 'parked', count(*) FROM effect WHERE state = 'parked' \
-         UNION ALL SELECT 'cancelled', count(*) FROM effect WHERE state = 'cancelled'",
-    )
-    .await?;
-    let (deliveries, hints, undecided, unwritten): (i64, i64, Option<i64>, Option<i64>) = sqlx::query_as(
-        "SELECT (SELECT count(*) FROM delivery WHERE split_at IS NULL), (SELECT count(*) FROM hint), \
-         (SELECT min(at) FROM (SELECT min(received_at) AS at FROM record WHERE state = 'fetched' \
-            UNION ALL SELECT min(received_at) FROM record WHERE state = 'mapped')), \
-         (SELECT min(at) FROM (SELECT min(planned_at) AS at FROM effect WHERE state = 'blocked' \
-            UNION ALL SELECT min(planned_at) FROM effect WHERE state = 'planned' \
-            UNION ALL SELECT min(planned_at) FROM effect WHERE state = 'sending' \
-            UNION ALL SELECT min(planned_at) FROM effect WHERE state = 'unknown'))",
-    )
-    .fetch_one(conn)
-    .await?;
-    Ok(Counts {
-        records,
-        ignored,
-        leads,
-        effects,
-        deliveries_waiting: deliveries.unsigned_abs(),
-        hints_waiting: hints.unsigned_abs(),
-        oldest_undecided: maybe_instant(undecided)?,
-        oldest_unwritten: maybe_instant(unwritten)?,
-    })
+    let mut tallies: [Vec<rows::Tally>; 4] = Default::default();
+    for (tally, sql) in tallies.iter_mut().zip(rows::TALLIES) {
+        *tally = sqlx::query_as(sql).fetch_all(&mut *conn).await?;
+    }
+    rows::counts(tallies, sqlx::query_as(rows::WAITING).fetch_one(conn).await?)
 }
 
 async fn connections(conn: &mut SqliteConnection) -> Result<Vec<ConnectionStatus>, Fault> {
-    type Found = (String, i64, Option<i64>, Option<String>, i64);
-    let rows: Vec<Found> = sqlx::query_as(
-        "SELECT c.name, c.started_at, c.held_at, c.held_reason, \
-         (SELECT count(*) FROM record r WHERE r.connection = c.name) FROM connection c ORDER BY c.name",
-    )
-    .fetch_all(&mut *conn)
-    .await?;
-    let cursors: Vec<(String, String, i64)> =
-        sqlx::query_as("SELECT connection, stream, moved_at FROM cursor").fetch_all(conn).await?;
-    let mut streams: BTreeMap<String, BTreeMap<String, Timestamp>> = BTreeMap::new();
-    for (connection, stream, moved_at) in cursors {
-        streams.entry(connection).or_default().insert(stream, instant(moved_at)?);
-    }
-    rows.into_iter()
-        .map(|(name, started_at, held_at, held_reason, seen)| {
-            Ok(ConnectionStatus {
-                streams: streams.remove(&name).unwrap_or_default(),
-                name: name.into(),
-                started_at: instant(started_at)?,
-                held: maybe_instant(held_at)?.zip(held_reason),
-                seen: seen.unsigned_abs(),
-            })
-        })
-        .collect()
+    let found = sqlx::query_as(rows::CONNECTIONS).fetch_all(&mut *conn).await?;
+    rows::connections(found, sqlx::query_as(rows::CURSORS).fetch_all(conn).await?)
 }
 
 /// Persons whom the filter names; `None` if it names nobody in particular.
@@ -176,7 +96,7 @@ async fn filtered_persons(
     if filter.email.is_none() && filter.external_id.is_none() {
         return Ok(None);
     }
-    let rows: Vec<(String,)> = sqlx::query_as(
+    let persons = sqlx::query_scalar(
         "SELECT p.id FROM person p WHERE (?1 IS NULL OR p.id IN \
            (SELECT person FROM identity_key WHERE kind = 'email' AND value = ?1)) AND (?2 IS NULL OR p.id IN \
            (SELECT person FROM link WHERE external_id = ?2 \
@@ -186,12 +106,12 @@ async fn filtered_persons(
     .bind(filter.external_id.as_ref().map(text))
     .fetch_all(conn)
     .await?;
-    Ok(Some(rows.into_iter().map(|(person,)| person).collect()))
+    Ok(Some(persons))
 }
 
 async fn leads(conn: &mut SqliteConnection, filter: LeadFilter) -> Result<Vec<LeadSummary>, Fault> {
     let persons = filtered_persons(conn, &filter).await?.map(ids);
-    let rows = sqlx::query(concat!(
+    let found: Vec<_> = sqlx::query_as(concat!(
         "SELECT ",
         lead_columns!(),
         ", (SELECT d.body FROM decision d WHERE d.lead = l.id ORDER BY d.seq DESC LIMIT 1), \
@@ -205,20 +125,12 @@ async fn leads(conn: &mut SqliteConnection, filter: LeadFilter) -> Result<Vec<Le
     .bind(filter.limit)
     .fetch_all(conn)
     .await?;
-    rows.iter()
-        .map(|row| {
-            let decision: Option<&str> = row.try_get(LEAD_WIDTH)?;
-            let decision: Option<Decision> = decision.map(|body| from_json("decision", body)).transpose()?;
-            let (path, why) = decision.map(|decision| (decision.path, decision.why)).unzip();
-            Ok(LeadSummary { lead: lead(row)?, path, why, owner: row.try_get(LEAD_WIDTH + 1)? })
-        })
-        .collect()
+    found.into_iter().map(rows::summary).collect()
 }
 
 async fn comparisons(conn: &mut SqliteConnection, since: Timestamp) -> Result<Vec<Comparison>, Fault> {
-    type Found = (String, i64, String, Option<String>, Option<String>);
     // Until a later version of the object showed somebody, the incumbent's choice is whom the CRM showed at arrival.
-    let rows: Vec<Found> = sqlx::query_as(
+    let found: Vec<_> = sqlx::query_as(
         "SELECT l.id, l.received_at, d.path, d.owner, coalesce(l.incumbent, l.crm_owner) FROM lead l \
          CROSS JOIN decision d ON d.seq = (SELECT max(seq) FROM decision WHERE lead = l.id) \
          WHERE l.mode = 'observe' AND l.received_at >= ? ORDER BY l.seq",
@@ -226,16 +138,11 @@ async fn comparisons(conn: &mut SqliteConnection, since: Timestamp) -> Result<Ve
     .bind(ms(since))
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|(lead, received_at, path, ours, incumbent)| {
-            let (ours, incumbent) = (ours.map(Into::into), incumbent.map(Into::into));
-            Ok(Comparison { lead: id(&lead)?, received_at: instant(received_at)?, path, ours, incumbent })
-        })
-        .collect()
+    found.into_iter().map(rows::comparison).collect()
 }
 
 async fn decided_owners(conn: &mut SqliteConnection) -> Result<Vec<DecidedOwner>, Fault> {
-    let rows: Vec<(String, String, String)> = sqlx::query_as(
+    let found: Vec<_> = sqlx::query_as(
         "SELECT l.id, s.external_id, d.owner FROM decision d CROSS JOIN lead l ON l.id = d.lead \
          CROSS JOIN slot s ON s.name > 'person/' || l.person || '/' AND s.name < 'person/' || l.person || '0' \
          WHERE l.mode = 'live' AND d.owner IS NOT NULL AND NOT EXISTS (SELECT 1 FROM owner_write w WHERE \
@@ -246,16 +153,11 @@ async fn decided_owners(conn: &mut SqliteConnection) -> Result<Vec<DecidedOwner>
     )
     .fetch_all(conn)
     .await?;
-    let row = |(lead, person, owner): (String, String, String)| {
-        Ok(DecidedOwner { lead: id(&lead)?, person: person.into(), owner: owner.into() })
-    };
-    rows.into_iter().map(row).collect()
+    found.into_iter().map(rows::decided_owner).collect()
 }
 
-async fn audit(
-    conn: &mut SqliteConnection,
-) -> Result<Vec<(LeadId, LeadState, Option<CloseReason>, Vec<EffectState>)>, Fault> {
-    let rows: Vec<(String, String, Option<String>, Option<String>)> = sqlx::query_as(
+async fn audit(conn: &mut SqliteConnection) -> Result<Vec<rows::Audited>, Fault> {
+    let found: Vec<_> = sqlx::query_as(
         "SELECT l.id, l.state, l.close_reason, (SELECT group_concat(state) FROM \
            (SELECT e.seq, e.state FROM effect e WHERE e.lead = l.id UNION SELECT e.seq, e.state \
             FROM shared_effect s CROSS JOIN effect e ON e.seq = s.effect WHERE s.lead = l.id)) \
@@ -263,12 +165,5 @@ async fn audit(
     )
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|(lead, state, reason, effects)| {
-            let reason = reason.as_deref().map(close_reason).transpose()?;
-            let effects = effects.as_deref().unwrap_or_default();
-            let effects = effects.split(',').filter(|state| !state.is_empty()).map(effect_state);
-            Ok((id(&lead)?, lead_state(&state)?, reason, effects.collect::<Result<_, _>>()?))
-        })
-        .collect()
+    found.into_iter().map(rows::audited).collect()
 }

@@ -13,7 +13,6 @@ mod following;
 mod gone;
 mod inspection;
 mod intake;
-mod leads;
 mod mount;
 mod nodes;
 mod open;

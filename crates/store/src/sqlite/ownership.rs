@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::plan;
 use super::writer::Priority;
 use crate::error::StoreError;
-use crate::ownership::{CheckRow, Owned, OwnerCheck, OwnerChecked, OwnerWrite, Ownership};
+use crate::ownership::{CheckRow, FORGOTTEN, Owned, OwnerCheck, OwnerChecked, OwnerWrite, Ownership};
 
 static NOTE: Bulk = Bulk::insert(
     "INSERT INTO owner_write (effect, connection, kind, external_id, expected, owner, at, check_at)",
@@ -35,9 +35,6 @@ static TOLD: Bulk = Bulk::over(
     "UPDATE lead SET detail = v.overwritten FROM v CROSS JOIN effect e ON e.key = v.effect \
      WHERE lead.id = e.lead AND lead.episode = e.episode AND v.overwritten IS NOT NULL",
 );
-
-/// Old writes forgotten in one step, few, because fresh work waits meanwhile.
-const FORGOTTEN: u32 = 500;
 
 #[async_trait]
 impl Ownership for SqliteStore {

@@ -91,3 +91,64 @@ pub(super) async fn awaited(conn: &mut SqliteConnection, names: &[String]) -> Re
     .await?;
     Ok(awaited)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use usher_model::{Slot, SlotKind, SlotOrigin};
+
+    use super::*;
+    use crate::sqlite::codec::numbers;
+    use crate::sqlite::open;
+
+    static NEED: Bulk = Bulk::insert("INSERT INTO need (slot, effect)", 2, "");
+
+    fn binding(of: i64, id: &str) -> Binding {
+        let slot = Slot { connection: "crm".into(), kind: SlotKind::Person, of: of.to_string() };
+        let origin = SlotOrigin::Created;
+        Binding { slot, id: id.into(), origin, object: None, made_at: None, effect: String::new() }
+    }
+
+    fn name(of: i64) -> String {
+        slot_name(&binding(of, "").slot)
+    }
+
+    /// Two slots more than go into one statement; each effect needs one from either end of them.
+    #[tokio::test]
+    async fn effects_are_freed_once_all_their_slots_are_bound_however_many_come_at_a_time() {
+        let mut conn = open::open_in_memory().await.unwrap();
+        let effects: Vec<i64> = (0..130).collect();
+        sqlx::query(
+            "INSERT INTO effect (seq, key, connection, kind, lead, episode, ordinal, state, due_at, planned_at, body) \
+             SELECT value, value, 'crm', 'create_task', 'l', 'e', 1, 'blocked', 0, 0, '{}' FROM json_each(?)",
+        )
+        .bind(numbers(&effects).unwrap())
+        .execute(&mut conn)
+        .await
+        .unwrap();
+        let mut needs: Vec<(i64, i64)> = effects.iter().flat_map(|n| [(*n, *n), (129 - n, *n)]).collect();
+        // One effect needs a slot that stays unbound as well.
+        needs.push((1_000, 5));
+        let now = Timestamp::UNIX_EPOCH;
+        bind(&mut conn, Script::new(), &[binding(7, "first")], now).await.unwrap();
+
+        let script =
+            Script::new().then(&NEED, &needs, |query, (slot, effect)| query.bind(name(*slot)).bind(*effect));
+        let bindings: Vec<Binding> = effects.iter().map(|n| binding(*n, "new")).collect();
+        let changed = bind(&mut conn, script, &bindings, now).await.unwrap();
+
+        // What was in the script before, slots that were unbound, effects freed, needs met.
+        assert_eq!(changed, [261, 129, 129, 260]);
+        let blocked: Vec<(i64,)> = sqlx::query_as("SELECT seq FROM effect WHERE state != 'planned'")
+            .fetch_all(&mut conn)
+            .await
+            .unwrap();
+        let unmet: Vec<(String, i64)> =
+            sqlx::query_as("SELECT slot, effect FROM need").fetch_all(&mut conn).await.unwrap();
+        assert_eq!((blocked, unmet), (vec![(5,)], vec![(name(1_000), 5)]));
+        let others: Vec<(String, String)> =
+            sqlx::query_as("SELECT name, external_id FROM slot_other").fetch_all(&mut conn).await.unwrap();
+        assert_eq!(others, [(name(7), "new".to_owned())]);
+    }
+}

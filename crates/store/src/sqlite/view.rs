@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::{Row, SqliteConnection};
-use usher_model::{Account, Balance, ExternalId, IdentityKey, IdentityKind, Mode, Slot, SlotKind};
+use sqlx::SqliteConnection;
+use usher_model::{Account, Balance, ExternalId, IdentityKey, Mode, RepKey, Slot, SlotKind};
 
-use super::codec::{clean, id, ids, json, ms};
+use super::codec::{clean, ids, json, ms};
 use super::fault::Fault;
-use super::leads::{LEAD_WIDTH, lead, lead_columns};
 use crate::deciding::{DecisionView, KnownPerson, LinkKey, LinkRow, OpenLead, ViewAsk};
+use crate::stored_lead::lead_columns;
+use crate::view_rows;
 
 pub(super) async fn read(conn: &mut SqliteConnection, ask: ViewAsk) -> Result<DecisionView, Fault> {
     let links = links(conn, &ask.links).await?;
@@ -21,19 +22,17 @@ pub(super) async fn read(conn: &mut SqliteConnection, ask: ViewAsk) -> Result<De
     if !persons.is_empty() {
         view.persons = known_persons(conn, &persons, &persons_json).await?;
         view.open_leads = open_leads(conn, &persons_json, ask.open_since.map_or(i64::MIN, ms)).await?;
-        view.slots = slots(conn, "person", &persons_json).await?;
+        view.slots = slots(conn, SlotKind::Person, &persons_json).await?;
     }
     if !ask.accounts.is_empty() {
         view.accounts = accounts(conn, &accounts_json).await?;
-        view.slots.extend(slots(conn, "company", &accounts_json).await?);
+        view.slots.extend(slots(conn, SlotKind::Company, &accounts_json).await?);
     }
     if let Some(mode) = ask.mode {
         view.balances = balances(conn, mode).await?;
     }
     Ok(view)
 }
-
-type LinkFound = (String, String, String, String, bool, bool, Option<String>);
 
 async fn links(conn: &mut SqliteConnection, keys: &[LinkKey]) -> Result<Vec<LinkRow>, Fault> {
     if keys.is_empty() {
@@ -45,7 +44,7 @@ async fn links(conn: &mut SqliteConnection, keys: &[LinkKey]) -> Result<Vec<Link
             [clean(key.connection.as_str()), clean(key.object.as_str()), clean(key.external_id.as_str())]
         })
         .collect();
-    let rows: Vec<LinkFound> = sqlx::query_as(
+    let rows = sqlx::query_as(
         "SELECT DISTINCT l.connection, l.object, l.external_id, l.person, l.enrolled, l.ours, l.seen FROM json_each(?) j \
          CROSS JOIN link l ON l.connection = j.value ->> 0 AND l.object = j.value ->> 1 \
          AND l.external_id = j.value ->> 2",
@@ -53,16 +52,7 @@ async fn links(conn: &mut SqliteConnection, keys: &[LinkKey]) -> Result<Vec<Link
     .bind(json(&asked)?)
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|(connection, object, external_id, person, enrolled, ours, seen)| {
-            let key = LinkKey {
-                connection: connection.into(),
-                object: object.into(),
-                external_id: external_id.into(),
-            };
-            Ok(LinkRow { key, person: id(&person)?, enrolled, ours, seen })
-        })
-        .collect()
+    view_rows::links(rows)
 }
 
 async fn persons_by_keys(conn: &mut SqliteConnection, keys: &[IdentityKey]) -> Result<Vec<String>, Fault> {
@@ -70,14 +60,12 @@ async fn persons_by_keys(conn: &mut SqliteConnection, keys: &[IdentityKey]) -> R
         return Ok(Vec::new());
     }
     let asked: Vec<_> = keys.iter().map(|key| [key.kind.as_str().into(), clean(&key.value)]).collect();
-    let rows: Vec<(String,)> = sqlx::query_as(
+    let query = sqlx::query_scalar(
         "SELECT k.person FROM json_each(?) j CROSS JOIN identity_key k ON k.kind = j.value ->> 0 \
          AND k.value = j.value ->> 1",
     )
-    .bind(json(&asked)?)
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|(person,)| person).collect())
+    .bind(json(&asked)?);
+    Ok(query.fetch_all(conn).await?)
 }
 
 async fn known_persons(
@@ -85,55 +73,33 @@ async fn known_persons(
     persons: &BTreeSet<String>,
     persons_json: &str,
 ) -> Result<Vec<KnownPerson>, Fault> {
-    let mut known: BTreeMap<&str, KnownPerson> = BTreeMap::new();
-    for person in persons {
-        let id = id(person)?;
-        known.insert(person, KnownPerson { id, keys: Vec::new(), names: Vec::new(), being_written: false });
-    }
-    let keys: Vec<(String, String, String)> = sqlx::query_as(
+    let keys = sqlx::query_as(
         "SELECT k.person, k.kind, k.value FROM json_each(?) j CROSS JOIN identity_key k ON k.person = j.value",
     )
     .bind(persons_json.to_owned())
     .fetch_all(&mut *conn)
     .await?;
-    for (person, kind, value) in keys {
-        if let Some(entry) = known.get_mut(person.as_str()) {
-            let kind = if kind == "email" { IdentityKind::Email } else { IdentityKind::Phone };
-            entry.keys.push(IdentityKey { kind, value });
-        }
-    }
-    let names: Vec<(String, String)> = sqlx::query_as(
+    let names = sqlx::query_as(
         "SELECT DISTINCT l.person, l.name FROM json_each(?) j CROSS JOIN lead l ON l.person = j.value \
          WHERE l.name != ''",
     )
     .bind(persons_json.to_owned())
     .fetch_all(&mut *conn)
     .await?;
-    for (person, name) in names {
-        if let Some(entry) = known.get_mut(person.as_str()) {
-            entry.names.push(name);
-        }
-    }
-    for person in being_written(conn, persons_json).await? {
-        if let Some(entry) = known.get_mut(person.as_str()) {
-            entry.being_written = true;
-        }
-    }
-    Ok(known.into_values().collect())
+    let being_written = being_written(conn, persons_json).await?;
+    view_rows::known_persons(persons, keys, names, being_written)
 }
 
 /// Persons whose slot an unfinished write will bind, at whichever connection. `0` follows `/`, so the range holds the
 /// slots of one person.
 async fn being_written(conn: &mut SqliteConnection, persons_json: &str) -> Result<Vec<String>, Fault> {
-    let rows: Vec<(String,)> = sqlx::query_as(
+    let query = sqlx::query_scalar(
         "SELECT DISTINCT j.value FROM json_each(?) j CROSS JOIN effect e \
          ON e.binds > 'person/' || j.value || '/' AND e.binds < 'person/' || j.value || '0' \
          WHERE e.kind = 'ensure_person' AND e.state IN ('blocked', 'planned', 'sending', 'unknown')",
     )
-    .bind(persons_json.to_owned())
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|(person,)| person).collect())
+    .bind(persons_json.to_owned());
+    Ok(query.fetch_all(conn).await?)
 }
 
 async fn open_leads(
@@ -141,7 +107,7 @@ async fn open_leads(
     persons_json: &str,
     since: i64,
 ) -> Result<Vec<OpenLead>, Fault> {
-    let rows = sqlx::query(concat!(
+    let rows = sqlx::query_as(concat!(
         "SELECT ",
         lead_columns!(),
         ", (SELECT d.owner FROM decision d WHERE d.lead = l.id ORDER BY d.seq DESC LIMIT 1) \
@@ -153,80 +119,43 @@ async fn open_leads(
     .bind(since)
     .fetch_all(conn)
     .await?;
-    let mut open = Vec::with_capacity(rows.len());
-    for row in &rows {
-        match lead(row) {
-            Ok(lead) => {
-                let owner: Option<String> = row.try_get(LEAD_WIDTH)?;
-                open.push(OpenLead { lead, owner: owner.map(Into::into) });
-            }
-            // Worth a second lead of the person, not a halt for everybody.
-            Err(fault) => tracing::error!(
-                lead = row.try_get::<&str, _>(0)?,
-                problem = fault.of_row(),
-                "a stored lead can not be read and counts as none"
-            ),
-        }
-    }
-    Ok(open)
+    Ok(view_rows::open_leads(rows))
 }
 
 async fn slots(
     conn: &mut SqliteConnection,
-    kind: &'static str,
+    kind: SlotKind,
     of_json: &str,
 ) -> Result<Vec<(Slot, ExternalId)>, Fault> {
-    let rows: Vec<(String, String, String)> = sqlx::query_as(
+    let rows = sqlx::query_as(
         "SELECT s.connection, s.of, s.external_id FROM json_each(?1) j CROSS JOIN slot s \
          ON s.name > ?2 || '/' || j.value || '/' AND s.name < ?2 || '/' || j.value || '0'",
     )
     .bind(of_json.to_owned())
-    .bind(kind)
+    .bind(kind.as_str())
     .fetch_all(conn)
     .await?;
-    let kind = if kind == "person" { SlotKind::Person } else { SlotKind::Company };
-    Ok(rows
-        .into_iter()
-        .map(|(connection, of, id)| (Slot { connection: connection.into(), kind, of }, id.into()))
-        .collect())
+    Ok(view_rows::slots(kind, rows))
 }
 
 async fn accounts(conn: &mut SqliteConnection, ids_json: &str) -> Result<Vec<Account>, Fault> {
-    type Found = (String, String, String, String, Option<String>, Option<String>);
-    let rows: Vec<Found> = sqlx::query_as(
+    let rows = sqlx::query_as(
         "SELECT a.id, a.connection, a.external_id, a.name, a.owner, a.country FROM json_each(?) j \
          CROSS JOIN account a ON a.id = j.value",
     )
     .bind(ids_json.to_owned())
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|(account, connection, external_id, name, owner, country)| {
-            let (connection, external_id) = (connection.into(), external_id.into());
-            Ok(Account {
-                id: id(&account)?,
-                connection,
-                external_id,
-                name,
-                owner: owner.map(Into::into),
-                country,
-            })
-        })
-        .collect()
+    view_rows::accounts(rows)
 }
 
 async fn balances(
     conn: &mut SqliteConnection,
     mode: Mode,
-) -> Result<BTreeMap<String, BTreeMap<usher_model::RepKey, Balance>>, Fault> {
-    let rows: Vec<(String, String, f64, f64)> =
-        sqlx::query_as("SELECT pool, rep, entitled, taken FROM balance WHERE mode = ?")
-            .bind(mode.as_str())
-            .fetch_all(conn)
-            .await?;
-    let mut balances: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
-    for (pool, rep, entitled, taken) in rows {
-        balances.entry(pool).or_default().insert(rep.into(), Balance { entitled, taken });
-    }
-    Ok(balances)
+) -> Result<BTreeMap<String, BTreeMap<RepKey, Balance>>, Fault> {
+    let rows = sqlx::query_as("SELECT pool, rep, entitled, taken FROM balance WHERE mode = ?")
+        .bind(mode.as_str())
+        .fetch_all(conn)
+        .await?;
+    Ok(view_rows::balances(rows))
 }
