@@ -174,8 +174,10 @@ fn steps(engine: &Arc<Engine>, stop: &CancellationToken) -> JoinSet<()> {
         steps.spawn(async move {
             let mut bell = engine.wake().listen(step.unwrap_or(Step::Deliver));
             while !stop.is_cancelled() {
-                if let Err(error) = take(&engine, step).await {
-                    progress(&format!("a step failed: {error}"));
+                match take(&engine, step).await {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error) => progress(&format!("a step failed: {error}")),
                 }
                 tokio::select! {
                     () = bell.rung(), if step.is_some() => {}
@@ -188,13 +190,14 @@ fn steps(engine: &Arc<Engine>, stop: &CancellationToken) -> JoinSet<()> {
     steps
 }
 
-async fn take(engine: &Engine, step: Option<Step>) -> Result<(), EngineError> {
-    match step {
-        Some(Step::Prepare) => engine.prepare().await.map(drop),
-        Some(Step::Decide) => engine.decide().await.map(drop),
-        Some(_) => engine.deliver(engine.crm()).await.map(drop),
-        None => engine.verify(&ConnectionName::new(CRM)).await.map(drop),
-    }
+/// Whether there was something to do, so that there may be more.
+async fn take(engine: &Engine, step: Option<Step>) -> Result<bool, EngineError> {
+    Ok(match step {
+        Some(Step::Prepare) => engine.prepare().await? > 0,
+        Some(Step::Decide) => engine.decide().await? > 0,
+        Some(_) => engine.deliver(engine.crm()).await?.sent > 0,
+        None => engine.verify(&ConnectionName::new(CRM)).await? > 0,
+    })
 }
 
 /// People who get in touch at a steady rate.

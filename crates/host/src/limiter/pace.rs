@@ -19,6 +19,8 @@ pub(super) struct Pace {
     /// When the calls that still count were answered, oldest first: at most `calls` of them.
     ended: VecDeque<Duration>,
     spread: Spread,
+    /// Between two calls, as it was when last asked.
+    interval: Duration,
     others: Option<Others>,
 }
 
@@ -33,7 +35,8 @@ impl Pace {
     /// Allows `calls` (at least 1) in any window of `per`.
     pub(super) fn new(calls: u32, per: Duration) -> Self {
         let (ended, spread) = (VecDeque::new(), Spread::default());
-        Self { calls: at_least_one(calls), per, under_way: 0, ended, spread, others: None }
+        let calls = at_least_one(calls);
+        Self { calls, per, under_way: 0, ended, spread, interval: Duration::ZERO, others: None }
     }
 
     /// Other numbers; calls already made go on counting.
@@ -54,13 +57,14 @@ impl Pace {
             let leaves = self.ended.get((used - room) as usize).map(|at| self.leaves(*at));
             return leaves.map_or(self.per / 10, |at| at.saturating_sub(now));
         }
-        self.spread.wait(self.calls, self.per, now)
+        self.interval = self.even(used, now);
+        self.spread.wait(self.calls, self.per, self.interval, now)
     }
 
     /// Counts a call that `wait` has just allowed.
     pub(super) fn take(&mut self, now: Duration) {
         self.under_way += 1;
-        self.spread.take(self.calls, self.per, now);
+        self.spread.take(self.calls, self.per, self.interval, now);
     }
 
     /// A counted call was answered, or given up.
@@ -82,6 +86,16 @@ impl Pace {
         let age = now.saturating_sub(others.told).saturating_sub(self.per / 10);
         let left = self.per.saturating_sub(age).as_nanos() * u128::from(others.calls);
         u32::try_from(left.div_ceil(self.per.as_nanos().max(1))).unwrap_or(u32::MAX)
+    }
+
+    /// The shortest interval at which our own calls can go on without a halt, with so many in the window. What went at
+    /// once after a quiet time is paid for evenly: otherwise the window would be full early, in each period again, and a
+    /// call that comes just then would wait for as long as all the calls of the rush together.
+    fn even(&self, used: u32, now: Duration) -> Duration {
+        let room = self.calls.get().saturating_sub(used).max(1);
+        let leaving = self.ended.iter().map(|at| self.leaves(*at)).chain([now + self.per]);
+        let intervals = leaving.zip(room..).map(|(at, calls)| at.saturating_sub(now) / calls);
+        intervals.max().unwrap_or_default()
     }
 
     fn used(&mut self, now: Duration) -> u32 {
@@ -203,6 +217,19 @@ mod tests {
             assert!(rate * 10.0 >= 0.95 * f64::from(calls), "{calls}: {rate}");
             assert!(densest(times, SECOND) <= (calls / 5).max(1) as usize, "{calls}");
         }
+    }
+
+    #[test]
+    fn a_rush_after_a_quiet_time_is_paid_for_evenly() {
+        let (mut pace, mut now) = (Pace::new(190, 10 * SECOND), SECOND);
+        // Somebody polls once in a second; then there is more to do than the limit allows.
+        let polls = greedy(&mut pace, &mut now, &[(1_000, 0, 0.0); 20]);
+        let rush = greedy(&mut pace, &mut now, &[(0, 0, 0.0); 1_000]);
+        assert_eq!(rush[14], polls[19], "nearly a tenth goes at once");
+        let gaps = rush.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(gaps.max() < Some(SECOND / 10), "nobody waits for the whole rush");
+        let rate = rush.len() as f64 / (rush[999] - rush[0]).as_secs_f64();
+        assert!(rate > 0.99 * 19.0, "{rate}");
     }
 
     #[test]
