@@ -124,6 +124,21 @@ impl GroupFault {
         Self { no_space, source: Arc::new(error) }
     }
 
+    /// A command's failure, for the several callers that it has.
+    pub(crate) fn of(fault: Fault) -> Self {
+        match fault {
+            Fault::NoSpace(error) => Self::new(error, true),
+            Fault::Sql(error) | Fault::Away(error) => Self::new(error, false),
+            Fault::Stale | Fault::Fenced | Fault::Unreadable { .. } | Fault::Closed => {
+                Self::new(sqlx::Error::PoolClosed, false)
+            }
+        }
+    }
+
+    pub(crate) fn is_no_space(&self) -> bool {
+        self.no_space
+    }
+
     /// The fault as one member sees it.
     pub(crate) fn member(&self) -> Fault {
         let source = sqlx::Error::AnyDriverError(Box::new(Shared(Arc::clone(&self.source))));

@@ -39,21 +39,7 @@ impl Intake for SqliteStore {
     }
 
     async fn store_delivery(&self, delivery: NewDelivery) -> Result<(), StoreError> {
-        self.write(Priority::Acknowledge, "stores a webhook", move |conn| {
-            Box::pin(async move {
-                sqlx::query(
-                    "INSERT INTO delivery (id, connection, received_at, body) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                )
-                .bind(delivery.id.to_string())
-                .bind(text(&delivery.connection))
-                .bind(ms(delivery.received_at))
-                .bind(delivery.body)
-                .execute(conn)
-                .await?;
-                Ok(())
-            })
-        })
-        .await
+        self.writer.arrive(delivery).await.map_err(|fault| fault.during(&self.place, "stores a webhook"))
     }
 
     async fn deliveries_to_split(&self, limit: u32) -> Result<Vec<Delivery>, StoreError> {

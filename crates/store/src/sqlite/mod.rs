@@ -1,5 +1,6 @@
 //! SQLite behind the storage traits: one writer that commits in groups, a few readers beside it.
 
+mod arrivals;
 mod backup;
 mod bulk;
 mod commit;

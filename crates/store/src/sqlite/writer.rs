@@ -10,7 +10,9 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 use usher_model::crash;
 
+use super::arrivals::{Arrival, Arrivals};
 use super::fault::{Fault, GroupFault, is_busy};
+use crate::intake::NewDelivery;
 
 /// How urgent a command is. A group takes the more urgent ones first, but at least one of each kind that waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +32,14 @@ const TAKEN: [usize; 3] = [128, 16, 2];
 /// No further command joins a group that is older than this.
 const SLICE: Duration = Duration::from_millis(25);
 
-trait Command: Send {
+/// What is run as a whole or not at all.
+pub(super) trait Command: Send {
+    /// Runs it; false if it failed.
     fn run<'a>(&'a mut self, conn: &'a mut SqliteConnection) -> BoxFuture<'a, bool>;
     /// True if it failed for want of space.
     fn found_no_space(&self) -> bool;
-    fn answer(self: Box<Self>, failure: Option<Fault>);
+    /// Tells its callers how it went; `failure` is the group's.
+    fn answer(self: Box<Self>, failure: Option<GroupFault>);
 }
 
 /// How one command of a group went.
@@ -72,10 +77,10 @@ where
         matches!(self.outcome, Err(Fault::NoSpace(_)))
     }
 
-    fn answer(self: Box<Self>, failure: Option<Fault>) {
+    fn answer(self: Box<Self>, failure: Option<GroupFault>) {
         // A caller that went away does not need the answer; its command was run all the same.
         let _ = self.reply.send(match failure {
-            Some(fault) => Err(fault),
+            Some(failure) => Err(failure.member()),
             None => self.outcome,
         });
     }
@@ -84,6 +89,7 @@ where
 /// The way to the writer.
 #[derive(Debug)]
 pub(super) struct Writer {
+    arrivals: mpsc::Sender<Arrival>,
     queues: [mpsc::Sender<Queued>; 3],
     closing: mpsc::Sender<oneshot::Sender<()>>,
 }
@@ -91,16 +97,25 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the task. `guard` is dropped when the connection is closed.
     pub(super) fn start<G: Send + 'static>(conn: SqliteConnection, guard: G) -> Self {
+        let (arrivals, arrivals_rx) = mpsc::channel(QUEUED[0]);
         let (acknowledge, acknowledge_rx) = mpsc::channel(QUEUED[0]);
         let (decide, decide_rx) = mpsc::channel(QUEUED[1]);
         let (maintain, maintain_rx) = mpsc::channel(QUEUED[2]);
         let (closing, closing_rx) = mpsc::channel(1);
-        let actor = Actor { conn, queues: [acknowledge_rx, decide_rx, maintain_rx], closing: closing_rx };
+        let queues = [acknowledge_rx, decide_rx, maintain_rx];
+        let actor = Actor { conn, arrivals: arrivals_rx, queues, closing: closing_rx };
         tokio::spawn(async move {
             actor.run().await;
             drop(guard);
         });
-        Self { queues: [acknowledge, decide, maintain], closing }
+        Self { arrivals, queues: [acknowledge, decide, maintain], closing }
+    }
+
+    /// Stores a webhook body with those that arrive beside it; returns after it was committed.
+    pub(super) async fn arrive(&self, delivery: NewDelivery) -> Result<(), Fault> {
+        let (reply, answer) = oneshot::channel();
+        self.arrivals.send((delivery, reply)).await.map_err(|_| Fault::Closed)?;
+        answer.await.unwrap_or(Err(Fault::Closed))
     }
 
     /// Runs `work` on the writing connection; returns after it was committed.
@@ -126,6 +141,7 @@ impl Writer {
 
 struct Actor {
     conn: SqliteConnection,
+    arrivals: mpsc::Receiver<Arrival>,
     queues: [mpsc::Receiver<Queued>; 3],
     closing: mpsc::Receiver<oneshot::Sender<()>>,
 }
@@ -135,14 +151,18 @@ impl Actor {
         let mut closer = None;
         loop {
             let [acknowledge, decide, maintain] = &mut self.queues;
-            let first = tokio::select! {
+            let first: (usize, Queued) = tokio::select! {
                 biased;
                 Some(reply) = self.closing.recv(), if closer.is_none() => {
                     closer = Some(reply);
+                    self.arrivals.close();
                     for queue in &mut self.queues {
                         queue.close();
                     }
                     continue;
+                }
+                Some(first) = self.arrivals.recv() => {
+                    (0, Box::new(Arrivals::gather(first, &mut self.arrivals, TAKEN[0])))
                 }
                 Some(command) = acknowledge.recv() => (0, command),
                 Some(command) = decide.recv() => (1, command),
@@ -165,10 +185,10 @@ impl Actor {
     /// Runs the command and what else is queued in one transaction.
     async fn group(&mut self, (class, first): (usize, Queued)) {
         // A lone command needs no savepoint: the transaction is its own.
-        let alone = self.queues.iter().all(mpsc::Receiver::is_empty);
+        let alone = self.arrivals.is_empty() && self.queues.iter().all(mpsc::Receiver::is_empty);
         let begin = if alone { "BEGIN IMMEDIATE" } else { "BEGIN IMMEDIATE; SAVEPOINT command" };
         if let Err(error) = self.begin(begin).await {
-            first.answer(Some(error.into()));
+            first.answer(Some(GroupFault::of(error.into())));
             return;
         }
         let began = Instant::now();
@@ -207,6 +227,13 @@ impl Actor {
 
     /// The next queued command whose priority has room in this group.
     fn next(&mut self, taken: &mut [usize; 3]) -> Option<Queued> {
+        if taken[0] < TAKEN[0]
+            && let Ok(first) = self.arrivals.try_recv()
+        {
+            let arrivals = Arrivals::gather(first, &mut self.arrivals, TAKEN[0] - taken[0]);
+            taken[0] += arrivals.len();
+            return Some(Box::new(arrivals));
+        }
         for (class, queue) in self.queues.iter_mut().enumerate() {
             if taken[class] < TAKEN[class]
                 && let Ok(command) = queue.try_recv()
@@ -237,7 +264,7 @@ impl Actor {
     async fn fail(&mut self, ran: Vec<Queued>, fault: &GroupFault) {
         self.statement("ROLLBACK").await.ok();
         for command in ran {
-            command.answer(Some(fault.member()));
+            command.answer(Some(fault.clone()));
         }
     }
 
