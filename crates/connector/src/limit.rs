@@ -53,6 +53,9 @@ pub trait Gauge: Send + Sync + Debug {
     /// How long a call of that lane would wait for the limits now.
     fn wait(&self, lane: CallLane) -> Duration;
 
+    /// How many calls of that lane wait for the limits now; whoever comes goes after them.
+    fn waiting(&self, lane: CallLane) -> usize;
+
     /// Where each limit stands.
     fn standing(&self) -> Vec<LimitStanding>;
 

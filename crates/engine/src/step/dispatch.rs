@@ -143,11 +143,18 @@ impl Dispatch<'_> {
             return None;
         }
         loop {
-            let wait = self.connected.gauge.wait(CallLane::Write);
+            let gauge = &self.connected.gauge;
+            let (wait, waiting) = (gauge.wait(CallLane::Write), gauge.waiting(CallLane::Write));
             if !wait.is_zero() {
                 self.short_until = Instant::now() + SHORT;
                 self.engine.signs().moved(Step::Deliver);
-                return (wait <= LONGEST_WAIT).then_some(wait.min(SHORT));
+                // Behind one who waits there is a place; whoever took it beside nobody would only go with fewer others.
+                if waiting != 1 || wait > SHORT {
+                    return (wait <= LONGEST_WAIT).then_some(wait.min(SHORT));
+                }
+            }
+            if waiting > 1 {
+                return Some(MOMENT);
             }
             let short = Instant::now() < self.short_until;
             if self.traffic.len() >= MOST {

@@ -70,6 +70,8 @@ pub(crate) struct Crm {
     pub(crate) silent: Mutex<Option<Arc<Notify>>>,
     /// Calls that its limit allows now; `None` without a limit.
     pub(crate) room: Mutex<Option<u32>>,
+    /// Calls that wait for it, beside those that it has been sent.
+    pub(crate) waiting: Mutex<usize>,
     /// How long its limit says to wait without room; two milliseconds unless set.
     pub(crate) pause: Mutex<Duration>,
 }
@@ -101,6 +103,10 @@ impl Gauge for Crm {
         } else {
             Duration::ZERO
         }
+    }
+
+    fn waiting(&self, _lane: CallLane) -> usize {
+        *self.waiting.lock().unwrap()
     }
 
     fn standing(&self) -> Vec<LimitStanding> {

@@ -62,6 +62,11 @@ impl Gate {
         self.waiters.values().filter(|waiter| waiter.limits.overlaps(limits)).count()
     }
 
+    /// How many of that lane wait.
+    pub(super) fn waiting_in(&self, lane: CallLane) -> usize {
+        self.waiters.range((lane, 0)..=(lane, u64::MAX)).count()
+    }
+
     /// Wakes those who are first.
     pub(super) fn wake(&self) {
         let mut before = Limits::default();

@@ -180,6 +180,11 @@ impl Limiter {
         counted.map(|(_, limit)| limit.wait(lane, now)).max().unwrap_or_default()
     }
 
+    /// How many calls of that lane wait.
+    pub(crate) fn waiting(&self, lane: CallLane) -> usize {
+        self.lock().gate.waiting_in(lane)
+    }
+
     /// What another process must know to go on.
     pub(crate) fn standing(&self) -> Vec<Standing> {
         let now = self.now();

@@ -13,6 +13,10 @@ impl Gauge for VendorHttp {
         self.limiter.wait(lane)
     }
 
+    fn waiting(&self, lane: CallLane) -> usize {
+        self.limiter.waiting(lane)
+    }
+
     fn standing(&self) -> Vec<LimitStanding> {
         let now = self.clock.now();
         let told = |standing: Standing| LimitStanding {

@@ -268,6 +268,10 @@ impl Gauge for NoHttp {
         Duration::ZERO
     }
 
+    fn waiting(&self, _lane: CallLane) -> usize {
+        0
+    }
+
     fn standing(&self) -> Vec<LimitStanding> {
         Vec::new()
     }

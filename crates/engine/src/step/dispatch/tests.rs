@@ -249,3 +249,26 @@ async fn fm_071_while_the_limits_are_short_no_fresh_lead_waits_for_a_second_look
     assert_eq!(world.engine.prepare().await.unwrap(), 250);
     assert_eq!(*world.crm.asked.lock().unwrap(), [100, 50, 100, 100]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_071_no_more_than_one_call_is_put_behind_those_that_wait() {
+    let world = World::new().await;
+    *world.crm.room.lock().unwrap() = Some(0);
+    *world.crm.waiting.lock().unwrap() = 2;
+    world.inquire("ann").await;
+    world.decide().await;
+    let engine = Arc::clone(&world.engine);
+    let pass = tokio::spawn(async move { engine.deliver(engine.crm()).await.unwrap() });
+    let claimed = async |world: &World| {
+        let now = world.engine.now();
+        world.engine.store().due_effects(world.engine.crm(), 9, now).await.unwrap().is_empty()
+    };
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+        assert!(!claimed(&world).await);
+    }
+    *world.crm.waiting.lock().unwrap() = 1;
+    until("it takes the place behind the one that waits", async || claimed(&world).await).await;
+    *world.crm.waiting.lock().unwrap() = 0;
+    assert_eq!(within_limits(&world.crm, pass).await.unwrap().done, 3);
+}
