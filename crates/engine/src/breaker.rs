@@ -1,6 +1,7 @@
 //! Breakers: an endpoint that keeps failing rests, and one call at a time asks whether it is well again.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +11,7 @@ use usher_store::{Direction, RestingEndpoint};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::wake::Step;
 
 /// Outcomes that are looked at: so many at least and at most.
 const OUTCOMES: std::ops::RangeInclusive<usize> = 10..=20;
@@ -195,6 +197,8 @@ impl Engine {
                 tracing::info!(%connection, direction = direction.as_str(), "is well again");
                 self.signs().rests_no_more(connection, direction);
                 self.store.well(connection, direction).await?;
+                self.hastening.store(true, Ordering::Relaxed);
+                self.wake().ring(Step::Prepare);
             }
         }
         Ok(())

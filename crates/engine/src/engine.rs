@@ -67,6 +67,8 @@ pub struct Engine {
     pub(crate) breakers: Breakers,
     /// The slices of records being prepared.
     pub(crate) preparing: Slices,
+    /// The CRM is well again, and there may be records that were put off until later.
+    pub(crate) hastening: AtomicBool,
 }
 
 impl Engine {
@@ -98,6 +100,7 @@ impl Engine {
             slice: AtomicU32::new(SLICE),
             breakers: Breakers::resume(resting),
             preparing: Slices::default(),
+            hastening: AtomicBool::new(false),
         })
     }
 

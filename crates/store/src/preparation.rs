@@ -103,4 +103,7 @@ pub trait Preparation: Send + Sync {
 
     /// Stores the outcomes. A record that is not `fetched` any more is left as it is.
     async fn commit_prepared(&self, prepared: Vec<Prepared>, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Makes records due that were put off, `limit` at most. Returns how many: none is left if they are fewer.
+    async fn hasten_records(&self, limit: u32, now: Timestamp) -> Result<u64, StoreError>;
 }

@@ -87,6 +87,7 @@ timed! { Preparation {
     fn claim_records(limit: u32, now: Timestamp, lease_until: Timestamp) -> Vec<StoredRecord>;
     fn accounts_by_keys(connection: &ConnectionName, keys: &[AccountKey], per_key: u32) -> Vec<(Account, Vec<AccountKey>)>;
     fn commit_prepared(prepared: Vec<Prepared>, now: Timestamp) -> ();
+    fn hasten_records(limit: u32, now: Timestamp) -> u64;
 } }
 
 timed! { Deciding {

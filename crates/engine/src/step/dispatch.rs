@@ -47,6 +47,8 @@ struct Dispatch<'a> {
     counted: bool,
     /// Until then the limits count as short: one batch is taken up at a time.
     short_until: Instant,
+    /// When the limits last had room for a call, somebody else's waited for it.
+    overtaken: bool,
     turns: u64,
     report: DeliverReport,
     failed: Option<EngineError>,
@@ -98,6 +100,7 @@ impl Engine {
             due: Vec::new(),
             counted: false,
             short_until: Instant::now(),
+            overtaken: false,
             turns: 0,
             report: DeliverReport::default(),
             failed: None,
@@ -148,8 +151,10 @@ impl Dispatch<'_> {
             if !wait.is_zero() {
                 self.short_until = Instant::now() + SHORT;
                 self.engine.signs().moved(Step::Deliver);
-                // Behind one who waits there is a place; whoever took it beside nobody would only go with fewer others.
-                if waiting != 1 || wait > SHORT {
+                // Behind one who waits there is a place, for what gains no company by waiting, or was overtaken before.
+                let joins = waiting == 1 && wait <= SHORT && (self.overtaken || self.has_backlog());
+                if !joins {
+                    self.overtaken = waiting > 0;
                     return (wait <= LONGEST_WAIT).then_some(wait.min(SHORT));
                 }
             }
@@ -201,6 +206,7 @@ impl Dispatch<'_> {
     fn take_up(&mut self, capability: Capability, leave: Leave, alone: bool) {
         let (engine, connected, number) = (self.engine, self.connected, self.turns);
         let called = Arc::default();
+        self.overtaken = false;
         self.traffic.push(Batch { number, kind: capability.kind, since: Instant::now(), alone, called });
         self.work.push(Box::pin(async move {
             Event::Claimed(number, capability, leave, engine.claim_batch(connected, &capability).await)
@@ -218,6 +224,14 @@ impl Dispatch<'_> {
         self.work.push(Box::pin(async move {
             Event::Sent(number, engine.send_batch(connected, target, &capability, claim, &called).await)
         }));
+    }
+
+    /// Whether a call of some kind would be full.
+    fn has_backlog(&self) -> bool {
+        let full = |each: &Capability| {
+            self.due.iter().any(|due| due.kind == each.kind && due.count >= count(each.max_batch))
+        };
+        self.capabilities.iter().any(full)
     }
 
     /// What is counted of a kind at most: two full calls.

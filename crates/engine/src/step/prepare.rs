@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -24,6 +25,8 @@ use crate::wake::Step;
 /// Records prepared in one step, unless the CRM's limits are short: then one call asks about all of them, so that a fresh
 /// lead waits for no second one.
 const SLICE: u32 = 250;
+/// Records that were put off and are made due beside one slice, once the CRM is well again.
+const HASTENED: u32 = 1_000;
 /// How long a claim lasts. A slice that outlives it may be prepared twice: the first outcome that is stored counts.
 const LEASE: Duration = Duration::from_secs(120);
 /// A record that was claimed so often without an outcome takes the process down with it: it is failed unread. Each time
@@ -57,6 +60,10 @@ impl Engine {
             return Ok(0);
         };
         let (now, limit) = (self.now(), one_call.unwrap_or(SLICE));
+        if self.hastening.load(Ordering::Relaxed) {
+            let more = self.store.hasten_records(HASTENED, now).await? == u64::from(HASTENED);
+            self.hastening.fetch_and(more, Ordering::Relaxed);
+        }
         let records = self.store.claim_records(limit, now, now + LEASE).await?;
         if records.is_empty() {
             return Ok(0);

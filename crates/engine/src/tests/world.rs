@@ -68,6 +68,8 @@ pub(crate) struct Crm {
     /// How many persons each call asked for; the next call hangs until told otherwise.
     pub(crate) asked: Mutex<Vec<usize>>,
     pub(crate) silent: Mutex<Option<Arc<Notify>>>,
+    /// It does not say who a person is.
+    pub(crate) mute: Mutex<bool>,
     /// Calls that its limit allows now; `None` without a limit.
     pub(crate) room: Mutex<Option<u32>>,
     /// Calls that wait for it, beside those that it has been sent.
@@ -132,6 +134,9 @@ impl Directory for Crm {
         let silent = self.silent.lock().unwrap().take();
         if let Some(until) = silent {
             until.notified().await;
+        }
+        if *self.mute.lock().unwrap() {
+            return Err(Fault::new(FaultClass::Transient, "out of order"));
         }
         Ok(vec![None; keys.len()])
     }

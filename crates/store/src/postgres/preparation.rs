@@ -96,6 +96,19 @@ impl Preparation for PostgresStore {
         self.write("stores prepared records", move |conn| Box::pin(commit_prepared(conn, prepared, now)))
             .await
     }
+
+    async fn hasten_records(&self, limit: u32, now: Timestamp) -> Result<u64, StoreError> {
+        self.write("hastens records", move |conn| {
+            Box::pin(async move {
+                let done = sqlx::query(
+                    "UPDATE record SET due_at = $1 WHERE seq IN (SELECT seq FROM record WHERE state = 'fetched' \
+                     AND due_at > $1 AND attempts = 0 LIMIT $2 FOR UPDATE SKIP LOCKED)",
+                );
+                Ok(done.bind(ms(now)).bind(i64::from(limit)).execute(conn).await?.rows_affected())
+            })
+        })
+        .await
+    }
 }
 
 /// The records; those whose stored form can not be read fail, each alone.

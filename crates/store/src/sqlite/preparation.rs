@@ -62,6 +62,19 @@ impl Preparation for SqliteStore {
         })
         .await
     }
+
+    async fn hasten_records(&self, limit: u32, now: Timestamp) -> Result<u64, StoreError> {
+        self.write(Priority::Maintain, "hastens records", move |conn| {
+            Box::pin(async move {
+                let done = sqlx::query(
+                    "UPDATE record SET due_at = ?1 WHERE seq IN (SELECT seq FROM record WHERE state = 'fetched' \
+                     AND due_at > ?1 AND attempts = 0 LIMIT ?2)",
+                );
+                Ok(done.bind(ms(now)).bind(limit).execute(conn).await?.rows_affected())
+            })
+        })
+        .await
+    }
 }
 
 /// Records whose earlier preparation gave no outcome, the least suspicious first: one of them may take the process down

@@ -255,6 +255,30 @@ pub(crate) async fn verdicts_end_or_delay_records(backend: impl Backend) {
     assert_eq!(store.counts().await.unwrap().records[RecordState::Mapped.as_str()], 1);
 }
 
+pub(crate) async fn what_was_put_off_can_be_hastened_and_nothing_else(backend: impl Backend) {
+    let store = backend.store();
+    let ids = store.store_records((1..=6).map(new_record).collect()).await.unwrap();
+    let claimed = store.claim_records(6, at(10), at(20)).await.unwrap();
+    assert_eq!(claimed.len(), 6);
+    let later = |record: &RecordId| Prepared {
+        record: *record,
+        verdict: Verdict::Later { at: at(900), problem: "the CRM rests".to_owned() },
+    };
+    // One is still being prepared, one is mapped and becomes ready later.
+    let draft = Box::new(draft(ids[1], 2));
+    let mapped = Prepared { record: ids[1], verdict: Verdict::Mapped { draft, ready_at: at(900) } };
+    let prepared = ids[2..].iter().map(later).chain([mapped]).collect();
+    store.commit_prepared(prepared, at(11)).await.unwrap();
+    assert!(store.claim_records(9, at(12), at(20)).await.unwrap().is_empty());
+    assert_eq!(store.hasten_records(3, at(12)).await.unwrap(), 3);
+    assert_eq!(store.hasten_records(3, at(12)).await.unwrap(), 1);
+    assert_eq!(store.hasten_records(3, at(12)).await.unwrap(), 0);
+    let again: Vec<RecordId> =
+        store.claim_records(9, at(12), at(20)).await.unwrap().iter().map(|record| record.id).collect();
+    assert_eq!(again, ids[2..]);
+    assert!(store.ready(9, at(12)).await.unwrap().drafts.is_empty());
+}
+
 fn account(n: u32, keys: &[(AccountKeyKind, &str)]) -> AccountRow {
     AccountRow {
         id: AccountId::new(at(0)),

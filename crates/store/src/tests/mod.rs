@@ -56,7 +56,7 @@ macro_rules! suite {
             intake: fm_026_parallel_copies_give_one_record, intake: a_repeat_returns_the_known_id,
             intake: a_pull_moves_rows_and_cursor_together, intake: fm_008_no_step_is_stored_whose_predecessor_was_not,
             intake: pulls_called_one_after_the_other_are_stored_in_that_order, intake: hints_for_one_object_are_one_row,
-            intake: a_hint_renewed_after_it_was_read_stays, intake: a_body_is_split_once,
+            intake: a_hint_renewed_after_it_was_read_stays, intake: a_body_is_split_once, intake: what_was_put_off_can_be_hastened_and_nothing_else,
             intake: unreadable_items_are_failed_records, intake: fm_076_bad_text_is_stored_safely,
             intake: a_claim_lapses_and_counts_its_attempts, intake: verdicts_end_or_delay_records,
             intake: accounts_are_found_by_their_keys, intake: owners_that_vanish_become_inactive,

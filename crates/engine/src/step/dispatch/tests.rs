@@ -272,3 +272,24 @@ async fn fm_071_no_more_than_one_call_is_put_behind_those_that_wait() {
     *world.crm.waiting.lock().unwrap() = 0;
     assert_eq!(within_limits(&world.crm, pass).await.unwrap().done, 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_071_what_was_put_off_goes_on_as_soon_as_the_crm_is_well() {
+    let world = World::new().await;
+    *world.crm.mute.lock().unwrap() = true;
+    for n in 0..30 {
+        world.inquire(&format!("p{n}")).await;
+        world.engine.prepare().await.unwrap();
+    }
+    // After an hour it is asked in vain, and rests; who has waited so long looks again in two minutes.
+    for seconds in [3_600, 16] {
+        world.clock.advance(seconds);
+        while world.engine.prepare().await.unwrap() > 0 {}
+    }
+    *world.crm.mute.lock().unwrap() = false;
+    world.clock.advance(31);
+    world.inquire("new").await;
+    world.decide().await;
+    assert_eq!(world.deliver().await, 31 * 3);
+    assert_eq!(world.written().await, 31);
+}
