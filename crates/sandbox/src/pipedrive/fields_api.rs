@@ -45,9 +45,9 @@ fn v1(field: &Field, at: usize) -> Value {
     })
 }
 
-/// v2 document, getPersonFields: what is always there.
-fn v2(field: &Field) -> Value {
-    json!({
+/// v2 document, getPersonFields and getDealFields: what is always there.
+fn v2(field: &Field, kind: Kind) -> Value {
+    let mut shown = json!({
         "field_name": field.name,
         "field_code": field.key,
         "field_type": field.of,
@@ -55,7 +55,11 @@ fn v2(field: &Field) -> Value {
         "subfields": null,
         "is_custom_field": field.custom,
         "is_optional_response_field": false,
-    })
+    });
+    if kind == Kind::Deal {
+        shown["description"] = field.name.as_str().into();
+    }
+    shown
 }
 
 /// `GET /v1/{object}Fields`.
@@ -75,14 +79,14 @@ pub(crate) fn read_v1(drive: &mut Drive, call: &Call<'_>, kind: Kind) -> Answer 
 
 /// `GET /v2/{object}Fields`.
 pub(crate) fn list_v2(drive: &mut Drive, call: &Call<'_>, kind: Kind) -> Answer {
-    let (data, cursor) = page(call, drive.fields.of(kind).iter().map(v2).collect())?;
+    let (data, cursor) = page(call, drive.fields.of(kind).iter().map(|field| v2(field, kind)).collect())?;
     ok(&json!({"success": true, "data": data, "additional_data": {"next_cursor": cursor}}))
 }
 
 /// `GET /v2/{object}Fields/{field_code}`.
 pub(crate) fn read_v2(drive: &mut Drive, call: &Call<'_>, kind: Kind) -> Answer {
     let field = drive.fields.find(kind, call.id).ok_or_else(|| Problem::not_found("field"))?;
-    ok(&json!({"success": true, "data": v2(field)}))
+    ok(&json!({"success": true, "data": v2(field, kind)}))
 }
 
 #[derive(Deserialize)]
@@ -122,5 +126,5 @@ pub(crate) fn create_v1(drive: &mut Drive, call: &Call<'_>, kind: Kind) -> Answe
 /// `POST /v2/{object}Fields`.
 pub(crate) fn create_v2(drive: &mut Drive, call: &Call<'_>, kind: Kind) -> Answer {
     let field = define(drive, call, kind)?;
-    ok(&json!({"success": true, "data": v2(&field)}))
+    ok(&json!({"success": true, "data": v2(&field, kind)}))
 }

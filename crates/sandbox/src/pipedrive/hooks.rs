@@ -203,10 +203,6 @@ impl Drive {
     /// Drops, doubles and delays, as the switches say.
     fn post(&mut self, hook: u64, body: &Value, at: Millis) {
         let faults = self.faults.clone();
-        if self.hooks.get(&hook).is_none_or(|hook| hook.banned_until > at) {
-            self.oracle.request("pipedrive webhook missed in a ban");
-            return;
-        }
         if self.fires(faults.webhook_drop, "webhook_drop", at, 0) {
             return;
         }
@@ -216,10 +212,19 @@ impl Drive {
             let parcel = Parcel { hook, body: body.clone(), attempt: 1 };
             let due = self.after(at, faults.webhook_delay_ms) + if late { OVERTAKEN_MS } else { 0 };
             if due <= at {
-                self.outbox.push(parcel);
+                self.send(parcel, at);
             } else {
                 self.schedule(due, Later::Hook(Box::new(parcel)));
             }
+        }
+    }
+
+    /// Lets a parcel go, unless its webhook is banned now: then it never goes, a retry neither.
+    pub(crate) fn send(&mut self, parcel: Parcel, at: Millis) {
+        if self.hooks.get(&parcel.hook).is_some_and(|hook| hook.banned_until > at) {
+            self.oracle.request("pipedrive webhook missed in a ban");
+        } else {
+            self.outbox.push(parcel);
         }
     }
 

@@ -52,7 +52,7 @@ impl Drive {
     fn happen(&mut self, at: Millis, what: Later) {
         match what {
             Later::Index { kind, id } => self.reindex(kind, id),
-            Later::Hook(parcel) => self.outbox.push(*parcel),
+            Later::Hook(parcel) => self.send(*parcel, at),
             Later::HumanOwner { kind, id } => self.other_owner(kind, id, other(Actor::Human, at)),
             Later::OwnerBack { kind, id, owner } => {
                 if owner != 0 {

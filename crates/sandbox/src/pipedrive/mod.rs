@@ -35,5 +35,6 @@ pub(crate) mod values;
 pub use fields::PipedriveField;
 pub use kinds::{lead_number, lead_uuid};
 pub use limits::{PipedriveLimits, PipedrivePlan};
+pub use routes::operations;
 pub use sim::{PipedriveSim, PipedriveToken};
 pub use users::PipedriveUser;

@@ -94,6 +94,11 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     op("DELETE", "v1/webhooks/{}", 6, hooks_api::delete),
 ];
 
+/// Method and path of every operation that is served, `{}` for the part that varies.
+pub fn operations() -> impl Iterator<Item = (&'static str, &'static str)> {
+    OPERATIONS.iter().map(|operation| (operation.method, operation.path))
+}
+
 /// What a path leads to.
 #[derive(Debug)]
 pub(crate) enum Found<'a> {
