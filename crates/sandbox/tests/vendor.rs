@@ -21,6 +21,8 @@ mod oauth;
 mod official_client;
 #[path = "vendor/pipedrive.rs"]
 mod pipedrive;
+#[path = "vendor/pipedrive_client.rs"]
+mod pipedrive_client;
 #[path = "vendor/pipedrive_documents.rs"]
 mod pipedrive_documents;
 #[path = "vendor/pipedrive_faults.rs"]

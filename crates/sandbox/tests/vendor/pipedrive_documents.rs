@@ -176,6 +176,7 @@ async fn v2(check: &mut Checker) {
     for path in ["v2/pipelines", "v2/stages"] {
         check.get(path).await;
     }
+    check.pipe.post("v2/persons", json!({"name": "Bare"})).await.data();
     for object in ["person", "organization", "deal"] {
         check.fields(object).await;
     }
@@ -183,6 +184,7 @@ async fn v2(check: &mut Checker) {
     for (template, path) in [
         ("v2/persons/search", "v2/persons/search?term=lea"),
         ("v2/organizations/search", "v2/organizations/search?term=acme"),
+        ("v2/persons/search", "v2/persons/search?term=bare"),
         ("v2/itemSearch/field", in_field.as_str()),
     ] {
         check.call("GET", template, path, None).await;
@@ -202,7 +204,9 @@ async fn v1(check: &mut Checker) {
         check.call("PATCH", "v1/leads/{id}", &path, Some(json!({"was_seen": true}))).await;
     }
     let list = check.get("v1/leads").await;
-    check.call("GET", "v2/leads/search", "v2/leads/search?term=seo", None).await;
+    for term in ["seo", "bare"] {
+        check.call("GET", "v2/leads/search", &format!("v2/leads/search?term={term}"), None).await;
+    }
     let ids: Vec<&str> =
         list["data"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
     check.pipe.patch(&format!("v1/leads/{}", ids[0]), json!({"is_archived": true})).await.data();

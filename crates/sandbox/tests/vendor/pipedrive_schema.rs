@@ -7,22 +7,18 @@ use serde_json::Value;
 /// Fields that the documents type without `nullable` although nothing can be there: the vendor sends null. That
 /// `next_cursor` is null at the end is in its description; webhook bodies that integrations have written down show null
 /// for what is unset.
-const NULL_WHEN_UNSET: [&str; 34] = [
+const NULL_WHEN_UNSET: [&str; 26] = [
     "next_cursor",
-    // persons
+    // persons, organizations
     "last_name",
     "org_id",
     "picture_id",
-    // organizations
     "address",
     // deals
     "person_id",
     "won_time",
     "lost_time",
-    "stage_change_time",
     "expected_close_date",
-    "value",
-    "currency",
     // activities
     "deal_id",
     "lead_id",
@@ -39,16 +35,9 @@ const NULL_WHEN_UNSET: [&str; 34] = [
     "priority",
     "note",
     // results of searches
-    "person",
     "organization",
-    // the 404 of leads
-    "data",
-    "additional_data",
-    // fields
-    "options",
-    "update_time",
-    "subfields",
-    "cc_email",
+    "value",
+    "currency",
 ];
 
 /// A document, of which one path is parsed at a time: the whole takes a debug build minutes.
