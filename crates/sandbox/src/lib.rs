@@ -31,8 +31,8 @@ pub use faults::{Faults, Span};
 pub use hubspot::{HubspotSim, Limits, OAuthApp, OAuthCounts, Owner, Subscription, Team, WebhookTarget};
 pub use oracle::{Actor, Change, Event, Fired};
 pub use pipedrive::{
-    PipedriveField, PipedriveLimits, PipedrivePlan, PipedriveSim, PipedriveToken, PipedriveUser, lead_number,
-    lead_uuid,
+    PipedriveApp, PipedriveField, PipedriveLimits, PipedrivePlan, PipedriveSim, PipedriveToken,
+    PipedriveUser, lead_number, lead_uuid,
 };
 pub use summary::{Duplicate, ObjectCount, Ownership, Summary};
 pub use typeform::{Field, FormSpec, Submission, Taken, TypeformSim};
@@ -167,13 +167,13 @@ impl Sandbox {
         };
         let world = Arc::new(World::new(hub, forms, drive, client, options.marker));
         HubspotSim { world: Arc::clone(&world) }.put_token(&options.hubspot_token, None, false);
-        PipedriveSim { world: Arc::clone(&world) }.open(&options.pipedrive_token);
         world.target(options.webhook);
         world.carry_parcels();
         let hubspot = listen(options.hubspot_port).await?;
         let typeform = listen(options.typeform_port).await?;
         let pipedrive = listen(options.pipedrive_port).await?;
         let (hubspot_url, typeform_url, pipedrive_url) = (url(&hubspot), url(&typeform), url(&pipedrive));
+        PipedriveSim { world: Arc::clone(&world) }.open(&options.pipedrive_token, &pipedrive_url);
         let servers = vec![
             tokio::spawn(serve::serve(hubspot, hubspot_app(&world), world.token().cancelled_owned())),
             tokio::spawn(serve::serve(typeform, typeform_app(&world), world.token().cancelled_owned())),

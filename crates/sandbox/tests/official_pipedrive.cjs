@@ -6,7 +6,7 @@ const assert = require("node:assert/strict");
 const v1 = require("pipedrive/v1");
 const v2 = require("pipedrive/v2");
 
-const [url, token, access] = process.argv.slice(2);
+const [url, token, access, code] = process.argv.slice(2);
 const older = new v1.Configuration({ apiKey: token, basePath: `${url}/v1` });
 const newer = new v2.Configuration({ apiKey: token, basePath: `${url}/api/v2` });
 
@@ -116,12 +116,27 @@ async function tokens() {
   assert.equal((await bearer.getCurrentUser()).data.email, "ana@agency.example");
 }
 
+async function consent() {
+  const oauth = new v2.OAuth2Configuration({
+    clientId: "pipedrive-app", clientSecret: "pipedrive-app-secret", redirectUri: "http://127.0.0.1:8471/callback",
+    host: url,
+  });
+  const granted = await oauth.authorize(code);
+  assert.equal(granted.api_domain, url);
+  const first = oauth.accessToken;
+  oauth.updateToken(await oauth.tokenRefresh());
+  assert.notEqual(oauth.accessToken, first);
+  const api = new v2.PersonsApi(new v2.Configuration({ accessToken: oauth.getAccessToken, basePath: oauth.basePath }));
+  assert.equal((await api.getPersons()).data.length, 5);
+}
+
 async function main() {
   const owner = await owners();
   const person = await records(owner);
   await leadWithTask(owner, person);
   await webhooks();
   await tokens();
+  await consent();
   console.log("official client: ok");
 }
 

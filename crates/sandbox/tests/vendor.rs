@@ -33,6 +33,8 @@ mod pipedrive_hooks;
 mod pipedrive_leads;
 #[path = "vendor/pipedrive_limits.rs"]
 mod pipedrive_limits;
+#[path = "vendor/pipedrive_oauth.rs"]
+mod pipedrive_oauth;
 #[path = "vendor/pipedrive_records.rs"]
 mod pipedrive_records;
 #[path = "vendor/pipedrive_schema.rs"]

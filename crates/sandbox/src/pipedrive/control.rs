@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::fields::PipedriveField;
 use super::kinds::lead_number;
 use super::limits::PipedriveLimits;
+use super::oauth::PipedriveApp;
 use super::sim::{PipedriveSim, PipedriveToken};
 use super::users::PipedriveUser;
 use crate::control::{Answer, Refusal, Shared, actor, parse, show};
@@ -34,6 +35,9 @@ pub(crate) fn router() -> Router<Arc<World>> {
         .route("/objects/{object}", post(create))
         .route("/objects/{object}/{id}", get(read).patch(update).delete(delete))
         .route("/merge", post(merge))
+        .route("/oauth", get(oauth).put(oauth_app))
+        .route("/oauth/expire", post(oauth_expire))
+        .route("/oauth/revoke", post(oauth_revoke))
         .route("/limits", put(limits))
         .route("/exhaust", post(exhaust))
         .route("/fired", get(fired))
@@ -112,6 +116,25 @@ struct Merge {
 async fn merge(State(world): Shared, body: Bytes) -> Answer {
     let input: Merge = parse(&body)?;
     show(&json!({"id": sim(&world).merge(&input.object, input.primary, input.other)?}))
+}
+
+async fn oauth(State(world): Shared) -> Answer {
+    show(&sim(&world).app())
+}
+
+async fn oauth_app(State(world): Shared, body: Bytes) -> Answer {
+    sim(&world).put_app(parse::<PipedriveApp>(&body)?);
+    show(&json!({}))
+}
+
+async fn oauth_expire(State(world): Shared) -> Answer {
+    sim(&world).expire_access();
+    show(&json!({}))
+}
+
+async fn oauth_revoke(State(world): Shared) -> Answer {
+    sim(&world).revoke_grants();
+    show(&json!({}))
 }
 
 async fn limits(State(world): Shared, body: Bytes) -> Answer {

@@ -7,6 +7,7 @@ use super::call::{By, Call};
 use super::errors::Problem;
 use super::later::Later;
 use super::limits::{Price, Refusal};
+use super::oauth;
 use super::routes::{Found, Operation, route};
 use super::state::{Drive, Token};
 use crate::clock::{Millis, answer_after};
@@ -32,7 +33,11 @@ pub(crate) async fn answer(world: &Arc<World>, wire: Wire, kill: &Kill) -> Reply
         let now = world.clock.now();
         drive.tick(now);
         let correlation = drive.next();
-        let (reply, fate) = handle(&mut drive, wire, now, correlation);
+        let (reply, fate) = if oauth::serves(&wire.path) {
+            authorization(&mut drive, &wire, now, correlation)
+        } else {
+            handle(&mut drive, wire, now, correlation)
+        };
         let hold = if fate.late { drive.faults.late_commit_hold_ms } else { 0 };
         let latency = drive.faults.latency_ms;
         let wait = fate.wait + Duration::from_millis(hold + drive.dice.span(latency));
@@ -61,6 +66,24 @@ fn handle(drive: &mut Drive, wire: Wire, now: Millis, correlation: u64) -> (Repl
     let reply =
         if reply.status >= 500 { reply } else { drive.meter.headers(reply, now, &token, price.search) };
     (reply, fate)
+}
+
+/// A call of the authorization server: no limits, and the same weather. A late commit is a lost answer here.
+fn authorization(drive: &mut Drive, wire: &Wire, now: Millis, correlation: u64) -> (Reply, Fate) {
+    drive.oracle.request("pipedrive oauth");
+    let mut fate = Fate::default();
+    if drive.faults.covers(&wire.path) {
+        let faults = drive.faults.clone();
+        let (dice, oracle) = (&mut drive.dice, &mut drive.oracle);
+        let mut sky = Sky { faults: &faults, dice, oracle, at: now, correlation };
+        if let Some(reply) = sky.wall() {
+            return (reply, fate);
+        }
+        fate = sky.fate(wire.method == "POST");
+    }
+    let reply = oauth::answer(drive, wire, now);
+    let reply = if fate.gateway_timeout { Reply::html(504, "Gateway timeout") } else { reply };
+    (reply, Fate { late: false, lose: fate.lose || fate.late, ..fate })
 }
 
 fn find(wire: &Wire) -> Option<&'static Operation> {
@@ -97,7 +120,7 @@ fn authenticate(drive: &mut Drive, wire: &Wire, now: Millis, correlation: u64) -
     };
     let known = drive.tokens.iter().find(|token| token.token == sent && token.oauth == oauth);
     let token = known.cloned().ok_or_else(Problem::unauthorized)?;
-    if drive.faults.expired_token || token.expired {
+    if drive.faults.expired_token || token.expired || token.until.is_some_and(|until| until <= now) {
         drive.oracle.fire(now, "expired_token", correlation);
         return Err(Problem::unauthorized());
     }

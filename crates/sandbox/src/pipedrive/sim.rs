@@ -11,6 +11,7 @@ use super::fields::PipedriveField;
 use super::kinds::Kind;
 use super::later::other;
 use super::limits::PipedriveLimits;
+use super::oauth::PipedriveApp;
 use super::seed::{self, changes, kind_of};
 use super::show::{Want, lead, v2};
 use super::state::{Drive, Token};
@@ -63,7 +64,8 @@ impl PipedriveSim {
     }
 
     /// A new account: its first user and that user's API token.
-    pub(crate) fn open(&self, token: &str) {
+    pub(crate) fn open(&self, token: &str, url: &str) {
+        self.world.drive().oauth.app.api_domain = url.to_owned();
         self.put_user(PipedriveUser {
             id: 1,
             name: "Admin".to_owned(),
@@ -95,12 +97,42 @@ impl PipedriveSim {
         let mut drive = self.world.drive();
         let PipedriveToken { token, user, oauth, expired } = token;
         let known = drive.tokens.iter().position(|known| known.token == token);
-        let number = known.unwrap_or(drive.tokens.len());
-        let row = Token { number: u16::try_from(number).unwrap_or(u16::MAX), token, user, oauth, expired };
+        let kept = drive.tokens.iter().filter(|token| token.until.is_none()).count();
+        let number = known.map_or(kept, |at| usize::from(drive.tokens[at].number));
+        let number = u16::try_from(number).unwrap_or(u16::MAX);
+        let row = Token { number, token, user, oauth, expired, until: None };
         match known {
             Some(at) => drive.tokens[at] = row,
             None => drive.tokens.push(row),
         }
+    }
+
+    /// The registered app and how its authorization server behaves.
+    #[must_use]
+    pub fn app(&self) -> PipedriveApp {
+        self.world.drive().oauth.app.clone()
+    }
+
+    /// Changes the app; what was granted stays.
+    pub fn put_app(&self, app: PipedriveApp) {
+        self.world.drive().oauth.app = app;
+    }
+
+    /// Ends every access token that OAuth gave out, before its time.
+    pub fn expire_access(&self) {
+        self.world
+            .drive()
+            .tokens
+            .iter_mut()
+            .filter(|token| token.until.is_some())
+            .for_each(|token| token.expired = true);
+    }
+
+    /// Revokes everything that OAuth granted, as somebody does who uninstalls the app.
+    pub fn revoke_grants(&self) {
+        let mut drive = self.world.drive();
+        drive.oauth.revoke_all();
+        drive.tokens.retain(|token| token.until.is_none());
     }
 
     /// Defines a custom field of persons, organizations or deals (leads take the deals') and returns its key.

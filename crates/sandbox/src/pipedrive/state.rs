@@ -9,6 +9,7 @@ use super::kinds::Kind;
 use super::labels::Label;
 use super::later::Later;
 use super::limits::Meter;
+use super::oauth::OAuthServer;
 use super::row::{Row, Table};
 use super::users::{ActivityType, PipedriveUser};
 use crate::clock::Millis;
@@ -24,6 +25,8 @@ pub(crate) struct Token {
     /// Given out by OAuth: sent as Bearer, with a burst limit four times as high.
     pub(crate) oauth: bool,
     pub(crate) expired: bool,
+    /// When it ends, if OAuth gave it out.
+    pub(crate) until: Option<Millis>,
 }
 
 /// The whole account. One lock guards it; nothing waits while holding that lock.
@@ -35,6 +38,7 @@ pub(crate) struct Drive {
     pub(crate) labels: Vec<Label>,
     pub(crate) fields: Fields,
     pub(crate) tokens: Vec<Token>,
+    pub(crate) oauth: OAuthServer,
     pub(crate) meter: Meter,
     pub(crate) hooks: BTreeMap<u64, Hook>,
     pub(crate) index: Index,
@@ -57,6 +61,7 @@ impl Drive {
             labels: Label::usual(),
             fields: Fields::default(),
             tokens: Vec::new(),
+            oauth: OAuthServer::default(),
             meter,
             hooks: BTreeMap::new(),
             index: Index::default(),

@@ -7,6 +7,7 @@ use std::process::Command;
 use usher_sandbox::PipedriveToken;
 
 use crate::pipedrive::{ANA, Pipe};
+use crate::pipedrive_oauth::consent;
 
 /// Where the client is installed, if it and node are.
 fn modules() -> Option<PathBuf> {
@@ -35,10 +36,11 @@ async fn the_official_client_finds_a_real_pipedrive() {
     let pipe = Pipe::start().await;
     let sim = pipe.sim();
     sim.put_token(PipedriveToken { token: "access".to_owned(), user: ANA, oauth: true, expired: false });
+    let code = consent(&pipe, &[]).await.1;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/official_pipedrive.cjs");
     let mut command = Command::new("node");
     command
-        .args([script, &pipe.sandbox.pipedrive_url, &pipe.token, "access"])
+        .args([script, &pipe.sandbox.pipedrive_url, &pipe.token, "access", &code])
         .env("NODE_PATH", modules)
         .env("NO_PROXY", "*")
         .env_remove("HTTP_PROXY")

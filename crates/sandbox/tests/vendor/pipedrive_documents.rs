@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use usher_sandbox::{Faults, Options, PipedriveLimits, PipedrivePlan, Span};
 
 use crate::pipedrive::{ANA, Pipe};
+use crate::pipedrive_oauth::{consent, exchange};
 use crate::pipedrive_schema::Document;
 
 /// Fields that are there only on request or with a setting of the account that is not simulated.
@@ -237,6 +238,13 @@ async fn every_answer_and_every_price_is_the_documents() {
     let mut check = checker(documents).await;
     v2(&mut check).await;
     v1(&mut check).await;
+    // The authorization server is another host at the vendor, so its paths are not below the API's.
+    let code = consent(&check.pipe, &[]).await.1;
+    let (status, granted) = exchange(&check.pipe, &code).await;
+    let operation = check.documents.v1.operation("POST", "/oauth/token").unwrap();
+    let found = check.documents.v1.faults(&operation, status, &granted);
+    check.faults.extend(found.into_iter().map(|fault| format!("oauth/token: {fault}")));
+    assert_eq!(granted.as_object().unwrap().len(), 6, "all that the document has");
     // v1 document: 401 where it is declared.
     check.pipe.token = "wrong".to_owned();
     for path in ["v1/users/me", "v1/webhooks"] {
