@@ -13,7 +13,7 @@ use super::shape::Changes;
 use super::show::blank;
 use super::state::Drive;
 use crate::clock::{Millis, iso_seconds};
-use crate::oracle::{Change, Event, PIPEDRIVE};
+use crate::oracle::{Actor, Change, Event, PIPEDRIVE};
 
 /// What a seed may give beside the fields.
 #[derive(Debug, Default, Clone, Copy)]
@@ -101,12 +101,13 @@ impl Drive {
         at - at.rem_euclid(grain.max(i64::from(self.faults.ties_ms)))
     }
 
-    fn publish(&mut self, kind: Kind, id: u64, at: Millis) {
+    /// Makes a change visible to search after the lag; what was there before the run is known to it at once.
+    fn publish(&mut self, kind: Kind, id: u64, by: By) {
         let lag = self.faults.search_lag_ms;
-        let due = self.after(at, lag);
-        if due <= at {
+        if by.actor == Actor::Seed || lag.is_zero() {
             self.reindex(kind, id);
         } else {
+            let due = self.after(by.at, lag);
             self.schedule(due, Later::Index { kind, id });
         }
     }
@@ -133,7 +134,7 @@ impl Drive {
         let row = Row { id, added, updated, deleted: 0, fields, custom };
         let owner = row.owner();
         self.table_mut(kind).insert(row);
-        self.publish(kind, id, by.at);
+        self.publish(kind, id, by);
         self.log(by, Change::Create, (kind, id), None, (0, owner));
         self.tell(kind, id, &Happening::Create, by);
         id
@@ -168,7 +169,7 @@ impl Drive {
             return false;
         }
         self.table_mut(kind).change(id, at, |row| (row.fields, row.custom) = (fields, custom));
-        self.publish(kind, id, by.at);
+        self.publish(kind, id, by);
         let owner = self.living(kind, id).map_or(0, Row::owner);
         self.log(by, Change::Update, (kind, id), None, (before.owner(), owner));
         self.tell(kind, id, &Happening::Change { before: &before }, by);
@@ -186,7 +187,7 @@ impl Drive {
         if let Some(row) = self.table_mut(kind).rows.get_mut(&id) {
             row.deleted = by.at.max(1);
         }
-        self.publish(kind, id, by.at);
+        self.publish(kind, id, by);
         let owner = before.owner();
         self.log(by, change, (kind, id), into.map(|id| (kind, id)), (owner, owner));
         self.tell(kind, id, &Happening::Delete { before: &before, into }, by);

@@ -153,3 +153,36 @@ async fn other_processes_do_the_same_over_http() {
     let error = pipe.sim().seed("{\"object\":\"persons\",\"fields\":{\"nmae\":1}}").unwrap_err();
     assert!(error.to_string().contains("line 1"), "{error}");
 }
+
+#[tokio::test]
+async fn on_a_rough_day_the_oracle_still_adds_up() {
+    let pipe = Pipe::start().await;
+    pipe.sandbox.set_faults(Faults {
+        slow_ms: Span(0, 1),
+        late_commit_ms: Span(0, 5),
+        aftermath_ms: Span(0, 5),
+        only_paths: vec!["persons".to_owned()],
+        ..Faults::rough()
+    });
+    let mut confirmed = 0;
+    for n in 0..300 {
+        let body =
+            json!({"name": "Lea", "owner_id": ANA, "emails": [{"value": format!("p{n}@acme.example")}]});
+        let made = pipe.try_call("POST", "v2/persons", Some(&body)).await;
+        confirmed += usize::from(made.is_ok_and(|made| made.body["data"]["id"].is_u64()));
+    }
+    pipe.sandbox.set_faults(Faults::default());
+    pipe.sandbox.advance(Duration::from_secs(10));
+    let summary = pipe.sim().summary();
+    let persons = &summary.objects["persons"];
+    assert_eq!(persons.created_by_api, persons.live + persons.archived + persons.merged);
+    // Some were written although nobody heard of it, and some were not written at all.
+    assert!(confirmed < persons.created_by_api && persons.created_by_api < 300, "{confirmed} {persons:?}");
+    assert_eq!(
+        pipe.sim().events(0).iter().filter(|event| event.actor == Actor::Api(0)).count(),
+        persons.created_by_api
+    );
+    for fault in ["server_error", "lost_response", "late_commit", "throttle_burst", "truncated", "html"] {
+        assert!(summary.faults.contains_key(fault), "{fault}");
+    }
+}

@@ -115,6 +115,8 @@ async fn fm_004_search_shows_what_was_until_its_index_has_caught_up() {
     assert_eq!(pipe.get("v2/persons").await.ids(), [person], "the list knows at once");
     pipe.sandbox.advance(Duration::from_secs(3_601));
     assert_eq!(items(&pipe.get(search).await.body), [person]);
+    pipe.sim().seed("{\"object\":\"persons\",\"fields\":{\"name\":\"Long known\"}}").unwrap();
+    assert_eq!(items(&pipe.get("v2/persons/search?term=long known").await.body), [2]);
     // A record that is gone is still found for a while.
     pipe.delete(&format!("v2/persons/{person}")).await.data();
     assert_eq!(items(&pipe.get(search).await.body), [person]);
