@@ -20,11 +20,17 @@ use crate::typeform::{FormSpec, Submission, TypeformSim};
 use crate::world::World;
 use crate::{Error, set_faults};
 
-type Shared = State<Arc<World>>;
-type Answer = Result<Response, Refusal>;
+pub(crate) type Shared = State<Arc<World>>;
+pub(crate) type Answer = Result<Response, Refusal>;
 
 /// A refused control request; the text says what to correct.
-struct Refusal(String);
+pub(crate) struct Refusal(String);
+
+impl Refusal {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
@@ -38,11 +44,11 @@ impl From<Error> for Refusal {
     }
 }
 
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body).map_err(|error| Refusal(format!("the body does not fit: {error}")))
 }
 
-fn show(value: &impl serde::Serialize) -> Answer {
+pub(crate) fn show(value: &impl serde::Serialize) -> Answer {
     let body = serde_json::to_vec(value).map_err(|error| Refusal(error.to_string()))?;
     Ok(([("content-type", "application/json")], body).into_response())
 }
@@ -55,7 +61,7 @@ fn typeform(world: &Arc<World>) -> TypeformSim {
     TypeformSim { world: Arc::clone(world) }
 }
 
-/// All control routes; both simulators serve them.
+/// All control routes; every simulator serves them.
 pub(crate) fn router(world: Arc<World>) -> Router {
     Router::new()
         .route("/_sandbox/health", get(async || "ok"))
@@ -78,6 +84,7 @@ pub(crate) fn router(world: Arc<World>) -> Router {
         .route("/_sandbox/oracle", get(oracle))
         .route("/_sandbox/summary", get(summary))
         .route("/_sandbox/clock", post(clock))
+        .nest("/_sandbox/pipedrive", crate::pipedrive::control::router())
         .layer(DefaultBodyLimit::disable())
         .with_state(world)
 }
@@ -136,14 +143,19 @@ struct Edit {
     actor: Option<String>,
 }
 
+/// Who acts, a person unless told.
+pub(crate) fn actor(name: Option<&str>) -> Result<Actor, Refusal> {
+    match name {
+        None | Some("human") => Ok(Actor::Human),
+        Some("workflow") => Ok(Actor::Workflow),
+        Some("form_tool") => Ok(Actor::FormTool),
+        Some(other) => Err(Refusal(format!("actor is human, workflow or form_tool, not {other}"))),
+    }
+}
+
 async fn update(State(world): Shared, Path((object, id)): Path<(String, u64)>, body: Bytes) -> Answer {
     let input: Edit = parse(&body)?;
-    let actor = match input.actor.as_deref() {
-        None | Some("human") => Actor::Human,
-        Some("workflow") => Actor::Workflow,
-        Some("form_tool") => Actor::FormTool,
-        Some(other) => return Err(Refusal(format!("actor is human, workflow or form_tool, not {other}"))),
-    };
+    let actor = actor(input.actor.as_deref())?;
     show(&json!({"changed": hubspot(&world).update(&object, id, &input.properties, actor)?}))
 }
 

@@ -26,11 +26,14 @@ impl Span {
 pub struct Faults {
     /// Only requests whose path contains one of these are hit by the request switches; empty means all.
     pub only_paths: Vec<String>,
-    /// After so many firings in all, the switches rest (counted from the moment they were set).
+    /// After so many firings in all, the switches rest (counted from the moment they were set; each CRM counts by
+    /// itself).
     pub times: Option<u64>,
 
     /// Delay before a change appears in HubSpot search.
     pub index_lag_ms: Span,
+    /// Delay before a change appears in Pipedrive's search. The vendor names none, so it is on unless switched off.
+    pub search_lag_ms: Span,
     /// The search result cap, 10,000 when unset; lower it to meet the cap with little data.
     pub search_cap: Option<u64>,
     /// HubSpot times are floored to multiples of this, so that many rows share one stamp; 0 is off.
@@ -42,7 +45,7 @@ pub struct Faults {
     pub slow: f64,
     /// How much longer a slow answer takes.
     pub slow_ms: Span,
-    /// Rate of 429 with policy TEN_SECONDLY_ROLLING (Typeform: its own 429).
+    /// Rate of 429 with policy TEN_SECONDLY_ROLLING (Typeform, Pipedrive: their own 429).
     pub throttle_burst: f64,
     /// Rate of 429 with policy DAILY.
     pub throttle_daily: f64,
@@ -54,8 +57,16 @@ pub struct Faults {
     pub locked: f64,
     /// Rate of HubSpot's 477 (the account moves between data centres), with `Retry-After`, where nothing was done.
     pub moving: f64,
-    /// Rate of pages (HubSpot's searches, Typeform's responses) whose rows come shuffled, a tenth of them twice.
+    /// Rate of pages (HubSpot's searches, Typeform's responses, Pipedrive's lists and searches) whose rows come shuffled, a tenth of them twice.
     pub shuffled: f64,
+    /// Rate of Pipedrive's 403 with an HTML page, as for those who ignore 429s, where nothing was done.
+    pub blocked: f64,
+    /// Rate of Pipedrive's 402 (the account is not paid for) where nothing was done.
+    pub unpaid: f64,
+    /// Rate of Pipedrive's cursors that are refused with 400.
+    pub cursor_refused: f64,
+    /// Pipedrive's search in one field answers in the shape of its document's example instead of its schema.
+    pub flat_field_search: bool,
     /// Rate of 504 on writes that were committed all the same.
     pub server_error_after_commit: f64,
     /// Rate of 200 with an HTML page; a write was not done.
@@ -126,6 +137,7 @@ impl Default for Faults {
             only_paths: Vec::new(),
             times: None,
             index_lag_ms: Span::default(),
+            search_lag_ms: Span(2_000, 5_000),
             search_cap: None,
             ties_ms: 0,
             latency_ms: Span::default(),
@@ -138,6 +150,10 @@ impl Default for Faults {
             locked: 0.0,
             moving: 0.0,
             shuffled: 0.0,
+            blocked: 0.0,
+            unpaid: 0.0,
+            cursor_refused: 0.0,
+            flat_field_search: false,
             server_error_after_commit: 0.0,
             html: 0.0,
             truncated: 0.0,
@@ -186,6 +202,8 @@ impl Faults {
             locked: 0.005,
             moving: 0.002,
             shuffled: 0.05,
+            blocked: 0.001,
+            cursor_refused: 0.01,
             server_error_after_commit: 0.01,
             html: 0.005,
             truncated: 0.005,

@@ -1,9 +1,9 @@
 //! Vendor simulators over real HTTP, with an oracle log and switches for the vendor's bad days.
 //!
-//! [`Sandbox::start`] serves a HubSpot account and a Typeform account on loopback. They speak the vendors'
+//! [`Sandbox::start`] serves a HubSpot, a Pipedrive and a Typeform account on loopback. They speak the vendors'
 //! paths, bodies, limits and errors; what the vendor leaves open they read the unkind way. Everything that
 //! was really applied stands in the oracle log, so that a test can tell what a client did from what it
-//! believes. Other processes reach the same operations under `/_sandbox/` on either address.
+//! believes. Other processes reach the same operations under `/_sandbox/` on any address.
 
 use std::io;
 use std::sync::Arc;
@@ -14,9 +14,12 @@ use axum::extract::Request;
 
 mod clock;
 mod control;
+mod fate;
 mod faults;
 pub mod hubspot;
 mod oracle;
+pub mod pipedrive;
+mod reply;
 mod seed;
 mod serve;
 mod summary;
@@ -27,11 +30,16 @@ pub use clock::Millis;
 pub use faults::{Faults, Span};
 pub use hubspot::{HubspotSim, Limits, OAuthApp, OAuthCounts, Owner, Subscription, Team, WebhookTarget};
 pub use oracle::{Actor, Change, Event, Fired};
+pub use pipedrive::{
+    PipedriveApp, PipedriveField, PipedriveLimits, PipedrivePlan, PipedriveSim, PipedriveToken,
+    PipedriveUser, lead_number, lead_uuid,
+};
 pub use summary::{Duplicate, ObjectCount, Ownership, Summary};
 pub use typeform::{Field, FormSpec, Submission, Taken, TypeformSim};
 
 use hubspot::limits::Meter;
 use hubspot::state::Hub;
+use pipedrive::state::Drive;
 use typeform::state::Forms;
 use world::World;
 
@@ -80,6 +88,12 @@ pub struct Options {
     pub hubspot_token: String,
     /// The Typeform token.
     pub typeform_token: String,
+    /// Port of the Pipedrive simulator, 0 for a free one.
+    pub pipedrive_port: u16,
+    /// The API token of Pipedrive's first user; more by [`PipedriveSim::put_token`].
+    pub pipedrive_token: String,
+    /// Pipedrive's limits; `None` turns them off.
+    pub pipedrive_limits: Option<PipedriveLimits>,
     /// HubSpot's rate limits; `None` turns them off, for benches.
     pub limits: Option<Limits>,
     /// Typeform's requests per second; `None` turns the limit off.
@@ -103,6 +117,9 @@ impl Default for Options {
             typeform_port: 0,
             hubspot_token: "pat-sandbox-hubspot".to_owned(),
             typeform_token: "tfp_sandbox".to_owned(),
+            pipedrive_port: 0,
+            pipedrive_token: "pipedrive-sandbox".to_owned(),
+            pipedrive_limits: Some(PipedriveLimits::default()),
             limits: Some(Limits::default()),
             typeform_per_second: Some(2),
             faults: Faults::default(),
@@ -121,6 +138,8 @@ pub struct Sandbox {
     pub hubspot_url: String,
     /// Base URL of the Typeform simulator, without a slash at the end.
     pub typeform_url: String,
+    /// Base URL of the Pipedrive simulator, without a slash at the end; the API is below `/api/v1` and `/api/v2`.
+    pub pipedrive_url: String,
     world: Arc<World>,
     servers: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -129,7 +148,7 @@ pub struct Sandbox {
 const GRACE: Duration = Duration::from_secs(2);
 
 impl Sandbox {
-    /// Starts both simulators on 127.0.0.1.
+    /// Starts the simulators on 127.0.0.1.
     ///
     /// # Errors
     /// When a port cannot be opened.
@@ -137,6 +156,8 @@ impl Sandbox {
         // reqwest wants a TLS provider even for plain HTTP; another one may have been installed before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().map_err(Error::Client)?;
+        let meter = pipedrive::limits::Meter::new(options.pipedrive_limits);
+        let drive = Drive::new(options.seed, options.faults.clone(), meter);
         let hub = Hub::new(options.seed, options.faults, Meter::new(options.limits));
         let forms = Forms {
             tokens: vec![options.typeform_token],
@@ -144,18 +165,22 @@ impl Sandbox {
             time_scale: options.typeform_time_scale,
             ..Forms::default()
         };
-        let world = Arc::new(World::new(hub, forms, client, options.marker));
+        let world = Arc::new(World::new(hub, forms, drive, client, options.marker));
         HubspotSim { world: Arc::clone(&world) }.put_token(&options.hubspot_token, None, false);
         world.target(options.webhook);
+        world.carry_parcels();
         let hubspot = listen(options.hubspot_port).await?;
         let typeform = listen(options.typeform_port).await?;
-        let (hubspot_url, typeform_url) = (url(&hubspot), url(&typeform));
+        let pipedrive = listen(options.pipedrive_port).await?;
+        let (hubspot_url, typeform_url, pipedrive_url) = (url(&hubspot), url(&typeform), url(&pipedrive));
+        PipedriveSim { world: Arc::clone(&world) }.open(&options.pipedrive_token, &pipedrive_url);
         let servers = vec![
             tokio::spawn(serve::serve(hubspot, hubspot_app(&world), world.token().cancelled_owned())),
             tokio::spawn(serve::serve(typeform, typeform_app(&world), world.token().cancelled_owned())),
+            tokio::spawn(serve::serve(pipedrive, pipedrive_app(&world), world.token().cancelled_owned())),
             tokio::spawn(Arc::clone(&world).keep_time()),
         ];
-        Ok(Self { hubspot_url, typeform_url, world, servers })
+        Ok(Self { hubspot_url, typeform_url, pipedrive_url, world, servers })
     }
 
     /// The HubSpot account.
@@ -174,6 +199,12 @@ impl Sandbox {
     #[must_use]
     pub fn typeform(&self) -> TypeformSim {
         TypeformSim { world: Arc::clone(&self.world) }
+    }
+
+    /// The Pipedrive account.
+    #[must_use]
+    pub fn pipedrive(&self) -> PipedriveSim {
+        PipedriveSim { world: Arc::clone(&self.world) }
     }
 
     /// Replaces all switches.
@@ -229,6 +260,11 @@ fn url(listener: &serve::CutListener) -> String {
 }
 
 fn set_faults(world: &World, faults: Faults) {
+    {
+        let mut drive = world.drive();
+        drive.dice.allow(faults.times);
+        drive.faults = faults.clone();
+    }
     let mut hub = world.hub();
     hub.dice.allow(faults.times);
     hub.faults = faults;
@@ -241,7 +277,7 @@ fn hubspot_app(world: &Arc<World>) -> Router {
         async move {
             match serve::read(request).await {
                 Some((wire, kill)) => serve::write(hubspot::http::answer(&world, wire, &kill).await),
-                None => serve::write(hubspot::call::Reply::empty(400)),
+                None => serve::write(reply::Reply::empty(400)),
             }
         }
     })
@@ -254,7 +290,20 @@ fn typeform_app(world: &Arc<World>) -> Router {
         async move {
             match serve::read(request).await {
                 Some((wire, kill)) => serve::write(typeform::http::answer(&world, wire, &kill).await),
-                None => serve::write(hubspot::call::Reply::empty(400)),
+                None => serve::write(reply::Reply::empty(400)),
+            }
+        }
+    })
+}
+
+fn pipedrive_app(world: &Arc<World>) -> Router {
+    let shared = Arc::clone(world);
+    control::router(Arc::clone(world)).fallback(move |request: Request| {
+        let world = Arc::clone(&shared);
+        async move {
+            match serve::read(request).await {
+                Some((wire, kill)) => serve::write(pipedrive::http::answer(&world, wire, &kill).await),
+                None => serve::write(reply::Reply::empty(400)),
             }
         }
     })

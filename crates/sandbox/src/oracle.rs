@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::clock::Millis;
 use crate::hubspot::kinds::KINDS;
+use crate::pipedrive::kinds::{Kind, lead_uuid};
 
 /// Who did it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -56,7 +57,7 @@ pub struct Event {
     pub(crate) kind: u8,
     /// Index of the other record's object type.
     pub(crate) other_kind: u8,
-    /// The record.
+    /// The record; for a lead of Pipedrive its number, of which [`crate::lead_uuid`] makes the vendor's id.
     pub id: u64,
     /// The other record of a merge or an association, else 0.
     pub other: u64,
@@ -72,8 +73,27 @@ impl Event {
     /// Plural name of the object type, `contacts`.
     #[must_use]
     pub fn object(&self) -> &'static str {
-        KINDS[usize::from(self.kind)].plural
+        object_name(self.kind)
     }
+}
+
+/// Object types of Pipedrive are counted from here in [`Event::kind`], those of HubSpot from 0.
+pub(crate) const PIPEDRIVE: u8 = 128;
+
+fn pipedrive_kind(kind: u8) -> Option<Kind> {
+    Kind::ALL.get(usize::from(kind.checked_sub(PIPEDRIVE)?)).copied()
+}
+
+fn object_name(kind: u8) -> &'static str {
+    match pipedrive_kind(kind) {
+        Some(kind) => kind.plural(),
+        None => KINDS.get(usize::from(kind)).map_or("", |kind| kind.plural),
+    }
+}
+
+/// A record's id as its vendor writes it.
+fn record_id(kind: u8, id: u64) -> String {
+    if pipedrive_kind(kind) == Some(Kind::Lead) { lead_uuid(id) } else { id.to_string() }
 }
 
 /// One firing of a switch.
@@ -149,10 +169,10 @@ pub(crate) fn event_json(seq: usize, event: &Event) -> serde_json::Value {
         "actor": event.actor,
         "change": event.change,
         "object": event.object(),
-        "id": event.id.to_string(),
+        "id": record_id(event.kind, event.id),
         "other": (event.other != 0).then(|| serde_json::json!({
-            "object": KINDS[usize::from(event.other_kind)].plural,
-            "id": event.other.to_string(),
+            "object": object_name(event.other_kind),
+            "id": record_id(event.other_kind, event.other),
         })),
         "old_owner": owner(event.old_owner),
         "new_owner": owner(event.new_owner),

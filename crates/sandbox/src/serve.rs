@@ -19,7 +19,7 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::hubspot::call::Reply;
+use crate::reply::Reply;
 
 /// Cuts a connection: nothing more is read or written, so the client sees it close without an answer.
 #[derive(Debug, Clone, Default)]
@@ -115,6 +115,8 @@ pub(crate) struct Wire {
     pub(crate) path: String,
     pub(crate) query: Vec<(String, String)>,
     pub(crate) authorization: Option<String>,
+    /// Pipedrive's own header, `x-api-token`.
+    pub(crate) api_token: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -152,12 +154,13 @@ pub(crate) async fn read(request: Request) -> Option<(Wire, Kill)> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, MAX_BODY).await.ok()?;
     let query = parts.uri.query().unwrap_or_default();
-    let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let wire = Wire {
         method: parts.method.as_str().to_owned(),
         path: parts.uri.path().to_owned(),
         query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
-        authorization: authorization.map(str::to_owned),
+        authorization: text(header::AUTHORIZATION.as_str()),
+        api_token: text("x-api-token"),
         body: body.to_vec(),
     };
     Some((wire, kill))

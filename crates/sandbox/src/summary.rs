@@ -72,7 +72,9 @@ pub struct Summary {
     pub duplicate_tasks: usize,
     /// The first hundred of them.
     pub duplicate_task_list: Vec<Duplicate>,
-    /// Contacts whose owner the API has set.
+    /// Living leads beyond the first of each source id, in Pipedrive `origin_id`.
+    pub duplicate_leads: usize,
+    /// Contacts whose owner the API has set; in Pipedrive persons, leads and deals.
     pub owners_set: usize,
     /// Of these, changed by somebody else later.
     pub owners_changed_later: usize,
@@ -138,7 +140,7 @@ fn living(hub: &Hub, kind: usize) -> impl Iterator<Item = &Record> {
     hub.tables[kind].records.values().filter(|record| record.lives())
 }
 
-fn duplicates(groups: HashMap<String, Vec<u64>>) -> (usize, Vec<Duplicate>) {
+pub(crate) fn duplicates(groups: HashMap<String, Vec<u64>>) -> (usize, Vec<Duplicate>) {
     let mut list: Vec<Duplicate> = groups
         .into_iter()
         .filter(|(_, ids)| ids.len() > 1)
@@ -177,7 +179,7 @@ fn persons(hub: &Hub, summary: &mut Summary) {
 }
 
 /// The last line of a task's body that carries the marker, else the whole body.
-fn marker_line<'a>(body: &'a str, marker: &str) -> &'a str {
+pub(crate) fn marker_line<'a>(body: &'a str, marker: &str) -> &'a str {
     body.split('\n')
         .flat_map(|line| line.split("<br>"))
         .flat_map(|line| line.split("<br/>"))

@@ -10,6 +10,7 @@ use super::oauth_http;
 use super::routes::{self, Area};
 use super::state::{Grant, Hub, Stamp};
 use crate::clock::{Millis, answer_after, iso};
+use crate::fate::{Fate, Sky, cut};
 use crate::oracle::{Actor, correlation_id};
 use crate::serve::{Kill, Wire};
 use crate::world::World;
@@ -20,16 +21,6 @@ pub(crate) struct LateCall {
     wire: Wire,
     grant: Grant,
     correlation: u64,
-}
-
-/// What the switches have in mind for a request.
-#[derive(Debug, Default)]
-struct Fate {
-    wait: Duration,
-    lose: bool,
-    truncate: bool,
-    late: bool,
-    gateway_timeout: bool,
 }
 
 /// Answers one request.
@@ -60,13 +51,6 @@ pub(crate) async fn answer(world: &Arc<World>, wire: Wire, kill: &Kill) -> Reply
         kill.now();
     }
     cut(reply, fate.truncate)
-}
-
-fn cut(mut reply: Reply, truncate: bool) -> Reply {
-    if truncate {
-        reply.body.truncate(reply.body.len() / 2);
-    }
-    reply
 }
 
 /// A write may change something; searches and batch reads are POSTs that do not.
@@ -122,34 +106,18 @@ fn authorization(hub: &mut Hub, wire: &Wire, now: Millis, correlation: u64) -> (
 /// The switches that strike any call.
 fn weather(hub: &mut Hub, write: bool, now: Millis, correlation: u64) -> Result<Fate, Reply> {
     let faults = hub.faults.clone();
-    if hub.fires(faults.server_error, "server_error", now, correlation) {
-        let status = if hub.dice.roll(0.5) { 502 } else { 503 };
-        return Err(Reply::html(status, "Bad gateway"));
+    let mut sky = Sky { faults: &faults, dice: &mut hub.dice, oracle: &mut hub.oracle, at: now, correlation };
+    if let Some(reply) = sky.wall() {
+        return Err(reply);
     }
-    if hub.fires(faults.locked, "locked", now, correlation) {
+    if sky.fires(faults.locked, "locked") {
         return Err(refusal(&ApiError::new(423, "LOCKED", "The resource is currently locked")));
     }
-    if hub.fires(faults.moving, "moving", now, correlation) {
+    if sky.fires(faults.moving, "moving") {
         let error = ApiError::new(477, "MIGRATION_IN_PROGRESS", "The account is being migrated");
         return Err(refusal(&error).header("Retry-After", "1"));
     }
-    if hub.fires(faults.html, "html", now, correlation) {
-        return Err(Reply::html(200, "Sign in"));
-    }
-    let mut fate = Fate::default();
-    if hub.fires(faults.slow, "slow", now, correlation) {
-        fate.wait = Duration::from_millis(hub.dice.span(faults.slow_ms));
-    }
-    if write {
-        fate.late = hub.fires(faults.late_commit, "late_commit", now, correlation);
-        fate.lose = !fate.late && hub.fires(faults.lost_response, "lost_response", now, correlation);
-        let clear = !fate.late && !fate.lose;
-        fate.gateway_timeout = clear
-            && hub.fires(faults.server_error_after_commit, "server_error_after_commit", now, correlation);
-    }
-    let clear = !fate.late && !fate.lose && !fate.gateway_timeout;
-    fate.truncate = clear && hub.fires(faults.truncated, "truncated", now, correlation);
-    Ok(fate)
+    Ok(sky.fate(write))
 }
 
 fn throttled(hub: &Hub, policy: Policy) -> Reply {

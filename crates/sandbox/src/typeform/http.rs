@@ -10,7 +10,7 @@ use super::responses::{list, problem};
 use super::state::{Forms, Hook};
 use crate::clock::{Millis, answer_after};
 use crate::faults::Dice;
-use crate::hubspot::call::Reply;
+use crate::reply::Reply;
 use crate::serve::{Kill, Wire};
 use crate::world::World;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::state::{Form, Response};
 use crate::clock::{Millis, parse_time};
-use crate::hubspot::call::Reply;
+use crate::reply::Reply;
 
 const DEFAULT_PAGE: usize = 25;
 const MAX_PAGE: usize = 1_000;
