@@ -4,6 +4,7 @@ mod arrivals;
 mod backup;
 mod bulk;
 mod commit;
+mod company;
 mod deciding;
 mod delivering;
 mod directory;

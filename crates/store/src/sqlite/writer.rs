@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use usher_model::crash;
 
 use super::arrivals::{Arrival, Arrivals};
+use super::company::Company;
 use super::fault::{Fault, GroupFault, is_busy};
 use crate::intake::NewDelivery;
 
@@ -86,6 +87,36 @@ where
     }
 }
 
+/// What was taken from the queues: webhooks that waited together count each.
+struct Taken {
+    class: usize,
+    count: usize,
+    command: Queued,
+}
+
+impl Taken {
+    fn together(first: Arrival, waiting: &mut mpsc::Receiver<Arrival>, most: usize) -> Self {
+        let arrivals = Arrivals::gather(first, waiting, most);
+        Self { class: 0, count: arrivals.len(), command: Box::new(arrivals) }
+    }
+}
+
+/// What comes next, the most urgent first; `None` once every queue is closed and empty.
+async fn received(
+    arrivals: &mut mpsc::Receiver<Arrival>,
+    [acknowledge, decide, maintain]: &mut [mpsc::Receiver<Queued>; 3],
+) -> Option<Taken> {
+    let one = |class, command| Some(Taken { class, count: 1, command });
+    tokio::select! {
+        biased;
+        Some(first) = arrivals.recv() => Some(Taken::together(first, arrivals, TAKEN[0])),
+        Some(command) = acknowledge.recv() => one(0, command),
+        Some(command) = decide.recv() => one(1, command),
+        Some(command) = maintain.recv() => one(2, command),
+        else => None,
+    }
+}
+
 /// The way to the writer.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -103,7 +134,8 @@ impl Writer {
         let (maintain, maintain_rx) = mpsc::channel(QUEUED[2]);
         let (closing, closing_rx) = mpsc::channel(1);
         let queues = [acknowledge_rx, decide_rx, maintain_rx];
-        let actor = Actor { conn, arrivals: arrivals_rx, queues, closing: closing_rx };
+        let actor =
+            Actor { conn, arrivals: arrivals_rx, queues, closing: closing_rx, company: Company::default() };
         tokio::spawn(async move {
             actor.run().await;
             drop(guard);
@@ -144,16 +176,17 @@ struct Actor {
     arrivals: mpsc::Receiver<Arrival>,
     queues: [mpsc::Receiver<Queued>; 3],
     closing: mpsc::Receiver<oneshot::Sender<()>>,
+    company: Company,
 }
 
 impl Actor {
     async fn run(mut self) {
         let mut closer = None;
         loop {
-            let [acknowledge, decide, maintain] = &mut self.queues;
-            let first: (usize, Queued) = tokio::select! {
+            let closing = self.closing.recv();
+            let first = tokio::select! {
                 biased;
-                Some(reply) = self.closing.recv(), if closer.is_none() => {
+                Some(reply) = closing, if closer.is_none() => {
                     closer = Some(reply);
                     self.arrivals.close();
                     for queue in &mut self.queues {
@@ -161,12 +194,7 @@ impl Actor {
                     }
                     continue;
                 }
-                Some(first) = self.arrivals.recv() => {
-                    (0, Box::new(Arrivals::gather(first, &mut self.arrivals, TAKEN[0])))
-                }
-                Some(command) = acknowledge.recv() => (0, command),
-                Some(command) = decide.recv() => (1, command),
-                Some(command) = maintain.recv() => (2, command),
+                Some(first) = received(&mut self.arrivals, &mut self.queues) => first,
                 else => break,
             };
             self.group(first).await;
@@ -183,17 +211,18 @@ impl Actor {
     }
 
     /// Runs the command and what else is queued in one transaction.
-    async fn group(&mut self, (class, first): (usize, Queued)) {
+    async fn group(&mut self, Taken { class, count, command: first }: Taken) {
+        let mut taken = [0; 3];
+        taken[class] = count;
         // A lone command needs no savepoint: the transaction is its own.
-        let alone = self.arrivals.is_empty() && self.queues.iter().all(mpsc::Receiver::is_empty);
+        let nobody = self.arrivals.is_empty() && self.queues.iter().all(mpsc::Receiver::is_empty);
+        let alone = nobody && !self.company.misses(taken[0]);
         let begin = if alone { "BEGIN IMMEDIATE" } else { "BEGIN IMMEDIATE; SAVEPOINT command" };
         if let Err(error) = self.begin(begin).await {
             first.answer(Some(GroupFault::of(error.into())));
             return;
         }
         let began = Instant::now();
-        let mut taken = [0; 3];
-        taken[class] = 1;
         let mut ran: Vec<Queued> = Vec::new();
         let (mut next, mut dirty) = (Some(first), false);
         while let Some(mut command) = next {
@@ -209,40 +238,46 @@ impl Actor {
                     return;
                 }
             }
-            next = if alone || began.elapsed() > SLICE { None } else { self.next(&mut taken) };
+            next = if alone || began.elapsed() > SLICE { None } else { self.next(&mut taken, began).await };
         }
         if ran.is_empty() {
             self.statement("ROLLBACK").await.ok();
             return;
         }
         crash::point("store.before_commit");
+        let ready = Instant::now();
         match self.statement("COMMIT").await {
             Ok(()) => {
                 crash::point("store.after_commit");
+                self.company.note(taken[0], self.arrivals.len(), ready.elapsed());
                 ran.into_iter().for_each(|command| command.answer(None));
             }
             Err(error) => self.fail(ran, &GroupFault::new(error, false)).await,
         }
     }
 
-    /// The next queued command whose priority has room in this group.
-    fn next(&mut self, taken: &mut [usize; 3]) -> Option<Queued> {
+    /// The next command whose priority has room in the group that began then. Waits a moment for company.
+    async fn next(&mut self, taken: &mut [usize; 3], began: Instant) -> Option<Queued> {
+        let mut next = self.queued(taken);
+        if next.is_none() && self.company.misses(taken[0]) {
+            let left = self.company.patience().saturating_sub(began.elapsed());
+            let waited = tokio::time::timeout(left, received(&mut self.arrivals, &mut self.queues));
+            next = waited.await.ok().flatten();
+        }
+        let Taken { class, count, command } = next?;
+        taken[class] += count;
+        Some(command)
+    }
+
+    fn queued(&mut self, taken: &[usize; 3]) -> Option<Taken> {
         if taken[0] < TAKEN[0]
             && let Ok(first) = self.arrivals.try_recv()
         {
-            let arrivals = Arrivals::gather(first, &mut self.arrivals, TAKEN[0] - taken[0]);
-            taken[0] += arrivals.len();
-            return Some(Box::new(arrivals));
+            return Some(Taken::together(first, &mut self.arrivals, TAKEN[0] - taken[0]));
         }
-        for (class, queue) in self.queues.iter_mut().enumerate() {
-            if taken[class] < TAKEN[class]
-                && let Ok(command) = queue.try_recv()
-            {
-                taken[class] += 1;
-                return Some(command);
-            }
-        }
-        None
+        let room = (0..).zip(&mut self.queues).filter(|(class, _)| taken[*class] < TAKEN[*class]);
+        room.into_iter()
+            .find_map(|(class, queue)| Some(Taken { class, count: 1, command: queue.try_recv().ok()? }))
     }
 
     /// Runs a command within the open savepoint; a new one is set if the last command has left something in it.
