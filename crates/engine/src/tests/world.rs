@@ -68,6 +68,10 @@ pub(crate) struct Crm {
     /// How many persons each call asked for; the next call hangs until told otherwise.
     pub(crate) asked: Mutex<Vec<usize>>,
     pub(crate) silent: Mutex<Option<Arc<Notify>>>,
+    /// The ids of the persons that it made.
+    pub(crate) persons: Mutex<Vec<String>>,
+    /// Whom it takes everybody for.
+    pub(crate) everybody: Mutex<Option<CrmPerson>>,
     /// It does not say who a person is.
     pub(crate) mute: Mutex<bool>,
     /// Calls that its limit allows now; `None` without a limit.
@@ -138,7 +142,7 @@ impl Directory for Crm {
         if *self.mute.lock().unwrap() {
             return Err(Fault::new(FaultClass::Transient, "out of order"));
         }
-        Ok(vec![None; keys.len()])
+        Ok(vec![self.everybody.lock().unwrap().clone(); keys.len()])
     }
 
     fn people_limit(&self) -> usize {
@@ -180,6 +184,8 @@ impl Target for Crm {
             }
             None => {}
         }
+        let persons = writes.iter().filter(|write| write.body.kind() == EffectKind::EnsurePerson);
+        self.persons.lock().unwrap().extend(persons.map(|write| write.key.as_str().to_owned()));
         let done = |write: &Write| Ok(Written::whole(Some(write.key.as_str().into()), SlotOrigin::Created));
         writes.iter().map(done).collect()
     }

@@ -86,6 +86,8 @@ pub struct LeadRow {
     pub decided_at: Option<Timestamp>,
     /// Tasks that are done.
     pub tasks: i64,
+    /// When the CRM told that its object was deleted, if that ended it.
+    pub deleted_at: Option<Timestamp>,
 }
 
 /// Up to where a stream says that it has read.
@@ -301,7 +303,8 @@ impl Ledger {
             .rows(
                 "SELECT l.id, coalesce('closed:' || l.close_reason, l.state), l.mode, l.person, l.fields, a.external_id, \
                  d.owner, d.body, \
-                 (SELECT count(*) FROM effect e WHERE e.lead = l.id AND e.kind = 'create_task' AND e.state = 'done') \
+                 (SELECT count(*) FROM effect e WHERE e.lead = l.id AND e.kind = 'create_task' AND e.state = 'done'), \
+                 CASE WHEN l.detail LIKE 'it was deleted in %' THEN l.closed_at END \
                  FROM lead l LEFT JOIN account a ON a.id = l.account \
                  LEFT JOIN decision d ON d.seq = (SELECT max(seq) FROM decision WHERE lead = l.id) ORDER BY l.seq",
             )
@@ -412,11 +415,21 @@ impl Ledger {
 }
 
 /// Id, state, mode, person, fields, company, owner, decision, tasks.
-type StoredLead =
-    (String, String, String, String, String, Option<String>, Option<String>, Option<String>, i64);
+type StoredLead = (
+    String,
+    String,
+    String,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    i64,
+    Option<i64>,
+);
 
 fn read(row: StoredLead, persons: &HashMap<String, String>) -> anyhow::Result<LeadRow> {
-    let (id, state, mode, person, fields, company, owner, decision, tasks) = row;
+    let (id, state, mode, person, fields, company, owner, decision, tasks, deleted_at) = row;
     let fields: StoredFields = serde_json::from_str(&fields).context("a lead's fields")?;
     let decision = decision.as_deref().map(serde_json::from_str::<StoredDecision>).transpose()?;
     Ok(LeadRow {
@@ -429,6 +442,7 @@ fn read(row: StoredLead, persons: &HashMap<String, String>) -> anyhow::Result<Le
         owner,
         decided_at: decision.map(|decision| decision.at),
         tasks,
+        deleted_at: deleted_at.map(Timestamp::from_millisecond).transpose()?,
     })
 }
 

@@ -33,6 +33,7 @@ fn lead(id: &str, person: &str) -> LeadRow {
         owner: Some("11".to_owned()),
         decided_at: Some(at(20)),
         tasks: 1,
+        deleted_at: None,
     }
 }
 
@@ -131,6 +132,11 @@ fn breaks() -> Vec<Damage> {
             (e.summary.duplicate_tasks, e.summary.duplicate_task_list) = again("usher:abc");
         }),
         ("I2 each e-mail has one inquiry", |e| e.leads[1].email = e.leads[0].email.clone()),
+        ("I2 each e-mail has one inquiry", |e| {
+            e.leads[1].email = e.leads[0].email.clone();
+            e.leads[0].state = "closed:suppressed".to_owned();
+            e.leads[0].deleted_at = Some(at(21));
+        }),
         ("I2 each e-mail is one person", |e| e.shared_emails.push("l1@one.example".to_owned())),
         ("I2 each written lead has one task", |e| e.leads[0].tasks = 2),
         ("I2 each written lead has one task", |e| e.leads[0].tasks = 0),
@@ -229,6 +235,15 @@ fn what_people_did_is_not_held_against_us() {
     assert_eq!(told(&evidence, Phase::Drained), ["I1 everything that arrived was seen"]);
     let owners = evidence.owners();
     assert_eq!((owners.others_chose, owners.contact_gone, owners.wrong), (1, 1, 0));
+}
+
+#[test]
+fn who_is_heard_of_after_the_contact_was_deleted_asks_anew() {
+    let mut evidence = all_is_well();
+    evidence.leads[1].email = evidence.leads[0].email.clone();
+    evidence.leads[0].state = "closed:suppressed".to_owned();
+    evidence.leads[0].deleted_at = Some(at(19));
+    assert_eq!(told(&evidence, Phase::Underway).len(), 0);
 }
 
 #[test]

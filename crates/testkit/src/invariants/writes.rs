@@ -53,15 +53,22 @@ impl Evidence {
     }
 }
 
-/// Addresses with several inquiries that were carried out, or that somebody works on.
+/// Addresses with several inquiries that were carried out, or that somebody works on. One that ended because the CRM's
+/// people deleted the contact is over: who is heard of after that asks anew.
 pub(super) fn doubled_leads(evidence: &Evidence) -> Vec<String> {
     let undone = |lead: &LeadRow| match lead.state.as_str() {
         "closed:failed" => true,
-        "closed:suppressed" => lead.tasks == 0,
+        "closed:suppressed" | "closed:merged" => lead.tasks == 0,
         _ => false,
     };
     let inquiries = evidence.inquiries(|lead| !undone(lead));
-    let doubled = inquiries.into_iter().filter(|(_, leads)| leads.len() > 1);
+    let doubled = inquiries.into_iter().filter(|(_, leads)| {
+        let over = |lead: &LeadRow| {
+            let later = |other: &&LeadRow| other.id == lead.id || other.decided_at >= lead.deleted_at;
+            lead.deleted_at.is_some() && leads.iter().all(later)
+        };
+        leads.iter().filter(|lead| !over(lead)).count() > 1
+    });
     let told = |lead: &LeadRow| {
         let person = lead.person.as_deref().unwrap_or("unknown");
         format!("{} ({}, person {person}, {} tasks)", lead.id, lead.state, lead.tasks)

@@ -77,7 +77,9 @@ impl<'e> Fold<'e> {
         if self.engine.mode == Mode::Live && link.as_ref().is_some_and(same) {
             return self.ignore(&draft, IgnoreReason::Known);
         }
+        // Addresses that we know come first; then the CRM's word, which may know of more: that two contacts were merged.
         let person = link.as_ref().map(|link| link.person).or_else(|| self.people.resolve(&draft));
+        let person = person.or_else(|| self.people.behind(&self.engine.object_at_crm(&draft)?));
         let echo =
             draft.in_crm && link.is_none() && person.is_some_and(|person| self.people.being_written(person));
         if let (true, Some(person)) = (echo, person) {

@@ -11,7 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::Ordering;
 
 use jiff::{SignedDuration, Timestamp};
-use usher_model::crash;
+use usher_model::{Draft, SlotKind, crash};
 use usher_store::{DecisionCommit, DecisionView, Fence, LinkKey, Ready, StoreError, ViewAsk};
 
 use crate::engine::Engine;
@@ -111,6 +111,17 @@ impl Engine {
         self.slice.store((slice / 2).max(1), Ordering::Relaxed);
     }
 
+    /// The CRM's object for the person whom it names for a lead from elsewhere.
+    fn object_at_crm(&self, draft: &Draft) -> Option<LinkKey> {
+        let external_id = draft.crm_person.clone().filter(|_| !draft.in_crm)?;
+        let target = self.connections.get(&self.crm)?.roles.target.as_ref()?;
+        Some(LinkKey {
+            connection: self.crm.clone(),
+            object: target.object_of(SlotKind::Person)?,
+            external_id,
+        })
+    }
+
     fn view_ask(&self, ready: &Ready, now: Timestamp) -> ViewAsk {
         let window = SignedDuration::try_from(self.write.same_inquiry_within)
             .unwrap_or(SignedDuration::from_hours(24));
@@ -123,6 +134,7 @@ impl Engine {
                 object: draft.object.clone(),
                 external_id: draft.external_id.clone(),
             });
+            ask.links.extend(self.object_at_crm(draft));
             ask.accounts.extend(draft.account);
         }
         for waiting in &ready.waiting {

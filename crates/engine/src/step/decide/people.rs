@@ -43,6 +43,11 @@ impl People {
         self.links.get(&link_key(draft))
     }
 
+    /// The person that the object belongs to, if it is known.
+    pub(super) fn behind(&self, object: &LinkKey) -> Option<PersonId> {
+        self.links.get(object).map(|link| link.person)
+    }
+
     /// Which known person the draft is about, if any.
     pub(super) fn resolve(&self, draft: &Draft) -> Option<PersonId> {
         let mut ids: Vec<PersonId> =
