@@ -197,8 +197,10 @@ impl Engine {
                 tracing::info!(%connection, direction = direction.as_str(), "is well again");
                 self.signs().rests_no_more(connection, direction);
                 self.store.well(connection, direction).await?;
-                self.hastening.store(true, Ordering::Relaxed);
-                self.wake().ring(Step::Prepare);
+                if *connection == self.crm {
+                    self.hastening.store(true, Ordering::Relaxed);
+                    self.wake().ring(Step::Prepare);
+                }
             }
         }
         Ok(())

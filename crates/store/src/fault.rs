@@ -129,6 +129,7 @@ impl GroupFault {
         match fault {
             Fault::NoSpace(error) => Self::new(error, true),
             Fault::Sql(error) | Fault::Away(error) => Self::new(error, false),
+            // What has several callers only inserts: it compares nothing and reads nothing back.
             Fault::Stale | Fault::Fenced | Fault::Unreadable { .. } | Fault::Closed => {
                 Self::new(sqlx::Error::PoolClosed, false)
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use usher_model::{CloseReason, Decision, EffectKey, EffectState, LeadId, LeadState};
+use usher_model::{CloseReason, Decision, EffectKey, EffectState, Lead, LeadId, LeadState};
 
 use crate::codec::{
     close_reason, count, effect_kind, effect_state, from_json, id, instant, lead_state, maybe_instant,
@@ -11,7 +11,8 @@ use crate::codec::{
 };
 use crate::fault::Fault;
 use crate::inspection::{
-    AttemptRow, Comparison, ConnectionStatus, Counts, DecidedOwner, EffectRow, LeadSummary, RecordSummary,
+    AttemptRow, Comparison, ConnectionStatus, Counts, DecidedOwner, EffectRow, LeadStory, LeadSummary,
+    RecordSummary,
 };
 use crate::stored_lead::StoredLead;
 
@@ -133,13 +134,32 @@ pub(crate) fn audited(
     Ok((id(&lead)?, lead_state(&state)?, reason, effects.collect::<Result<_, _>>()?))
 }
 
+/// A lead's story from what is stored of it: records, decisions, effects and attempts, in order.
+pub(crate) fn story(
+    lead: Lead,
+    records: Vec<StoryRecord>,
+    decisions: &[String],
+    effects: Vec<StoryEffect>,
+    attempts: Vec<StoryAttempt>,
+) -> Result<LeadStory, Fault> {
+    Ok(LeadStory {
+        lead,
+        records: records.into_iter().map(record).collect::<Result<_, _>>()?,
+        decisions: decisions.iter().map(|body| from_json("decision", body)).collect::<Result<_, _>>()?,
+        effects: effects.into_iter().map(effect).collect::<Result<_, _>>()?,
+        attempts: attempts.into_iter().map(attempt).collect::<Result<_, _>>()?,
+    })
+}
+
 pub(crate) const RECORDS: &str = "SELECT seq, id, connection, external_id, state, received_at FROM record WHERE state = 'opened' AND lead = $1 \
      UNION ALL SELECT seq, id, connection, external_id, state, received_at FROM record \
      WHERE state = 'updated' AND lead = $1 ORDER BY received_at, seq";
 
 /// A row of [`RECORDS`].
-pub(crate) fn record(
-    (_, record, connection, external_id, state, received_at): (i64, String, String, String, String, i64),
+pub(crate) type StoryRecord = (i64, String, String, String, String, i64);
+
+fn record(
+    (_, record, connection, external_id, state, received_at): StoryRecord,
 ) -> Result<RecordSummary, Fault> {
     Ok(RecordSummary {
         id: id(&record)?,
@@ -158,7 +178,7 @@ pub(crate) const EFFECTS: &str = "SELECT key, episode, kind, state, attempts, pl
 pub(crate) type StoryEffect =
     (String, String, String, String, i64, i64, Option<i64>, Option<String>, Option<String>);
 
-pub(crate) fn effect(
+fn effect(
     (key, episode, kind, state, attempts, planned_at, ended_at, problem, external_id): StoryEffect,
 ) -> Result<EffectRow, Fault> {
     Ok(EffectRow {
@@ -179,9 +199,9 @@ pub(crate) const ATTEMPTS: &str = "SELECT e.key, a.number, a.at, a.outcome, a.de
                         UNION SELECT effect FROM shared_effect WHERE lead = $1) ORDER BY a.at, a.effect, a.number";
 
 /// A row of [`ATTEMPTS`].
-pub(crate) fn attempt(
-    (key, number, at, outcome, detail): (String, i64, i64, String, Option<String>),
-) -> Result<AttemptRow, Fault> {
+pub(crate) type StoryAttempt = (String, i64, i64, String, Option<String>);
+
+fn attempt((key, number, at, outcome, detail): StoryAttempt) -> Result<AttemptRow, Fault> {
     let (number, outcome) = (count(number)?, effect_state(&outcome)?);
     Ok(AttemptRow { key: EffectKey::new(key), number, at: instant(at)?, outcome, detail })
 }

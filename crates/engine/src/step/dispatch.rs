@@ -151,9 +151,7 @@ impl Dispatch<'_> {
             if !wait.is_zero() {
                 self.short_until = Instant::now() + SHORT;
                 self.engine.signs().moved(Step::Deliver);
-                // Behind one who waits there is a place, for what gains no company by waiting, or was overtaken before.
-                let joins = waiting == 1 && wait <= SHORT && (self.overtaken || self.has_backlog());
-                if !joins {
+                if wait > SHORT || !has_place(waiting, self.overtaken, self.has_backlog()) {
                     self.overtaken = waiting > 0;
                     return (wait <= LONGEST_WAIT).then_some(wait.min(SHORT));
                 }
@@ -275,6 +273,12 @@ impl Dispatch<'_> {
         };
         self.traffic.retain(|batch| batch.number != number);
     }
+}
+
+/// Whether a write is put behind the calls that wait: behind one, if it gains no company by waiting itself, or if another
+/// has been quicker before. Whoever went there beside nobody would only go with fewer others.
+fn has_place(waiting: usize, overtaken: bool, backlog: bool) -> bool {
+    waiting == 1 && (overtaken || backlog)
 }
 
 /// Which of the kinds goes next, of those that are ready, the last step first. With room for every call what has begun is

@@ -19,8 +19,6 @@ pub(super) struct Pace {
     /// When the calls that still count were answered, oldest first: at most `calls` of them.
     ended: VecDeque<Duration>,
     spread: Spread,
-    /// Between two calls, as it was when last asked.
-    interval: Duration,
     others: Option<Others>,
 }
 
@@ -36,7 +34,7 @@ impl Pace {
     pub(super) fn new(calls: u32, per: Duration) -> Self {
         let (ended, spread) = (VecDeque::new(), Spread::default());
         let calls = at_least_one(calls);
-        Self { calls, per, under_way: 0, ended, spread, interval: Duration::ZERO, others: None }
+        Self { calls, per, under_way: 0, ended, spread, others: None }
     }
 
     /// Other numbers; calls already made go on counting.
@@ -57,14 +55,14 @@ impl Pace {
             let leaves = self.ended.get((used - room) as usize).map(|at| self.leaves(*at));
             return leaves.map_or(self.per / 10, |at| at.saturating_sub(now));
         }
-        self.interval = self.even(used, now);
-        self.spread.wait(self.calls, self.per, self.interval, now)
+        self.spread.wait(self.calls, self.per, self.even(used, now), now)
     }
 
     /// Counts a call that `wait` has just allowed.
     pub(super) fn take(&mut self, now: Duration) {
+        let used = self.used(now);
+        self.spread.take(self.calls, self.per, self.even(used, now), now);
         self.under_way += 1;
-        self.spread.take(self.calls, self.per, self.interval, now);
     }
 
     /// A counted call was answered, or given up.

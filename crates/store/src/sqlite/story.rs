@@ -3,7 +3,6 @@
 use sqlx::SqliteConnection;
 use usher_model::LeadId;
 
-use super::codec::from_json;
 use super::fault::Fault;
 use crate::inspection::LeadStory;
 use crate::inspection_rows as rows;
@@ -23,11 +22,5 @@ pub(super) async fn read(conn: &mut SqliteConnection, wanted: LeadId) -> Result<
         .await?;
     let effects: Vec<_> = sqlx::query_as(rows::EFFECTS).bind(wanted.clone()).fetch_all(&mut *conn).await?;
     let attempts: Vec<_> = sqlx::query_as(rows::ATTEMPTS).bind(wanted).fetch_all(conn).await?;
-    Ok(Some(LeadStory {
-        lead,
-        records: records.into_iter().map(rows::record).collect::<Result<_, _>>()?,
-        decisions: decisions.iter().map(|body| from_json("decision", body)).collect::<Result<_, _>>()?,
-        effects: effects.into_iter().map(rows::effect).collect::<Result<_, _>>()?,
-        attempts: attempts.into_iter().map(rows::attempt).collect::<Result<_, _>>()?,
-    }))
+    rows::story(lead, records, &decisions, effects, attempts).map(Some)
 }

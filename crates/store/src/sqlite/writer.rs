@@ -275,9 +275,8 @@ impl Actor {
         {
             return Some(Taken::together(first, &mut self.arrivals, TAKEN[0] - taken[0]));
         }
-        let room = (0..).zip(&mut self.queues).filter(|(class, _)| taken[*class] < TAKEN[*class]);
-        room.into_iter()
-            .find_map(|(class, queue)| Some(Taken { class, count: 1, command: queue.try_recv().ok()? }))
+        let mut open = (0..).zip(&mut self.queues).filter(|(class, _)| taken[*class] < TAKEN[*class]);
+        open.find_map(|(class, queue)| Some(Taken { class, count: 1, command: queue.try_recv().ok()? }))
     }
 
     /// Runs a command within the open savepoint; a new one is set if the last command has left something in it.

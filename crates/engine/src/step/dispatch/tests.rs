@@ -10,7 +10,7 @@ use usher_connector::{Capability, FaultClass, VerifyBy};
 use usher_model::EffectKind;
 use usher_store::DueEffects;
 
-use super::next;
+use super::{has_place, next};
 
 use crate::tests::world::{Act, World, until, within_limits};
 use crate::wake::Step;
@@ -248,6 +248,13 @@ async fn fm_071_while_the_limits_are_short_no_fresh_lead_waits_for_a_second_look
     *world.crm.room.lock().unwrap() = None;
     assert_eq!(world.engine.prepare().await.unwrap(), 250);
     assert_eq!(*world.crm.asked.lock().unwrap(), [100, 50, 100, 100]);
+}
+
+#[test]
+fn behind_one_that_waits_there_is_a_place_for_a_full_call_and_for_one_that_was_overtaken() {
+    assert!(has_place(1, false, true) && has_place(1, true, false));
+    assert!(!has_place(1, false, false), "it would go with fewer others");
+    assert!(!has_place(0, true, true) && !has_place(2, true, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]
