@@ -363,6 +363,12 @@ fn nasty() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_500))]
 
+    /// A joiner, which no key holds, makes a plain text go the way of all others.
+    #[test]
+    fn plain_text_has_the_same_key_by_the_short_way(text in "[\\x00-\\x7f]{0,60}") {
+        prop_assert_eq!(key(&format!("\u{200d}{text}")), key(&text));
+    }
+
     #[test]
     fn fm_088_every_cleaner_survives_any_text_and_changes_nothing_the_second_time(text in nasty()) {
         for cleaner in [tidy, lower, key, ascii_key] {

@@ -23,7 +23,11 @@ pub fn lower(text: &str) -> String {
 /// about 4 KiB of it.
 #[must_use]
 pub fn key(text: &str) -> String {
-    settle(cut(text), |text| {
+    let text = cut(text);
+    if text.is_ascii() {
+        return collapse(text.chars().filter(|c| !is_noise(*c)).map(|c| c.to_ascii_lowercase()));
+    }
+    settle(text, |text| {
         let visible = text.nfkc().filter(|c| !is_noise(*c) && !is_joiner(*c));
         let lower: String = visible.flat_map(char::to_lowercase).collect();
         collapse(lower.nfkc())
@@ -34,9 +38,14 @@ pub fn key(text: &str) -> String {
 /// spaces.
 #[must_use]
 pub fn ascii_key(text: &str) -> String {
-    settle(&key(text), |text| {
+    let key = key(text);
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { ' ' };
+    if key.is_ascii() {
+        return collapse(key.chars().map(plain));
+    }
+    settle(&key, |text| {
         let ascii = deunicode::deunicode(text).to_lowercase();
-        collapse(ascii.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { ' ' }))
+        collapse(ascii.chars().map(plain))
     })
 }
 

@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use usher_model::{ConnectionName, Effect, EffectKey, EffectKind, ExternalId, ObjectType, Slot, SlotOrigin};
+use usher_model::{
+    ConnectionName, Effect, EffectBody, EffectKey, EffectKind, ExternalId, ObjectType, Slot, SlotOrigin,
+};
 
 use crate::deciding::NewEffect;
 use crate::error::StoreError;
@@ -112,6 +114,24 @@ pub struct EffectOutcome {
     pub attempt: u32,
     /// What happened.
     pub end: EffectEnd,
+    /// The slot that it binds.
+    pub binds: Option<Slot>,
+    /// What success binds it to without an id from the vendor: the owner that an update wrote.
+    pub confirms: Option<ExternalId>,
+}
+
+impl EffectOutcome {
+    /// What became of a claimed effect.
+    #[must_use]
+    pub fn of(claim: &ClaimedEffect, end: EffectEnd) -> Self {
+        let body = &claim.effect.body;
+        let confirms = match body {
+            EffectBody::UpdateObject { owner: Some(change), slot: Some(_), .. } => change.to.clone(),
+            _ => None,
+        };
+        let (key, binds) = (claim.effect.key.clone(), body.binds().cloned());
+        Self { key, attempt: claim.attempt, end, binds, confirms }
+    }
 }
 
 /// Planned effects of one kind that are due.

@@ -71,10 +71,8 @@ pub(crate) fn made_anew(body: &str) -> Result<String, Fault> {
     json(&body)
 }
 
-/// A claimed effect's row: number, key, attempts, lapses, state, when it was sent, lead, the slot that it binds, and its
-/// body if it binds one.
-pub(crate) type HeldRow =
-    (i64, String, i64, i64, String, Option<i64>, String, Option<String>, Option<String>);
+/// A claimed effect's row: number, key, attempts, lapses, state, when it was sent, lead, and the slot that it binds.
+pub(crate) type HeldRow = (i64, String, i64, i64, String, Option<i64>, String, Option<String>);
 
 /// An effect whose claim still holds, with its outcome.
 pub(crate) struct Ended {
@@ -84,7 +82,7 @@ pub(crate) struct Ended {
     sent_at: Option<i64>,
     pub(crate) lead: String,
     pub(crate) binds: Option<String>,
-    body: Option<EffectBody>,
+    slot: Option<Slot>,
     key: String,
     pub(crate) state: EffectState,
     pub(crate) due_at: Option<i64>,
@@ -104,7 +102,7 @@ impl Ended {
         let mut ended = Vec::with_capacity(outcomes.len());
         for outcome in outcomes {
             // Removed, so that a second outcome for one claim finds nothing.
-            let Some((seq, key, attempts, lapses, was, sent_at, lead, binds, body)) =
+            let Some((seq, key, attempts, lapses, was, sent_at, lead, binds)) =
                 held.remove(outcome.key.as_str())
             else {
                 continue;
@@ -114,7 +112,6 @@ impl Ended {
                 continue;
             }
             let was = effect_state(&was)?;
-            let body = body.map(|body| from_json("effect", &body)).transpose()?;
             let mut end = Self {
                 seq,
                 attempt: outcome.attempt,
@@ -122,7 +119,7 @@ impl Ended {
                 sent_at,
                 lead,
                 binds,
-                body,
+                slot: outcome.binds,
                 key,
                 state: EffectState::Done,
                 due_at: None,
@@ -131,7 +128,7 @@ impl Ended {
                 gone: None,
                 bound: None,
             };
-            end.apply(outcome.end, lapses);
+            end.apply(outcome.end, outcome.confirms, lapses);
             ended.push(end);
         }
         Ok(ended)
@@ -155,7 +152,7 @@ impl Ended {
     /// The slot that it binds by what it brought.
     pub(crate) fn binding(&self) -> Option<Binding> {
         let (id, origin, object) = self.bound.as_ref()?;
-        let slot = self.body.as_ref()?.binds()?.clone();
+        let slot = self.slot.clone()?;
         let (id, effect) = (id.as_str().into(), self.key.clone());
         // A later try may have met what an earlier one made, and somebody else may own by now.
         let first = self.attempt == 1 && self.was == EffectState::Sending && *origin == SlotOrigin::Created;
@@ -163,22 +160,14 @@ impl Ended {
         Some(Binding { slot, id, origin: *origin, object: object.clone(), made_at, effect })
     }
 
-    /// The owner that an update wrote: it needs no id from the vendor to be confirmed.
-    fn owner(&self) -> Option<String> {
-        match &self.body {
-            Some(EffectBody::UpdateObject { owner: Some(change), .. }) => change.to.as_ref().map(text),
-            _ => None,
-        }
-    }
-
-    fn apply(&mut self, outcome: EffectEnd, lapses: i64) {
+    fn apply(&mut self, outcome: EffectEnd, confirms: Option<ExternalId>, lapses: i64) {
         let (state, due_at, problem) = match outcome {
             EffectEnd::Done { id: Some(id), origin, object, note } => {
                 self.bound = Some((text(&id), origin, object.map(text)));
                 (EffectState::Done, None, note)
             }
-            EffectEnd::Done { id: None, origin, note, .. } if self.owner().is_some() => {
-                self.bound = self.owner().map(|owner| (owner, origin, None));
+            EffectEnd::Done { id: None, origin, note, .. } if confirms.is_some() => {
+                self.bound = confirms.map(|id| (text(&id), origin, None));
                 (EffectState::Done, None, note)
             }
             // Whatever waits for the slot would wait for ever.

@@ -342,7 +342,7 @@ pub(super) fn outcome(effect: &ClaimedEffect, end: EffectEnd) -> EffectOutcome {
     if let Some(state) = state {
         tracing::warn!(key = %effect.effect.key, kind = effect.effect.body.kind().as_str(), state = state.as_str(), "a write ended badly; see `usher failed list`");
     }
-    EffectOutcome { key: effect.effect.key.clone(), attempt: effect.attempt, end }
+    EffectOutcome::of(effect, end)
 }
 
 pub(super) fn resolve(effect: &ClaimedEffect) -> Option<Write> {

@@ -38,7 +38,7 @@ pub(super) async fn store(
     }
     unsettled.extend(plan::effects(conn, &commit.effects, now).await?);
     doubt::mark(conn, &commit.effects).await?;
-    settle::close_leads(conn, &unsettled, now).await?;
+    settle::close_leads(conn, &unsettled, true, now).await?;
     incumbents(conn, &commit).await
 }
 

@@ -46,7 +46,8 @@ async fn follow(conn: &mut PgConnection, fates: &[Fate], now: Timestamp) -> Resu
         }
     }
     leads.extend(settle::leads_behind(conn, &column(fates, |fate| fate.seq)).await?);
-    settle::close_leads(conn, &leads, now).await
+    let bad = fates.iter().any(|fate| fate.cancels.is_some());
+    settle::close_leads(conn, &leads, bad, now).await
 }
 
 /// Fails claimed effects whose stored form can not be read: rejected if they were about to be sent, parked if they may
@@ -147,8 +148,7 @@ async fn park_deadly(conn: &mut PgConnection, clock: Option<i64>, dead: &[String
 /// Holds the rows, so that nobody takes a claim over between the comparison and the end of this transaction.
 async fn still_held(conn: &mut PgConnection, outcomes: Vec<EffectOutcome>) -> Result<Vec<Ended>, Fault> {
     let rows: Vec<HeldRow> = sqlx::query_as(
-        "SELECT seq, key, attempts, lapses, state, sent_at, lead, binds, CASE WHEN binds IS NOT NULL THEN body END FROM effect \
-         WHERE key = ANY($1) AND state IN ('sending', 'unknown') ORDER BY seq FOR UPDATE",
+        "SELECT seq, key, attempts, lapses, state, sent_at, lead, binds FROM effect WHERE key = ANY($1) AND state IN ('sending', 'unknown') ORDER BY seq FOR UPDATE",
     )
     .bind(column(&outcomes, |outcome| text(outcome.key.as_str())))
     .fetch_all(conn)

@@ -9,10 +9,12 @@ use crate::codec::{ms, text};
 use crate::fault::Fault;
 
 /// Closes those of the leads that are done: written once every effect that the last episode counts on is final, failed
-/// as soon as one of them can not be done. A refusal is none if the slot was bound in another way.
+/// as soon as one of them can not be done. A refusal is none if the slot was bound in another way. Unless something `bad`
+/// happened, leads with anything still to be done are passed over.
 pub(super) async fn close_leads(
     conn: &mut PgConnection,
     leads: &BTreeSet<String>,
+    bad: bool,
     now: Timestamp,
 ) -> Result<(), Fault> {
     if leads.is_empty() {
@@ -20,8 +22,9 @@ pub(super) async fn close_leads(
     }
     let leads: Vec<&str> = leads.iter().map(String::as_str).collect();
     sqlx::query(
-        "WITH asked AS MATERIALIZED (SELECT seq, id, episode FROM lead WHERE id = ANY($1) AND state = 'decided' \
-           AND mode = 'live'), \
+        "WITH asked AS MATERIALIZED (SELECT seq, id, episode FROM lead l WHERE id = ANY($1) AND state = 'decided' \
+           AND mode = 'live' AND ($3 OR NOT EXISTS (SELECT 1 FROM effect e WHERE e.lead = l.id \
+             AND e.episode = l.episode AND e.state IN ('blocked', 'planned', 'sending', 'unknown')))), \
          part (lead, effect) AS (SELECT a.seq, e.seq FROM asked a JOIN effect e ON e.lead = a.id AND e.episode = a.episode \
            UNION SELECT a.seq, s.effect FROM asked a JOIN shared_effect s ON s.lead = a.id AND s.episode = a.episode), \
          told (lead, open, bad, note) AS (SELECT p.lead, e.state IN ('blocked', 'planned', 'sending', 'unknown'), \
@@ -40,8 +43,12 @@ pub(super) async fn close_leads(
     )
     .bind(&leads)
     .bind(ms(now))
+    .bind(bad)
     .execute(&mut *conn)
     .await?;
+    if !bad {
+        return Ok(());
+    }
     // What a failed lead still waits to send would surprise whoever settles the failure by hand; a retry revives it.
     sqlx::query(
         "UPDATE effect SET state = 'cancelled', cancelled = 'refused', ended_at = $2, problem = 'the lead failed' \

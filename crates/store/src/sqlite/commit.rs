@@ -91,7 +91,7 @@ pub(super) async fn store(
     }
     unsettled.extend(plan::effects(conn, &commit.effects, &commit.opened, now).await?);
     doubt::mark(conn, &commit.effects).await?;
-    settle::close_leads(conn, &unsettled, now).await
+    settle::close_leads(conn, &unsettled, true, now).await
 }
 
 /// Stores everything but effects. Returns the leads that were open or closed before and got another episode.

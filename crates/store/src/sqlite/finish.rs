@@ -73,7 +73,8 @@ async fn follow(conn: &mut SqliteConnection, fates: &[Fate], now: Timestamp) -> 
     }
     let seqs: Vec<i64> = fates.iter().map(|fate| fate.seq).collect();
     leads.extend(settle::leads_behind(conn, numbers(&seqs)?).await?);
-    settle::close_leads(conn, &leads, now).await
+    let bad = fates.iter().any(|fate| fate.cancels.is_some());
+    settle::close_leads(conn, &leads, bad, now).await
 }
 
 /// Fails claimed effects whose stored form can not be read: rejected if they were about to be sent, parked if they may
@@ -134,8 +135,8 @@ pub(super) async fn recover(
 /// Compares each outcome with its row: a claim that was taken over, or an effect that ended meanwhile, is left alone.
 async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -> Result<Vec<Ended>, Fault> {
     let rows: Vec<HeldRow> = sqlx::query_as(
-        "SELECT e.seq, e.key, e.attempts, e.lapses, e.state, e.sent_at, e.lead, e.binds, \
-         CASE WHEN e.binds IS NOT NULL THEN e.body END FROM json_each(?) j CROSS JOIN effect e ON e.key = j.value WHERE e.state IN ('sending', 'unknown')",
+        "SELECT e.seq, e.key, e.attempts, e.lapses, e.state, e.sent_at, e.lead, e.binds FROM json_each(?) j \
+         CROSS JOIN effect e ON e.key = j.value WHERE e.state IN ('sending', 'unknown')",
     )
     .bind(list(outcomes.iter().map(|outcome| outcome.key.as_str()))?)
     .fetch_all(conn)

@@ -9,10 +9,12 @@ use super::codec::{list, ms, text};
 use super::fault::Fault;
 
 /// Closes those of the leads that are done: written once every effect that the last episode counts on is final, failed
-/// as soon as one of them can not be done. A refusal is none if the slot was bound in another way.
+/// as soon as one of them can not be done. A refusal is none if the slot was bound in another way. Unless something `bad`
+/// happened, leads with anything still to be done are passed over.
 pub(super) async fn close_leads(
     conn: &mut SqliteConnection,
     leads: &BTreeSet<String>,
+    bad: bool,
     now: Timestamp,
 ) -> Result<(), Fault> {
     if leads.is_empty() {
@@ -20,7 +22,9 @@ pub(super) async fn close_leads(
     }
     sqlx::query(
         "WITH asked (seq, id, episode) AS MATERIALIZED (SELECT l.seq, l.id, l.episode FROM json_each(?1) j \
-           CROSS JOIN lead l ON l.id = j.value AND +l.state = 'decided' AND l.mode = 'live'), \
+           CROSS JOIN lead l ON l.id = j.value AND +l.state = 'decided' AND l.mode = 'live' WHERE ?3 OR NOT EXISTS \
+           (SELECT 1 FROM effect e WHERE e.lead = l.id AND +e.episode = l.episode \
+             AND +e.state IN ('blocked', 'planned', 'sending', 'unknown'))), \
          part (lead, effect) AS (SELECT a.seq, e.seq FROM asked a CROSS JOIN effect e ON e.lead = a.id \
            AND e.episode = a.episode UNION SELECT a.seq, s.effect FROM asked a \
            CROSS JOIN shared_effect s ON s.lead = a.id AND s.episode = a.episode), \
@@ -42,8 +46,12 @@ pub(super) async fn close_leads(
     )
     .bind(list(leads)?)
     .bind(ms(now))
+    .bind(bad)
     .execute(&mut *conn)
     .await?;
+    if !bad {
+        return Ok(());
+    }
     // What a failed lead still waits to send would surprise whoever settles the failure by hand; a retry revives it.
     sqlx::query(
         "UPDATE effect SET state = 'cancelled', cancelled = 'refused', ended_at = ?2, problem = 'the lead failed' \

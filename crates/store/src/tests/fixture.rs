@@ -218,7 +218,7 @@ pub(crate) fn done(claim: &ClaimedEffect, id: &str) -> EffectOutcome {
 }
 
 pub(crate) fn end(claim: &ClaimedEffect, end: EffectEnd) -> EffectOutcome {
-    EffectOutcome { key: claim.effect.key.clone(), attempt: claim.attempt, end }
+    EffectOutcome::of(claim, end)
 }
 
 /// Claims everything of the kind and ends it as `outcome` says.

@@ -153,21 +153,12 @@ fn key(engine: &Engine, intent: &Intent<'_>, ordinal: u32, body: &EffectBody) ->
     let kind = body.kind();
     let mode = intent.decision.mode.as_str().as_bytes();
     if kind == EffectKind::EnsurePerson {
-        return engine.install.derive(&[
-            mode,
-            kind.as_str().as_bytes(),
-            connection,
-            intent.lead.person.as_bytes(),
-        ]);
+        let person = intent.lead.person.as_bytes();
+        return engine.install.derive_about(person, &[mode, kind.as_str().as_bytes(), connection, person]);
     }
-    let lead: &[u8] = intent.lead.id.as_bytes();
-    let episode: &[u8] = intent.decision.episode.as_bytes();
-    engine.install.derive(&[
-        mode,
-        kind.as_str().as_bytes(),
-        connection,
-        lead,
-        episode,
-        &ordinal.to_be_bytes(),
-    ])
+    let (lead, episode) = (intent.lead.id.as_bytes(), intent.decision.episode.as_bytes());
+    let ordinal = ordinal.to_be_bytes();
+    engine
+        .install
+        .derive_about(episode, &[mode, kind.as_str().as_bytes(), connection, lead, episode, &ordinal])
 }
