@@ -1,4 +1,5 @@
-//! Company: a group of commands waits a moment for those that are surely on their way, if the disk is slow.
+//! Company: a group of commands waits a moment for those that are surely on their way, if the disk is slow, and does not
+//! keep them waiting longer than it must.
 //!
 //! Senders that were answered together come again together. The first of them would be stored alone, and all others wait
 //! for two syncs of the disk instead of one. Postgres knows the same as `commit_delay` with `commit_siblings`.
@@ -11,6 +12,10 @@ const SEVERAL: usize = 4;
 const SLOW: Duration = Duration::from_millis(2);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_millis(20);
+/// No further command joins a group that is older than this.
+const SLICE: Duration = Duration::from_millis(25);
+/// A disk whose commits take longer lets the senders wait for little else.
+const SLUGGISH: Duration = Duration::from_millis(8);
 
 /// What the last groups were like.
 #[derive(Debug, Default)]
@@ -32,6 +37,13 @@ impl Company {
     pub(super) fn misses(&self, arrived: usize) -> bool {
         let most = self.senders.into_iter().max().unwrap_or_default();
         self.commit >= SLOW && most >= SEVERAL && arrived < most
+    }
+
+    /// For how long further commands may join a group with so many senders in it. A larger group costs less for each of
+    /// its commands; but where the disk takes most of the time anyhow, the senders' next ones are late by what is done
+    /// between two commits, and the leads' steps grow together while they wait.
+    pub(super) fn slice(&self, senders: usize) -> Duration {
+        if senders > 0 && self.commit >= SLUGGISH { self.commit / 4 } else { SLICE }
     }
 
     /// How long a group waits for them, counted from its beginning.
@@ -58,6 +70,13 @@ mod tests {
         assert!(!Company::default().misses(0));
         assert!(!after(&[(1, 1, 20); 9]).misses(1));
         assert!(!after(&[(16, 0, 1); 9]).misses(1));
+    }
+
+    #[test]
+    fn on_a_slow_disk_senders_wait_for_little_besides_it() {
+        let (slow, fast) = (after(&[(16, 0, 20); 20]), after(&[(16, 0, 2); 20]));
+        assert!(slow.slice(16) < Duration::from_millis(6));
+        assert_eq!((slow.slice(0), fast.slice(16)), (SLICE, SLICE));
     }
 
     #[test]

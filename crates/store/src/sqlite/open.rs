@@ -76,11 +76,11 @@ pub(super) async fn open(path: &Path, options: OpenOptions) -> Result<Opened, St
         .statement_cache_capacity(256)
         .pragma("temp_store", "MEMORY")
         .disable_statement_logging();
-    // Cache sizes are negative KiB. 16 MB of WAL between checkpoints, and a file that shrinks again after a peak.
+    // Cache sizes are negative KiB. 32 MB of WAL between checkpoints, and a file that shrinks again after a peak.
     let write = connect
         .clone()
         .pragma("cache_size", "-8000")
-        .pragma("wal_autocheckpoint", "2000")
+        .pragma("wal_autocheckpoint", "4000")
         .pragma("journal_size_limit", "67108864");
     let mut writer = write.connect().await.map_err(|error| cannot_open(&place, error))?;
     if held.is_none() {

@@ -3,7 +3,7 @@
 //! Each command runs in a savepoint inside one `BEGIN IMMEDIATE … COMMIT`, so that a hundred small commands cost one
 //! sync of the disk and a failing one takes nobody with it. Callers are answered after the commit, never before.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::future::BoxFuture;
 use sqlx::{Connection, SqliteConnection};
@@ -30,8 +30,6 @@ pub(super) enum Priority {
 const QUEUED: [usize; 3] = [1024, 256, 64];
 /// How many commands of each priority one group takes at most.
 const TAKEN: [usize; 3] = [128, 16, 2];
-/// No further command joins a group that is older than this.
-const SLICE: Duration = Duration::from_millis(25);
 
 /// What is run as a whole or not at all.
 pub(super) trait Command: Send {
@@ -238,7 +236,11 @@ impl Actor {
                     return;
                 }
             }
-            next = if alone || began.elapsed() > SLICE { None } else { self.next(&mut taken, began).await };
+            next = if alone || began.elapsed() > self.company.slice(taken[0]) {
+                None
+            } else {
+                self.next(&mut taken, began).await
+            };
         }
         if ran.is_empty() {
             self.statement("ROLLBACK").await.ok();
