@@ -175,8 +175,11 @@ pub struct KeyProperty {
 /// Writes.
 #[async_trait]
 pub trait Target: Send + Sync {
-    /// The vendor's object type for what we call a person, company or task; `None` if it has no such thing.
+    /// The vendor's object type for what a slot of that kind holds; `None` if it has no such thing.
     fn object_of(&self, kind: SlotKind) -> Option<ObjectType>;
+
+    /// What carries owner and task of an inquiry: the person, or a lead or deal that is made for each inquiry.
+    fn carrier(&self) -> SlotKind;
 
     /// What it can do, one line for each kind that it supports.
     fn capabilities(&self) -> Vec<Capability>;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use usher_model::{EffectBody, EffectState, ExternalId, Slot, SlotKind, SlotOrigin};
+use usher_model::{EffectBody, EffectState, ExternalId, ObjectRef, Slot, SlotKind, SlotOrigin};
 
 use crate::codec::{effect_state, from_json, json, ms, text};
 use crate::deciding::NewEffect;
@@ -16,6 +16,8 @@ pub(crate) struct Binding {
     pub(crate) id: ExternalId,
     pub(crate) origin: SlotOrigin,
     pub(crate) object: Option<String>,
+    /// Whose object it is, where it belongs to somebody.
+    pub(crate) person: Option<String>,
     /// When its create was sent, if its first try was answered with it.
     pub(crate) made_at: Option<i64>,
     /// The effect that brought it; empty where it was known from the start.
@@ -25,7 +27,7 @@ pub(crate) struct Binding {
 impl Binding {
     /// An id that no effect brought.
     pub(crate) fn known(slot: Slot, id: ExternalId, origin: SlotOrigin) -> Self {
-        Self { slot, id, origin, object: None, made_at: None, effect: String::new() }
+        Self { slot, id, origin, object: None, person: None, made_at: None, effect: String::new() }
     }
 
     /// A person's slots as stored for another one: (connection, id, origin) each.
@@ -39,10 +41,20 @@ impl Binding {
     }
 }
 
-/// The bindings that tell which object a person is, each with that object.
-pub(crate) fn persons(bindings: &[Binding]) -> Vec<(&Binding, &str)> {
-    let persons = bindings.iter().filter(|binding| binding.slot.kind == SlotKind::Person);
-    persons.filter_map(|binding| Some((binding, binding.object.as_deref()?))).collect()
+/// The bindings that tell which object is a person's, each with that object and the person.
+pub(crate) fn ties(bindings: &[Binding]) -> Vec<(&Binding, &str, &str)> {
+    let all = bindings.iter();
+    all.filter_map(|binding| Some((binding, binding.object.as_deref()?, binding.person.as_deref()?)))
+        .collect()
+}
+
+/// Whose object a write ensures.
+fn person_behind(body: &EffectBody) -> Option<String> {
+    match body {
+        EffectBody::EnsurePerson { slot, .. }
+        | EffectBody::EnsureInquiry { person: ObjectRef::Slot { slot }, .. } => Some(slot.of.clone()),
+        _ => None,
+    }
 }
 
 /// What a write met that found its object gone.
@@ -155,12 +167,13 @@ impl Ended {
     /// The slot that it binds by what it brought.
     pub(crate) fn binding(&self) -> Option<Binding> {
         let (id, origin, object) = self.bound.as_ref()?;
-        let slot = self.body.as_ref()?.binds()?.clone();
+        let body = self.body.as_ref()?;
+        let (slot, person) = (body.binds()?.clone(), person_behind(body));
         let (id, effect) = (id.as_str().into(), self.key.clone());
         // A later try may have met what an earlier one made, and somebody else may own by now.
         let first = self.attempt == 1 && self.was == EffectState::Sending && *origin == SlotOrigin::Created;
         let made_at = self.sent_at.filter(|_| first);
-        Some(Binding { slot, id, origin: *origin, object: object.clone(), made_at, effect })
+        Some(Binding { slot, id, origin: *origin, object: object.clone(), person, made_at, effect })
     }
 
     /// The owner that an update wrote: it needs no id from the vendor to be confirmed.

@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 use usher_connector::{Access, CallLane, KeyState, OwnerRead};
 use usher_model::{EffectKey, IdentityKey, IdentityKind, OwnerChange, Slot};
 
+mod inquiries;
+
 use super::*;
 use crate::testing::{Script, at, body, ids, vendor};
 
 fn target(script: &Arc<Script>) -> HubSpotTarget {
-    HubSpotTarget::new(script.clone(), Keys::default())
+    HubSpotTarget::new(script.clone(), Keys::default(), Carrier::default())
 }
 
 fn slot(kind: SlotKind) -> Slot {
@@ -604,7 +606,7 @@ async fn companies_are_proposed_by_search_and_confirmed_by_a_strong_read() {
     target(&script).send(&most).await;
     let longest =
         script.seen().iter().filter(|r| r.path == search.path).map(|r| body(r).to_string().len()).max();
-    assert!(longest < Some(crate::api::SEARCH_BODY), "{longest:?}");
+    assert!(longest < Some(api::SEARCH_BODY), "{longest:?}");
     assert_eq!(target(&script).verify(&writes[1]).await.unwrap(), Verdict::Unsure);
 }
 
@@ -736,8 +738,9 @@ async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
 
 /// A target whose contacts and tasks carry keys.
 fn keyed(script: &Arc<Script>) -> HubSpotTarget {
-    let keys = Keys { contacts: Some("usher_key".to_owned()), tasks: Some("usher_key".to_owned()) };
-    HubSpotTarget::new(script.clone(), keys)
+    let key = || Some("usher_key".to_owned());
+    let keys = Keys { contacts: key(), leads: key(), tasks: key(), ..Keys::default() };
+    HubSpotTarget::new(script.clone(), keys, Carrier::default())
 }
 
 /// A vendor with one task and one contact, which carry the key `k1` and refuse it to others.
@@ -886,8 +889,13 @@ async fn a_dry_run_shows_the_requests_that_are_sent() {
 async fn every_kind_is_a_capability_and_nothing_panics_on_odd_input() {
     let script = vendor(|_| (200, json!({ "results": [] })));
     let hubspot = target(&script);
-    let kinds: BTreeSet<EffectKind> = hubspot.capabilities().iter().map(|can| can.kind).collect();
-    assert_eq!(kinds, EffectKind::ALL.into_iter().collect());
+    let kinds = |hubspot: &HubSpotTarget| -> BTreeSet<EffectKind> {
+        hubspot.capabilities().iter().map(|can| can.kind).collect()
+    };
+    let mut all: BTreeSet<EffectKind> = EffectKind::ALL.into_iter().collect();
+    assert_eq!(kinds(&inquiries::carried(&script, SlotKind::Deal)), all);
+    all.remove(&EffectKind::EnsureInquiry);
+    assert_eq!(kinds(&hubspot), all, "what carries owners is a setting");
     assert!(hubspot.send(&[]).await.is_empty());
     let unbound = write(
         "a",

@@ -20,11 +20,11 @@ use usher_connector::{
 use usher_document::{Diagnostics, SourceFile};
 use usher_mapping::Mapping;
 use usher_model::{
-    Clock, ConnectionName, CrmOwner, EffectBody, EffectKind, ExternalId, IdentityKey, InstallKey, Mode,
-    ObjectType, SlotKind, SlotOrigin,
+    Clock, ConnectionName, CrmOwner, EffectBody, EffectKind, ExternalId, IdentityKey, InstallKey, Lane, Mode,
+    ObjectType, Record, RecordId, SlotKind, SlotOrigin,
 };
 use usher_routing::Policy;
-use usher_store::{LeadFilter, LeadStory, OpenOptions, SqliteStore, Store};
+use usher_store::{LeadFilter, LeadStory, NewRecord, OpenOptions, SqliteStore, Store};
 
 use crate::settings::WriteSettings;
 use crate::{Connected, Engine, Setup};
@@ -55,6 +55,8 @@ pub(crate) enum Act {
     Hang(Arc<Notify>),
     /// Fails every write with this class.
     Fail(FaultClass),
+    /// Does what it is asked for, and nobody hears of it.
+    Lose,
 }
 
 /// A CRM that knows nobody and notes every call.
@@ -68,6 +70,12 @@ pub(crate) struct Crm {
     /// How many persons each call asked for; the next call hangs until told otherwise.
     pub(crate) asked: Mutex<Vec<usize>>,
     pub(crate) silent: Mutex<Option<Arc<Notify>>>,
+    /// What carries owners; the person unless set.
+    pub(crate) carrier: Mutex<Option<SlotKind>>,
+    /// Writes of this kind find their object gone.
+    pub(crate) lost: Mutex<Option<EffectKind>>,
+    /// What it did, in order.
+    pub(crate) did: Mutex<Vec<Write>>,
     /// The ids of the persons that it made.
     pub(crate) persons: Mutex<Vec<String>>,
     /// Whom it takes everybody for.
@@ -93,6 +101,11 @@ impl Crm {
                 true
             }
         }
+    }
+
+    /// What it did of that kind.
+    pub(crate) fn did(&self, of: EffectKind) -> Vec<Write> {
+        self.did.lock().unwrap().iter().filter(|write| write.body.kind() == of).cloned().collect()
     }
 
     pub(crate) fn sizes(&self, of: EffectKind) -> Vec<usize> {
@@ -153,7 +166,12 @@ impl Directory for Crm {
 #[async_trait]
 impl Target for Crm {
     fn object_of(&self, kind: SlotKind) -> Option<ObjectType> {
-        (kind == SlotKind::Person).then(|| ObjectType::new("contacts"))
+        let names = [(SlotKind::Person, "contacts"), (SlotKind::Lead, "leads"), (SlotKind::Deal, "deals")];
+        names.into_iter().find(|(each, _)| *each == kind).map(|(_, name)| ObjectType::new(name))
+    }
+
+    fn carrier(&self) -> SlotKind {
+        self.carrier.lock().unwrap().unwrap_or(SlotKind::Person)
     }
 
     fn capabilities(&self) -> Vec<Capability> {
@@ -164,7 +182,15 @@ impl Target for Crm {
             keyed: false,
             verify: VerifyBy::UniqueKey,
         };
-        [EffectKind::EnsurePerson, EffectKind::UpdateObject, EffectKind::CreateTask].map(can).into()
+        let kinds = [
+            EffectKind::EnsurePerson,
+            EffectKind::EnsureInquiry,
+            EffectKind::UpdateObject,
+            EffectKind::CreateTask,
+            EffectKind::CloseTask,
+            EffectKind::ArchiveObject,
+        ];
+        kinds.map(can).into()
     }
 
     async fn send(&self, writes: &[Write]) -> Vec<Result<Written, SendFailure>> {
@@ -176,22 +202,33 @@ impl Target for Crm {
             other => other.kind().as_str().to_owned(),
         });
         self.calls.lock().unwrap().push((writes[0].body.kind(), shown.collect()));
+        if *self.lost.lock().unwrap() == Some(writes[0].body.kind()) {
+            return writes.iter().map(|_| Err(SendFailure::Gone)).collect();
+        }
         let act = self.next.lock().unwrap().pop_front();
         match act.or_else(|| self.always.lock().unwrap().clone()) {
             Some(Act::Hang(until)) => until.notified().await,
             Some(Act::Fail(class)) => {
                 return writes.iter().map(|_| Err(Fault::new(class, "out of order").into())).collect();
             }
+            Some(Act::Lose) => {
+                self.did.lock().unwrap().extend_from_slice(writes);
+                let lost = || Fault::new(FaultClass::OutcomeUnknown, "the line is dead");
+                return writes.iter().map(|_| Err(lost().into())).collect();
+            }
             None => {}
         }
+        self.did.lock().unwrap().extend_from_slice(writes);
         let persons = writes.iter().filter(|write| write.body.kind() == EffectKind::EnsurePerson);
         self.persons.lock().unwrap().extend(persons.map(|write| write.key.as_str().to_owned()));
         let done = |write: &Write| Ok(Written::whole(Some(write.key.as_str().into()), SlotOrigin::Created));
         writes.iter().map(done).collect()
     }
 
-    async fn verify(&self, _write: &Write) -> Result<Verdict, Fault> {
-        Ok(Verdict::Absent)
+    async fn verify(&self, write: &Write) -> Result<Verdict, Fault> {
+        let did = self.did.lock().unwrap().iter().any(|done| done.key == write.key);
+        let id = || Some(write.key.as_str().into());
+        Ok(if did { Verdict::Found(Written::whole(id(), SlotOrigin::Created)) } else { Verdict::Absent })
     }
 
     async fn ours_since(&self, _write: &Write, _since: Timestamp) -> Result<Vec<ExternalId>, Fault> {
@@ -239,6 +276,13 @@ impl World {
         Self::over(Arc::new(store), Arc::default(), Arc::default()).await
     }
 
+    /// With leads or deals that carry owners.
+    pub(crate) async fn carried_by(kind: SlotKind) -> Self {
+        let crm = Arc::new(Crm { carrier: Mutex::new(Some(kind)), ..Crm::default() });
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory().await.unwrap());
+        Self::over(store, Arc::default(), crm).await
+    }
+
     /// The same as another process finds it.
     pub(crate) async fn restarted(self) -> Self {
         Self::over(self.store, self.clock, self.crm).await
@@ -283,6 +327,26 @@ impl World {
         let lead = json!({ "full_name": name, "email": format!("{name}@{name}.example") });
         let payload = RawValue::from_string(lead.to_string()).unwrap();
         self.engine.add_lead(payload, None).await.unwrap().unwrap();
+    }
+
+    /// Such an object of the CRM's is read, about somebody of that name.
+    pub(crate) async fn read(&self, object: &str, id: &str, name: &str) {
+        let now = self.clock.now();
+        let payload = json!({ "full_name": name, "email": format!("{name}@{name}.example") });
+        let record = Record {
+            connection: ConnectionName::new("crm"),
+            object: object.into(),
+            external_id: id.into(),
+            revision: now.to_string(),
+            created_at: Some(now),
+            modified_at: Some(now),
+            imported: false,
+            gone: false,
+            payload: RawValue::from_string(payload.to_string()).unwrap(),
+        };
+        let id = RecordId::new(now);
+        let record = NewRecord { id, record, lane: Lane::Live, received_at: now, problem: None };
+        self.store.store_records(vec![record]).await.unwrap();
     }
 
     /// Prepares and decides whatever is there.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
-use usher_model::{EffectState, SlotOrigin};
+use usher_model::{EffectState, SlotKind, SlotOrigin};
 
 use super::{column, following, gone, lock, settle, slots};
 use crate::codec::{instant, ms, text};
@@ -195,16 +195,17 @@ async fn update(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Res
     Ok(())
 }
 
-/// Binds the slots of what is done, and ties a person's object to the person: one that we created has opened its lead,
+/// Binds the slots of what is done, and ties a person's objects to the person: one that we created has opened its lead,
 /// so its echo from the vendor is known for what it is.
 async fn bind(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
     let bindings: Vec<Binding> = ended.iter().filter_map(Ended::binding).collect();
-    let persons = ended::persons(&bindings);
-    if !persons.is_empty() {
-        tie(conn, &persons).await?;
+    let mut ties = ended::ties(&bindings);
+    if !ties.is_empty() {
+        tie(conn, &ties).await?;
     }
     slots::bind(conn, &bindings, now).await?;
-    for (connection, keep, lose) in known_as_others(conn, &persons).await? {
+    ties.retain(|(binding, ..)| binding.slot.kind == SlotKind::Person);
+    for (connection, keep, lose) in known_as_others(conn, &ties).await? {
         following::unite(conn, &connection, &keep, &lose, now).await?;
     }
     Ok(())
@@ -213,21 +214,21 @@ async fn bind(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Resul
 /// Persons who were found to be an object that is known as somebody else: (connection, known as, found for).
 async fn known_as_others(
     conn: &mut PgConnection,
-    persons: &[(&Binding, &str)],
+    ties: &[(&Binding, &str, &str)],
 ) -> Result<Vec<(String, String, String)>, Fault> {
     let rows = sqlx::query_as(
         "SELECT DISTINCT l.connection, l.person, v.person FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) \
          AS v (connection, object, external_id, person) JOIN link l ON l.connection = v.connection \
          AND l.object = v.object AND l.external_id = v.external_id WHERE l.person != v.person",
     )
-    .bind(column(persons, |(binding, _)| text(&binding.slot.connection)))
-    .bind(column(persons, |(_, object)| *object))
-    .bind(column(persons, |(binding, _)| text(&binding.id)))
-    .bind(column(persons, |(binding, _)| text(&binding.slot.of)));
+    .bind(column(ties, |(binding, ..)| text(&binding.slot.connection)))
+    .bind(column(ties, |(_, object, _)| *object))
+    .bind(column(ties, |(binding, ..)| text(&binding.id)))
+    .bind(column(ties, |(.., person)| *person));
     Ok(rows.fetch_all(conn).await?)
 }
 
-async fn tie(conn: &mut PgConnection, persons: &[(&Binding, &str)]) -> Result<(), Fault> {
+async fn tie(conn: &mut PgConnection, ties: &[(&Binding, &str, &str)]) -> Result<(), Fault> {
     // One object may come back for two persons: the first one keeps it.
     sqlx::query(
         "INSERT INTO link (connection, object, external_id, person, enrolled, ours) \
@@ -237,11 +238,11 @@ async fn tie(conn: &mut PgConnection, persons: &[(&Binding, &str)]) -> Result<()
          ON CONFLICT (connection, object, external_id) DO UPDATE SET enrolled = link.enrolled OR excluded.enrolled, \
          ours = link.ours OR excluded.ours",
     )
-    .bind(column(persons, |(binding, _)| text(&binding.slot.connection)))
-    .bind(column(persons, |(_, object)| *object))
-    .bind(column(persons, |(binding, _)| text(&binding.id)))
-    .bind(column(persons, |(binding, _)| text(&binding.slot.of)))
-    .bind(column(persons, |(binding, _)| binding.origin == SlotOrigin::Created))
+    .bind(column(ties, |(binding, ..)| text(&binding.slot.connection)))
+    .bind(column(ties, |(_, object, _)| *object))
+    .bind(column(ties, |(binding, ..)| text(&binding.id)))
+    .bind(column(ties, |(.., person)| *person))
+    .bind(column(ties, |(binding, ..)| binding.origin == SlotOrigin::Created))
     .execute(conn)
     .await?;
     Ok(())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{EffectState, SlotOrigin};
+use usher_model::{EffectState, SlotKind, SlotOrigin};
 
 use super::bulk::{Bulk, Script};
 use super::codec::{json, list, ms, numbers, text};
@@ -143,11 +143,11 @@ async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -
     Ended::of(rows, outcomes)
 }
 
-/// Stores where the effects stand, binds the slots of what is done, and ties a person's object to the person: one that we
+/// Stores where the effects stand, binds the slots of what is done, and ties a person's objects to the person: one that we
 /// created has opened its lead, so its echo from the vendor is known for what it is.
 async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
     let bindings: Vec<Binding> = ended.iter().filter_map(Ended::binding).collect();
-    let persons = ended::persons(&bindings);
+    let ties = ended::ties(&bindings);
     let script = Script::new()
         .then(&OUTCOME, ended, |query, end| {
             query
@@ -170,20 +170,21 @@ async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) ->
                 .bind(end.state.as_str())
                 .bind(end.problem.clone())
         })
-        .then(&LINK, &persons, |query, (binding, object)| {
+        .then(&LINK, &ties, |query, (binding, object, person)| {
             let created = binding.origin == SlotOrigin::Created;
             query
                 .bind(text(&binding.slot.connection))
                 .bind((*object).to_owned())
                 .bind(text(&binding.id))
-                .bind(text(&binding.slot.of))
+                .bind((*person).to_owned())
                 .bind(created)
                 .bind(created)
         });
     slots::bind(conn, script, &bindings, now).await?;
-    let tied = persons.iter().map(|(binding, object)| {
-        let slot = &binding.slot;
-        [text(&slot.connection), (*object).to_owned(), text(&binding.id), text(&slot.of)]
+    let persons = ties.iter().filter(|(binding, ..)| binding.slot.kind == SlotKind::Person);
+    let tied = persons.map(|(binding, object, person)| {
+        let connection = text(&binding.slot.connection);
+        [connection, (*object).to_owned(), text(&binding.id), (*person).to_owned()]
     });
     for (connection, keep, lose) in known_as_others(conn, tied.collect()).await? {
         following::unite(conn, &connection, &keep, &lose, now).await?;

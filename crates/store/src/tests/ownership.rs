@@ -206,5 +206,5 @@ pub(crate) async fn an_object_first_seen_in_a_poll_may_turn_out_to_be_ours(backe
     store.finish_effects(vec![done(&ensure, "c1")], at(7)).await.unwrap();
     let filter = crate::UndoFilter { since: at(0), until: at(99), path: None, lead: None, limit: 9 };
     let undoable = store.undoable(&filter).await.unwrap();
-    assert_eq!(undoable[0].created, Some("c1".into()));
+    assert_eq!(undoable[0].created, [(SlotKind::Person, "c1".into())]);
 }
