@@ -186,6 +186,14 @@ impl Engine {
         target.map_or(SlotKind::Person, |target| target.carrier())
     }
 
+    /// The CRM's objects that carry owner and task, by its name for them.
+    #[must_use]
+    pub fn carriers(&self) -> ObjectType {
+        let target = self.connections.get(&self.crm).and_then(|connected| connected.roles.target.as_ref());
+        let object = target.and_then(|target| target.object_of(target.carrier()));
+        object.unwrap_or_else(|| ObjectType::new("nothing"))
+    }
+
     /// What an object of that connection is to us, if the connection is the CRM: a person, unless the CRM has it as a lead
     /// or deal.
     pub(crate) fn kind_at_crm(&self, connection: &ConnectionName, object: &ObjectType) -> Option<SlotKind> {
