@@ -1,16 +1,21 @@
 //! Leads and deals that carry owner and task.
 
 use serde_json::{Value, json};
-use usher_sandbox::{Actor, Change, Faults, HubspotSim};
+use usher_sandbox::{Actor, Change, Faults, HubspotSim, Submission};
 
-use crate::installation::{Installation, text, until};
+use crate::installation::{Installation, object, text, until};
 
 const DEALS: &str = "object: deals\n    deals: { pipeline: default, stage: appointmentscheduled }";
 const LEADS: &str = "object: leads";
 
 /// An installation whose inquiries become such objects.
 async fn carried(by: &str) -> Installation {
-    let installation = Installation::with("live", "write: { settle: 6s }").await;
+    writing(by, "settle: 6s").await
+}
+
+/// The same with further settings of `write`.
+async fn writing(by: &str, write: &str) -> Installation {
+    let installation = Installation::with("live", &format!("write: {{ {write} }}")).await;
     let settings = format!("    connector: hubspot\n    {by}\n");
     installation.edit("usher.yaml", "    connector: hubspot\n", &settings);
     let company =
@@ -148,4 +153,39 @@ async fn a_deal_without_a_stage_is_no_setting() {
     assert!(checked.status.success(), "{}", text(&checked.stderr));
     let said = text(&checked.stderr);
     assert!(said.contains("crm.objects.deals.write") && said.contains("carried by deals"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_049_contact_and_company_get_the_deals_owner_too_and_a_humans_company_stays_theirs() {
+    let installation = writing(DEALS, "settle: 6s, also_set_owner: [person, company]").await;
+    let crm = installation.sandbox.hubspot();
+    let company = |domain: &str| {
+        let line = json!({ "object": "companies", "properties": { "name": domain, "domain": domain } });
+        crm.seed(&line.to_string()).unwrap()[0]
+    };
+    let (free, taken) = (company("free.example"), company("taken.example"));
+    let daemon = installation.start().await;
+    // Known to the daemon as owned by nobody, until it reads the companies again.
+    crm.assign_as_human("companies", taken, 103).unwrap();
+    for (name, domain) in [("Ann", "free.example"), ("Bob", "taken.example")] {
+        let answers = object(json!({ "name": name, "email": format!("{name}@{domain}"), "need": "SEO" }));
+        let submission = Submission { form: "demo".to_owned(), answers, ..Submission::default() };
+        installation.sandbox.typeform().submit(&submission).unwrap();
+    }
+    installation.drained(2).await;
+    for deal in made(&crm, "deals") {
+        let owner = shown(&crm, "deals", deal, "hubspot_owner_id");
+        let contact = crm.associated("deals", deal, "contacts")[0];
+        assert_eq!(shown(&crm, "contacts", contact, "hubspot_owner_id"), owner);
+        let expected = match crm.associated("deals", deal, "companies")[..] {
+            [company] if company == free => owner,
+            [company] if company == taken => json!("103"),
+            ref other => panic!("{other:?}"),
+        };
+        let company = crm.associated("deals", deal, "companies")[0];
+        assert_eq!(shown(&crm, "companies", company, "hubspot_owner_id"), expected);
+    }
+    assert_eq!(installation.json(&["status"]).await["leads"]["closed:written"], json!(2));
+    installation.assert_invariants().await;
+    assert_eq!(daemon.stop(), Some(0));
 }

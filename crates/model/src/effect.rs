@@ -301,6 +301,9 @@ pub enum EffectBody {
         fields: BTreeMap<String, serde_json::Value>,
         /// The owner slot that success binds, where other writes wait for the owner.
         slot: Option<Slot>,
+        /// The slot that must be bound first, where another object's owner decides.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Slot>,
     },
     /// Create the task that tells the rep.
     CreateTask {
@@ -387,7 +390,7 @@ impl EffectBody {
     /// The slots that must be bound before the write can be sent.
     pub fn needs(&self) -> impl Iterator<Item = &Slot> {
         let after = match self {
-            Self::CreateTask { after, .. } => after.as_ref(),
+            Self::CreateTask { after, .. } | Self::UpdateObject { after, .. } => after.as_ref(),
             _ => None,
         };
         let named = self.refs().filter_map(|object| match object {

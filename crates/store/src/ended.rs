@@ -273,6 +273,7 @@ mod tests {
             }),
             fields: [].into(),
             slot: None,
+            after: None,
         };
         let lost = json(&body(Some("400"), Some(Timestamp::UNIX_EPOCH))).unwrap();
         let anew: EffectBody = from_json("effect", &made_anew(&lost).unwrap()).unwrap();

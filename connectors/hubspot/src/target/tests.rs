@@ -53,6 +53,7 @@ fn owner(key: &str, id: &str, expected: Option<&str>, to: &str) -> Write {
         owner: Some(change),
         fields: BTreeMap::new(),
         slot: Some(slot(SlotKind::Owner)),
+        after: None,
     };
     write(key, body)
 }
@@ -326,7 +327,7 @@ async fn two_updates_of_one_object_never_share_a_call() {
     let fields = |key: &str| {
         let target = object(SlotKind::Person, "1");
         let fields = BTreeMap::from([("first_name".to_owned(), json!(key))]);
-        write(key, EffectBody::UpdateObject { target, owner: None, fields, slot: None })
+        write(key, EffectBody::UpdateObject { target, owner: None, fields, slot: None, after: None })
     };
     assert_eq!(words(&target(&script).send(&[fields("a"), fields("b")]).await), ["found -", "found -"]);
     assert_eq!(script.writes().len(), 2);

@@ -190,7 +190,8 @@ fn bodies(
                 ));
                 let target = ObjectRef::Id { kind: *kind, id: id.clone() };
                 let fields = BTreeMap::new();
-                bodies.push(EffectBody::UpdateObject { target, owner: Some(change), fields, slot: None });
+                let owner = Some(change);
+                bodies.push(EffectBody::UpdateObject { target, owner, fields, slot: None, after: None });
             }
             (None, Some(None)) => line.left.push("the owner stays: a human chose it".to_owned()),
             (None, None) => {}

@@ -1,12 +1,13 @@
 //! Which object carries owner and task: the person, or a lead or deal that is made for each inquiry.
 
 use jiff::Timestamp;
-use usher_connector::{CrmPerson, FaultClass};
+use usher_connector::{CrmAccount, CrmPerson, FaultClass};
 use usher_model::EffectKind::{CreateTask, EnsureInquiry, EnsurePerson, UpdateObject};
 use usher_model::{CloseReason, EffectBody, EffectKind, EffectState, ExternalId, ObjectRef, SlotKind};
 use usher_store::UndoFilter;
 
-use super::world::{Act, World};
+use super::world::{Act, Crm, World};
+use crate::settings::AlsoOwned;
 
 const KINDS: [SlotKind; 2] = [SlotKind::Lead, SlotKind::Deal];
 
@@ -204,4 +205,68 @@ async fn fm_052_a_deal_that_was_thrown_away_is_not_made_again() {
     assert_eq!(story.lead.close_reason, Some(CloseReason::Suppressed), "{story:?}");
     assert!(story.lead.detail.unwrap().contains("its deal was deleted"));
     assert_eq!(story.effects[2].state, EffectState::Cancelled);
+}
+
+/// A CRM with Ann's company, owned by somebody or nobody.
+fn with_company(owner: Option<&str>) -> Crm {
+    let company = CrmAccount {
+        external_id: "a1".into(),
+        name: "Ann Ltd".to_owned(),
+        websites: vec!["ann.example".to_owned()],
+        owner: owner.map(Into::into),
+        country: None,
+        gone: false,
+    };
+    let crm = Crm::default();
+    crm.companies.lock().unwrap().push(company);
+    crm
+}
+
+/// What got an owner beside the carrier: object, expected owner, new owner.
+fn also_written(world: &World, carrier: SlotKind) -> Vec<(SlotKind, String, Option<ExternalId>)> {
+    let changes = world.crm.did(UpdateObject).into_iter().map(|write| {
+        let EffectBody::UpdateObject { target, owner: Some(change), .. } = write.body else { panic!() };
+        let (kind, id) = known(&target);
+        assert_eq!(change.to, Some("7".into()));
+        (kind, id.to_owned(), change.expected)
+    });
+    changes.filter(|(kind, ..)| *kind != carrier).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn person_and_company_get_the_owner_too_where_nobody_owns_them() {
+    let both = [AlsoOwned::Person, AlsoOwned::Company];
+    for (carrier, also, company, expected) in [
+        (SlotKind::Person, &both[..0], None, &[][..]),
+        (SlotKind::Person, &both, None, &[SlotKind::Company]),
+        (SlotKind::Person, &both, Some("human"), &[]),
+        (SlotKind::Deal, &both[..0], None, &[]),
+        (SlotKind::Deal, &both, None, &[SlotKind::Person, SlotKind::Company]),
+        (SlotKind::Deal, &both, Some("human"), &[SlotKind::Person]),
+    ] {
+        let world = World::also_owned(carrier, with_company(company), also).await;
+        world.inquire("ann").await;
+        world.decide().await;
+        world.deliver().await;
+        let written = also_written(&world, carrier);
+        let mut kinds: Vec<SlotKind> = written.iter().map(|(kind, ..)| *kind).collect();
+        kinds.sort();
+        assert_eq!(kinds, expected, "{carrier:?} {also:?} {company:?}");
+        assert!(written.iter().all(|(_, _, before)| before.is_none()));
+        assert_eq!(world.written().await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_049_nothing_else_gets_the_owner_where_a_human_chose_another() {
+    let world = World::also_owned(SlotKind::Person, with_company(None), &[AlsoOwned::Company]).await;
+    world.inquire("ann").await;
+    world.decide().await;
+    *world.crm.won.lock().unwrap() = true;
+    world.deliver().await;
+    assert!(world.crm.did(UpdateObject).is_empty(), "the company waits for the person's owner");
+    let story = world.story().await;
+    let states: Vec<EffectState> = story.effects.iter().map(|effect| effect.state).collect();
+    use EffectState::{Cancelled, Done};
+    assert_eq!(states, [Done, Done, Cancelled, Cancelled, Cancelled], "{story:?}");
 }

@@ -14,8 +14,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use usher_connector::{
-    AccountBatch, CallLane, Capability, Connection, CrmPerson, Cursor, Directory, Fault, FaultClass, Gauge,
-    KeyProperty, LimitStanding, OwnerEntry, Request, SendFailure, Target, Verdict, VerifyBy, Write, Written,
+    AccountBatch, CallLane, Capability, Connection, CrmAccount, CrmPerson, Cursor, Directory, Fault,
+    FaultClass, Gauge, KeyProperty, LimitStanding, OwnerEntry, Request, SendFailure, Target, Verdict,
+    VerifyBy, Write, Written,
 };
 use usher_document::{Diagnostics, SourceFile};
 use usher_mapping::Mapping;
@@ -26,7 +27,7 @@ use usher_model::{
 use usher_routing::Policy;
 use usher_store::{LeadFilter, LeadStory, NewRecord, OpenOptions, SqliteStore, Store};
 
-use crate::settings::WriteSettings;
+use crate::settings::{AlsoOwned, WriteSettings};
 use crate::{Connected, Engine, Setup};
 
 const ROUTING: &str = "version: 1\nreps:\n  ana: { email: ana@agency.example }\nrules:\n  - name: All\n    when: 'true'\n    assign: { rep: ana }\nfallback: { rep: ana }\n";
@@ -74,10 +75,14 @@ pub(crate) struct Crm {
     pub(crate) carrier: Mutex<Option<SlotKind>>,
     /// Writes of this kind find their object gone.
     pub(crate) lost: Mutex<Option<EffectKind>>,
+    /// A human has chosen an owner before each of our owner writes.
+    pub(crate) won: Mutex<bool>,
     /// What it did, in order.
     pub(crate) did: Mutex<Vec<Write>>,
     /// The ids of the persons that it made.
     pub(crate) persons: Mutex<Vec<String>>,
+    /// Its companies.
+    pub(crate) companies: Mutex<Vec<CrmAccount>>,
     /// Whom it takes everybody for.
     pub(crate) everybody: Mutex<Option<CrmPerson>>,
     /// It does not say who a person is.
@@ -143,7 +148,8 @@ impl Directory for Crm {
     }
 
     async fn accounts(&self, _cursor: Option<&Cursor>, _now: Timestamp) -> Result<AccountBatch, Fault> {
-        Ok(AccountBatch { accounts: Vec::new(), next: Cursor { version: 1, state: json!(null) }, done: true })
+        let accounts = self.companies.lock().unwrap().clone();
+        Ok(AccountBatch { accounts, next: Cursor { version: 1, state: json!(null) }, done: true })
     }
 
     async fn people(&self, keys: &[IdentityKey]) -> Result<Vec<Option<CrmPerson>>, Fault> {
@@ -184,6 +190,7 @@ impl Target for Crm {
         };
         let kinds = [
             EffectKind::EnsurePerson,
+            EffectKind::Associate,
             EffectKind::EnsureInquiry,
             EffectKind::UpdateObject,
             EffectKind::CreateTask,
@@ -204,6 +211,9 @@ impl Target for Crm {
         self.calls.lock().unwrap().push((writes[0].body.kind(), shown.collect()));
         if *self.lost.lock().unwrap() == Some(writes[0].body.kind()) {
             return writes.iter().map(|_| Err(SendFailure::Gone)).collect();
+        }
+        if *self.won.lock().unwrap() && writes[0].body.kind() == EffectKind::UpdateObject {
+            return writes.iter().map(|_| Err(SendFailure::HumanWon { owner: None })).collect();
         }
         let act = self.next.lock().unwrap().pop_front();
         match act.or_else(|| self.always.lock().unwrap().clone()) {
@@ -289,6 +299,22 @@ impl World {
     }
 
     async fn over(store: Arc<dyn Store>, clock: Arc<Still>, crm: Arc<Crm>) -> Self {
+        Self::also(store, clock, crm, Vec::new()).await
+    }
+
+    /// With further objects that get the owner.
+    pub(crate) async fn also_owned(carrier: SlotKind, crm: Crm, also: &[AlsoOwned]) -> Self {
+        let crm = Arc::new(Crm { carrier: Mutex::new(Some(carrier)), ..crm });
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory().await.unwrap());
+        Self::also(store, Arc::default(), crm, also.to_vec()).await
+    }
+
+    async fn also(
+        store: Arc<dyn Store>,
+        clock: Arc<Still>,
+        crm: Arc<Crm>,
+        also_set_owner: Vec<AlsoOwned>,
+    ) -> Self {
         let referrals = Arc::new(referrals());
         let connected = Connected {
             name: ConnectionName::new("crm"),
@@ -312,7 +338,7 @@ impl World {
             mode: Mode::Live,
             connections: vec![connected],
             crm: ConnectionName::new("crm"),
-            write: WriteSettings { max_leads_per_hour: None, ..WriteSettings::default() },
+            write: WriteSettings { max_leads_per_hour: None, also_set_owner, ..WriteSettings::default() },
             policy: Arc::new(policy()),
             referrals,
         });

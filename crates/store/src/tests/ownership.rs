@@ -61,6 +61,7 @@ pub(crate) async fn fm_049_an_owner_write_is_checked_once(backend: impl Backend)
         owner: Some(change),
         fields: std::collections::BTreeMap::new(),
         slot: None,
+        after: None,
     };
     let back =
         Effect { key: EffectKey::new("back"), connection: crm(), lead: ana.lead, episode: ana.episode, body };

@@ -128,6 +128,7 @@ pub(super) fn update(target: ObjectRef, owner: &ExternalId) -> EffectBody {
         owner: Some(OwnerChange { expected: None, to: Some(owner.clone()), seen_at: None, restores: false }),
         fields: name.into_iter().collect(),
         slot: None,
+        after: None,
     }
 }
 

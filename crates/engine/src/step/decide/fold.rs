@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use usher_identity::Names;
 use usher_model::{
     Account, AccountId, Balance, CloseReason, Decision, DecisionId, Draft, Enrollment, EpisodeId, ExternalId,
-    IgnoreReason, Lead, LeadId, LeadState, Mode, PersonId, RecordState, RepKey, Resolution, Slot, SlotKind,
-    SlotOrigin, Trigger, Turn,
+    IgnoreReason, Lead, LeadId, LeadState, Mode, ObjectRef, PersonId, RecordState, RepKey, Resolution, Slot,
+    SlotKind, SlotOrigin, Trigger, Turn,
 };
 use usher_routing::{Input, Outcome, Roster, State, TurnLine};
 use usher_store::{
@@ -16,6 +16,7 @@ use usher_store::{
 };
 
 use crate::engine::Engine;
+use crate::settings::AlsoOwned;
 use crate::step::decide::guard::Allowance;
 use crate::step::decide::people::{People, link_key};
 use crate::step::decide::plan;
@@ -324,6 +325,37 @@ impl<'e> Fold<'e> {
         }
     }
 
+    /// What else gets the owner: only what nobody owns, as far as that is known; the rest is compared before the write.
+    fn also_owned(
+        &self,
+        person: &Slot,
+        carrier: &plan::Carrier,
+        account: Option<&Account>,
+        seen_owner: Option<&ExternalId>,
+    ) -> Vec<plan::Also> {
+        let nobodies = &self.engine.write.treat_as_unowned;
+        let free = |owner: Option<&ExternalId>| {
+            owner.is_none_or(|owner| usher_routing::stands_for_nobody(self.roster, nobodies, owner))
+        };
+        let also = |object, owner: Option<&ExternalId>| {
+            free(owner).then(|| plan::Also { object, nobody: owner.cloned() })
+        };
+        let each = |which: &AlsoOwned| match (which, carrier) {
+            (AlsoOwned::Person, plan::Carrier::Person) => None,
+            (AlsoOwned::Person, carrier) => {
+                // Where the lead came from a lead or deal, that object's owner was seen.
+                let seen = seen_owner.filter(|_| matches!(carrier, plan::Carrier::ToMake(_)));
+                also(ObjectRef::Slot { slot: person.clone() }, seen)
+            }
+            (AlsoOwned::Company, _) => {
+                let account = account?;
+                let id = account.external_id.clone();
+                also(ObjectRef::Id { kind: SlotKind::Company, id }, account.owner.as_ref())
+            }
+        };
+        self.engine.write.also_set_owner.iter().filter_map(each).collect()
+    }
+
     fn plan(
         &mut self,
         lead: &Lead,
@@ -340,9 +372,10 @@ impl<'e> Fold<'e> {
             _ => plan::Carrier::ToMake(inquiry),
         };
         let account = lead.account.and_then(|id| self.accounts.get(&id));
+        let also = self.also_owned(&slot, &carrier, account, seen_owner);
         let keys = usher_identity::keys(&lead.fields);
         let intent =
-            plan::Intent { lead, decision, seen_owner, seen_at, slot, at_crm, carrier, account, keys };
+            plan::Intent { lead, decision, seen_owner, seen_at, slot, at_crm, carrier, account, also, keys };
         let effects = plan::effects(self.engine, &intent, self.now);
         if !at_crm && effects.iter().any(|effect| !effect.observed) {
             self.people.planned_at_crm(lead.person);

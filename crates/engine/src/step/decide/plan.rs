@@ -25,7 +25,15 @@ pub(super) struct Intent<'a> {
     pub(super) at_crm: bool,
     pub(super) carrier: Carrier,
     pub(super) account: Option<&'a Account>,
+    pub(super) also: Vec<Also>,
     pub(super) keys: Vec<IdentityKey>,
+}
+
+/// An object that gets the owner too.
+pub(super) struct Also {
+    pub(super) object: ObjectRef,
+    /// Who stands for nobody and owns it.
+    pub(super) nobody: Option<ExternalId>,
 }
 
 /// What carries owner and task.
@@ -78,6 +86,11 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
         kind: SlotKind::Owner,
         of: intent.decision.episode.to_string(),
     });
+    let made = match &intent.carrier {
+        Carrier::ToMake(slot) => Some(slot.clone()),
+        _ => None,
+    };
+    let owned = confirmed.clone().or(made);
     if changes_owner {
         bodies.push(EffectBody::UpdateObject {
             target: carrier.clone().unwrap_or_else(|| person.clone()),
@@ -89,13 +102,29 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
             }),
             fields: std::collections::BTreeMap::new(),
             slot: confirmed.clone(),
+            after: None,
         });
     }
     let about = carrier.into_iter().chain([person]).chain(company).collect();
     bodies.push(task(engine, intent, owner, about, confirmed, now));
+    if owned.is_some() {
+        bodies.extend(intent.also.iter().map(|also| also_owned(also, owner, owned.clone())));
+    }
     let observed = engine.mode == Mode::Observe;
     let numbered = (0_u32..).zip(bodies);
     numbered.map(|(ordinal, body)| new_effect(engine, intent, ordinal, body, now, observed)).collect()
+}
+
+/// The owner on a further object, once it stands on the first; nobody's choice is overwritten.
+fn also_owned(also: &Also, owner: &ExternalId, after: Option<Slot>) -> EffectBody {
+    let change = OwnerChange {
+        expected: also.nobody.clone(),
+        to: Some(owner.clone()),
+        seen_at: None,
+        restores: false,
+    };
+    let (target, fields) = (also.object.clone(), std::collections::BTreeMap::new());
+    EffectBody::UpdateObject { target, owner: Some(change), fields, slot: None, after }
 }
 
 fn task(
