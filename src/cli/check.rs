@@ -38,6 +38,11 @@ pub(crate) async fn run(common: &Common, args: &Check) -> Outcome {
     for (connection, by_hand) in webhooks_by_hand(&loaded) {
         output::note(&format!("webhooks of {connection} are entered by hand at the vendor: {by_hand}"));
     }
+    for each in &loaded.settings.connections {
+        for scope in each.configured.further_scopes() {
+            output::note(&format!("{} also needs the permission {} ({})", each.name, scope.name, scope.why));
+        }
+    }
     let tokens = setup::token_store(&loaded).await?;
     say_tokens(&loaded, tokens.as_ref()).await?;
     let online = if args.online { ask(&loaded, tokens.as_ref()).await? } else { Vec::new() };
@@ -120,6 +125,7 @@ async fn ask(loaded: &Loaded, tokens: Option<&Arc<dyn Store>>) -> Result<Vec<Str
     if let Err(error) = engine.refresh_owners().await {
         problems.push(chain(&error));
     } else {
+        output::note(&format!("owner and task are carried by {}", engine.carriers()));
         problems.extend(engine.roster_problems());
         problems.extend(key_problems(&engine).await);
     }

@@ -10,6 +10,8 @@ pub(crate) const VERSION: &str = "2026-09";
 
 pub(crate) const CONTACTS: &str = "contacts";
 pub(crate) const COMPANIES: &str = "companies";
+pub(crate) const LEADS: &str = "leads";
+pub(crate) const DEALS: &str = "deals";
 pub(crate) const TASKS: &str = "tasks";
 pub(crate) const USERS: &str = "users";
 
@@ -70,7 +72,11 @@ pub(crate) fn read<'a>(
     Ok(Request::new(Method::POST, batch(object, "read"), Access::Read).json(&body)?.lane(lane).limits(CALL))
 }
 
-/// Reads by id what a property was, and when, and by whom.
+/// Objects per read of a property's history: HubSpot's lists halve to 50 where history is asked for, and batch reads are
+/// taken to do so too.
+pub(crate) const HISTORY_BATCH: usize = 50;
+
+/// Reads by id what a property is and was, and when, and by whom.
 pub(crate) fn read_history(
     object: &str,
     ids: &[&str],

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use usher_connector::window::Window;
-use usher_connector::{Configured, Connection, Host, Protocol};
+use usher_connector::{Configured, Connection, Host, Protocol, Scope};
 use usher_document::{Cursor, MapReader, OneOrMany, SecretRef};
+use usher_model::SlotKind;
 
-use crate::api::{self, CONTACTS};
+use crate::api::{self, CONTACTS, DEALS, LEADS};
 use crate::directory::HubSpotDirectory;
 use crate::inbound::HubSpotInbound;
 use crate::protocol::HubSpotProtocol;
 use crate::source::{HubSpotSource, PROPERTIES};
-use crate::target::{HubSpotTarget, Keys};
+use crate::target::{CHOICES, Carrier, HubSpotTarget, Keys};
+use crate::{DEAL_SCOPES, LEAD_SCOPES};
 
 /// The client secret that signs webhooks, and the one before it during a rotation.
 pub(crate) const SECRET: &str = "inbound.secret";
@@ -32,6 +34,7 @@ pub(crate) struct Settings {
     availability: bool,
     inbound: Option<InboundSettings>,
     keys: Keys,
+    carrier: Carrier,
 }
 
 #[derive(Debug, Clone)]
@@ -56,13 +59,19 @@ impl Settings {
         let availability = map.optional_at("availability").map_or(Some(true), |at| at.read());
         let contacts = map.optional_at("contacts").map_or(Some(None), |at| read_key(&at).map(Some));
         let tasks = map.optional_at("tasks").map_or(Some(None), |at| read_key(&at).map(Some));
+        let carrier = read_carrier(map);
         let inbound = map.optional_at("inbound").map(|at| read_inbound(&at));
         let inbound = match inbound {
             Some(None) => return None,
             Some(Some(inbound)) => Some(inbound),
             None => None,
         };
-        let keys = Keys { contacts: contacts?, tasks: tasks? };
+        let (carrier, key) = carrier?;
+        let (leads, deals) = match carrier.kind {
+            SlotKind::Lead => (key, None),
+            _ => (None, key),
+        };
+        let keys = Keys { contacts: contacts?, leads, deals, tasks: tasks? };
         let pull = pull?;
         Some(Self {
             properties: pull.properties,
@@ -71,6 +80,7 @@ impl Settings {
             availability: availability?,
             inbound,
             keys,
+            carrier,
         })
     }
 
@@ -99,6 +109,14 @@ impl Configured for Settings {
         [(SECRET, inbound.secret.clone())].into_iter().chain(previous).collect()
     }
 
+    fn further_scopes(&self) -> &'static [Scope] {
+        match self.carrier.kind {
+            SlotKind::Lead => LEAD_SCOPES,
+            SlotKind::Deal => DEAL_SCOPES,
+            _ => &[],
+        }
+    }
+
     fn protocol(&self) -> Option<Arc<dyn Protocol>> {
         Some(Arc::new(HubSpotProtocol))
     }
@@ -113,7 +131,7 @@ impl Configured for Settings {
             inbound,
             subscriber: None,
             directory: Some(Arc::new(HubSpotDirectory::new(http.clone(), self.availability, windows))),
-            target: Some(Arc::new(HubSpotTarget::new(http, self.keys.clone()))),
+            target: Some(Arc::new(HubSpotTarget::new(http, self.keys.clone(), self.carrier.clone()))),
         }
     }
 }
@@ -178,6 +196,51 @@ fn read_properties(at: &Cursor<'_>) -> Option<Vec<String>> {
     }
     let mut seen: BTreeSet<&str> = PROPERTIES.iter().copied().collect();
     Some(names.iter().filter(|name| seen.insert(name)).cloned().collect())
+}
+
+/// What carries owner and task, and the property of it that carries keys.
+fn read_carrier(map: &mut MapReader<'_>) -> Option<(Carrier, Option<String>)> {
+    let kind = map.optional_at("object").map_or(Some(SlotKind::Person), |at| at.choice(&CHOICES));
+    let sections = [(LEADS, SlotKind::Lead), (DEALS, SlotKind::Deal)];
+    let sections = sections.map(|(name, of)| (name, of, map.optional_at(name)));
+    let kind = kind?;
+    let (mut carrier, mut key) = (Carrier { kind, ..Carrier::default() }, None);
+    for (name, of, at) in sections {
+        match at {
+            Some(at) if of == kind => (carrier, key) = read_start(&at, kind)?,
+            Some(at) => {
+                at.error("unused", format!("`{name}` says how {name} are made, and `object` is another"))
+                    .hint(format!("write `object: {name}` beside it, or remove `{name}`"))
+                    .report();
+                return None;
+            }
+            None => {}
+        }
+    }
+    if kind == SlotKind::Deal && (carrier.pipeline.is_none() || carrier.stage.is_none()) {
+        let at = map.optional_at(DEALS).unwrap_or_else(|| map.at().clone());
+        at.error("deal-stage", "with `object: deals` usher must know the pipeline and stage in which a deal begins")
+            .hint("write `deals: { pipeline: default, stage: appointmentscheduled }`, by the internal names that HubSpot shows under Settings → Objects → Deals → Pipelines → `</>`")
+            .report();
+        return None;
+    }
+    Some((carrier, key))
+}
+
+/// Where a lead or deal begins, and the property of it that carries keys.
+fn read_start(at: &Cursor<'_>, kind: SlotKind) -> Option<(Carrier, Option<String>)> {
+    let mut map = at.map()?;
+    let name = |at: Cursor<'_>| at.text().map(str::to_owned);
+    let pipeline = map.optional_at("pipeline").map_or(Some(None), |at| name(at).map(Some));
+    let stage = map.optional_at("stage").map_or(Some(None), |at| name(at).map(Some));
+    let key_at = map.optional_at("unique_property");
+    let key = key_at.as_ref().map_or(Some(None), |at| at.read::<String>().map(Some));
+    map.finish();
+    let key = key?;
+    if let (Some(at), Some(name)) = (&key_at, &key) {
+        is_internal(at, name)?;
+    }
+    Some((Carrier { kind, pipeline: pipeline?, stage: stage? }, key))
 }
 
 /// The property that carries keys.
@@ -297,6 +360,43 @@ pub(crate) mod tests {
             "`Usher key`",
         ] {
             assert!(all.contains(part), "{part} in:\n{all}");
+        }
+    }
+
+    #[test]
+    fn what_carries_owners_is_a_setting_with_its_own_scopes() {
+        let scopes = |yaml: &str| {
+            let (settings, problems) = read(yaml);
+            assert_eq!(problems, Vec::<String>::new(), "{yaml}");
+            settings.unwrap().further_scopes().iter().map(|scope| scope.name).collect::<Vec<_>>()
+        };
+        assert!(scopes("object: contacts\n").is_empty());
+        assert_eq!(
+            scopes(
+                "object: leads\nleads: { pipeline: 71520, stage: new-stage-id, unique_property: usher_key }\n"
+            ),
+            ["crm.objects.leads.read", "crm.objects.leads.write"]
+        );
+        assert_eq!(scopes("object: leads\n").len(), 2, "a lead begins where HubSpot lets it");
+        assert_eq!(
+            scopes("object: deals\ndeals: { pipeline: default, stage: appointmentscheduled }\n"),
+            ["crm.objects.deals.read", "crm.objects.deals.write"]
+        );
+        for (yaml, told) in [
+            ("object: deals\n", "pipeline and stage"),
+            ("object: deals\ndeals: { pipeline: default }\n", "pipeline and stage"),
+            ("deals: { pipeline: default, stage: x }\n", "`object` is another"),
+            (
+                "object: deals\nleads: { stage: x }\ndeals: { pipeline: default, stage: x }\n",
+                "`object` is another",
+            ),
+            ("object: tickets\n", "tickets"),
+            ("object: deals\ndeals: { pipeline: p, stage: s, unique_property: Usher key }\n", "`Usher key`"),
+            ("object: deals\ndeals: { pipeline: p, stage: s, step: s }\n", "unknown key `step`"),
+        ] {
+            let (settings, problems) = read(yaml);
+            assert!(settings.is_none() || yaml.contains("step"), "{yaml}");
+            assert!(problems.iter().any(|problem| problem.contains(told)), "{yaml}: {problems:?}");
         }
     }
 

@@ -66,6 +66,18 @@ static MANIFEST: Manifest = Manifest {
     example: ConfigExample { name: "hubspot-main", yaml: EXAMPLE, is_crm: true },
 };
 
+/// With `object: leads`.
+static LEAD_SCOPES: &[Scope] = &[
+    scope("crm.objects.leads.read", Role::Target, "compare owners of leads, verify what was made"),
+    scope("crm.objects.leads.write", Role::Target, "create leads, set their owner"),
+];
+
+/// With `object: deals`.
+static DEAL_SCOPES: &[Scope] = &[
+    scope("crm.objects.deals.read", Role::Target, "compare owners of deals, verify what was made"),
+    scope("crm.objects.deals.write", Role::Target, "create deals, set their owner"),
+];
+
 /// HubSpot lets only legacy public apps keep subscriptions by API.
 const WEBHOOKS: &str = "as target URL of the app's webhooks, with the subscriptions contact.creation, contact.propertyChange, \
 contact.restore, contact.deletion, contact.privacyDeletion and contact.merge";
@@ -79,6 +91,8 @@ connector: hubspot
 auth: { token: { env: HUBSPOT_TOKEN } }   # a service key, or the token of an app with static authentication
 # auth: { oauth: { client_id: 00000000-0000, client_secret: { env: HUBSPOT_CLIENT_SECRET } } }   # or an OAuth app, then `usher connect`
 pull: { objects: [contacts], every: 30s, start: now }
+# object: deals                           # what carries owner and task: contacts (as it is), leads or deals
+# deals: { pipeline: default, stage: appointmentscheduled }   # where a deal begins, with `object: deals`
 # availability: false                     # owners without working hours and absences: one scope less
 # inbound: { secret: { env: HUBSPOT_CLIENT_SECRET } }   # the app's client secret; a service key has no webhooks
 ";

@@ -55,9 +55,26 @@ pub(crate) struct Object {
     pub(crate) properties: BTreeMap<String, Option<String>>,
     #[serde(default)]
     pub(crate) archived: bool,
+    #[serde(default, rename = "createdAt")]
+    pub(crate) created_at: Option<String>,
+    #[serde(default, rename = "propertiesWithHistory", deserialize_with = "or_default")]
+    history: BTreeMap<String, Vec<Was>>,
+}
+
+/// What a property was.
+#[derive(Debug, Clone, Deserialize)]
+struct Was {
+    #[serde(default)]
+    value: Option<String>,
 }
 
 impl Object {
+    /// What the property is, and was as far as that was asked for.
+    pub(crate) fn texts(&self, property: &str) -> impl Iterator<Item = &str> {
+        let past = self.history.get(property).into_iter().flatten();
+        self.get(property).into_iter().chain(past.filter_map(|was| was.value.as_deref()))
+    }
+
     /// The property's text; an empty one counts as none.
     pub(crate) fn get(&self, property: &str) -> Option<&str> {
         self.properties.get(property)?.as_deref().filter(|text| !text.is_empty())

@@ -13,3 +13,15 @@ async fn fm_040_conformance_with_keys() {
     let report = conformance::run(rigs::hubspot_keyed(usher_hubspot::HubSpot).await).await;
     assert_eq!(report.passed_over(), [] as [&str; 0]);
 }
+
+#[tokio::test]
+async fn conformance_with_deals() {
+    let report = conformance::run(rigs::hubspot_deals(usher_hubspot::HubSpot).await).await;
+    assert_eq!(report.passed_over(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn fm_040_conformance_with_keyed_leads() {
+    let report = conformance::run(rigs::hubspot_leads(usher_hubspot::HubSpot).await).await;
+    assert_eq!(report.passed_over(), [] as [&str; 0]);
+}

@@ -13,7 +13,7 @@ use crate::directory::Directory;
 use crate::http::Http;
 use crate::inbound::Inbound;
 use crate::limit::Protocol;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Scope};
 use crate::secret::Secret;
 use crate::source::Source;
 use crate::subscription::Subscriber;
@@ -35,6 +35,11 @@ pub trait Connector: Send + Sync {
 pub trait Configured: Send + Sync + Debug {
     /// Secrets besides the credential for calls, by the name under which [`Host::secret`] hands them out.
     fn secrets(&self) -> Vec<(&'static str, SecretRef)>;
+
+    /// The permissions that these settings need beyond those of the manifest.
+    fn further_scopes(&self) -> &'static [Scope] {
+        &[]
+    }
 
     /// How the vendor speaks HTTP; `None` for a connector that makes no calls.
     fn protocol(&self) -> Option<Arc<dyn Protocol>>;

@@ -46,6 +46,8 @@ pub struct Write {
     pub body: EffectBody,
     /// What is known of the owner that an owner change expects; of no meaning for other writes.
     pub owner_read: OwnerRead,
+    /// Who is to own the object if this write makes it. An object that is there already keeps its owner.
+    pub owner: Option<ExternalId>,
 }
 
 /// How old the knowledge is on which an owner would be overwritten.
@@ -67,13 +69,16 @@ pub struct Written {
     pub origin: SlotOrigin,
     /// What of the write was left out, and why; without personal data.
     pub note: Option<String>,
+    /// The object was made with the owner that the write names: nobody had one to choose before. Left false where it is
+    /// not certain; then the owner is written by itself.
+    pub owned: bool,
 }
 
 impl Written {
     /// All of it, as asked.
     #[must_use]
     pub fn whole(id: Option<ExternalId>, origin: SlotOrigin) -> Self {
-        Self { id, origin, note: None }
+        Self { id, origin, note: None, owned: false }
     }
 }
 
@@ -175,8 +180,11 @@ pub struct KeyProperty {
 /// Writes.
 #[async_trait]
 pub trait Target: Send + Sync {
-    /// The vendor's object type for what we call a person, company or task; `None` if it has no such thing.
+    /// The vendor's object type for what a slot of that kind holds; `None` if it has no such thing.
     fn object_of(&self, kind: SlotKind) -> Option<ObjectType>;
+
+    /// What carries owner and task of an inquiry: the person, or a lead or deal that is made for each inquiry.
+    fn carrier(&self) -> SlotKind;
 
     /// What it can do, one line for each kind that it supports.
     fn capabilities(&self) -> Vec<Capability>;

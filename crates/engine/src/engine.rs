@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 
 use jiff::Timestamp;
 use usher_mapping::Mapping;
-use usher_model::{Clock, ConnectionName, CrmOwner, InstallKey, Mode};
+use usher_model::{Clock, ConnectionName, CrmOwner, InstallKey, Mode, ObjectType, SlotKind};
 use usher_routing::{Policy, Roster};
 use usher_store::Store;
 
@@ -178,6 +178,30 @@ impl Engine {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What carries owner and task of an inquiry at the CRM.
+    pub(crate) fn carrier(&self) -> SlotKind {
+        let target = self.connections.get(&self.crm).and_then(|connected| connected.roles.target.as_ref());
+        target.map_or(SlotKind::Person, |target| target.carrier())
+    }
+
+    /// The CRM's objects that carry owner and task, by its name for them.
+    #[must_use]
+    pub fn carriers(&self) -> ObjectType {
+        let target = self.connections.get(&self.crm).and_then(|connected| connected.roles.target.as_ref());
+        let object = target.and_then(|target| target.object_of(target.carrier()));
+        object.unwrap_or_else(|| ObjectType::new("nothing"))
+    }
+
+    /// What an object of that connection is to us, if the connection is the CRM: a person, unless the CRM has it as a lead
+    /// or deal.
+    pub(crate) fn kind_at_crm(&self, connection: &ConnectionName, object: &ObjectType) -> Option<SlotKind> {
+        let target = || self.connections.get(connection)?.roles.target.as_ref();
+        let names =
+            |kind: &SlotKind| target().and_then(|target| target.object_of(*kind)).as_ref() == Some(object);
+        let inquiry = || [SlotKind::Lead, SlotKind::Deal].into_iter().find(names);
+        (*connection == self.crm).then(|| inquiry().unwrap_or(SlotKind::Person))
     }
 
     pub(crate) fn mapping_of(&self, connection: &ConnectionName) -> Option<&Arc<Mapping>> {

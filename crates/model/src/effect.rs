@@ -22,6 +22,8 @@ pub enum EffectKind {
     EnsureCompany,
     /// Tie two objects together.
     Associate,
+    /// Make the object that stands for the inquiry, with its owner.
+    EnsureInquiry,
     /// Write owner and fields in one call.
     UpdateObject,
     /// Create the task that tells the rep.
@@ -36,10 +38,11 @@ pub enum EffectKind {
 
 impl EffectKind {
     /// Every kind, in the order in which a lead's writes happen.
-    pub const ALL: [EffectKind; 8] = [
+    pub const ALL: [EffectKind; 9] = [
         Self::EnsurePerson,
         Self::EnsureCompany,
         Self::Associate,
+        Self::EnsureInquiry,
         Self::UpdateObject,
         Self::CreateTask,
         Self::ReassignTask,
@@ -54,12 +57,19 @@ impl EffectKind {
             Self::EnsurePerson => "ensure_person",
             Self::EnsureCompany => "ensure_company",
             Self::Associate => "associate",
+            Self::EnsureInquiry => "ensure_inquiry",
             Self::UpdateObject => "update_object",
             Self::CreateTask => "create_task",
             Self::CloseTask => "close_task",
             Self::ReassignTask => "reassign_task",
             Self::ArchiveObject => "archive_object",
         }
+    }
+
+    /// Its key names what is to be there, not the episode that wants it: wanted again, it is the same write.
+    #[must_use]
+    pub fn ensures(self) -> bool {
+        matches!(self, Self::EnsurePerson | Self::EnsureCompany | Self::EnsureInquiry)
     }
 
     /// The kind of that name.
@@ -156,6 +166,10 @@ pub enum SlotKind {
     Person,
     /// The company's object at the CRM.
     Company,
+    /// The CRM's lead that stands for one inquiry.
+    Lead,
+    /// The CRM's deal that stands for one inquiry.
+    Deal,
     /// The task that an episode created.
     Task,
     /// The owner that an episode's write confirmed; holds an owner id. The task waits for it, so that nobody gets a
@@ -164,19 +178,32 @@ pub enum SlotKind {
 }
 
 impl SlotKind {
+    /// Every kind.
+    pub const ALL: [SlotKind; 6] =
+        [Self::Person, Self::Company, Self::Lead, Self::Deal, Self::Task, Self::Owner];
+
+    /// An object that stands for one inquiry, not for who asked.
+    #[must_use]
+    pub fn is_inquiry(self) -> bool {
+        matches!(self, Self::Lead | Self::Deal)
+    }
+
     /// The name as stored and shown.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Person => "person",
             Self::Company => "company",
+            Self::Lead => "lead",
+            Self::Deal => "deal",
             Self::Task => "task",
             Self::Owner => "owner",
         }
     }
 }
 
-/// Whose object a slot holds: our person or account id for those, the effect's key for a task, the episode for an owner.
+/// Whose object a slot holds: our person, account or lead id for those, the effect's key for a task, the episode for an
+/// owner.
 pub type SlotOwner = String;
 
 /// A named place for a vendor id that may not exist yet; later effects name the slot and wait until it is bound.
@@ -274,6 +301,19 @@ pub enum EffectBody {
         /// The other end.
         to: ObjectRef,
     },
+    /// Make the object that stands for the inquiry, tied to who asked: once for a lead.
+    EnsureInquiry {
+        /// The slot to bind; its kind says what is made.
+        slot: Slot,
+        /// What to call it, one line.
+        title: String,
+        /// Who asked.
+        person: ObjectRef,
+        /// For which company, where that is known.
+        company: Option<ObjectRef>,
+        /// Who is to own it.
+        owner: ExternalId,
+    },
     /// Write owner and fields in one call.
     UpdateObject {
         /// The object.
@@ -284,6 +324,9 @@ pub enum EffectBody {
         fields: BTreeMap<String, serde_json::Value>,
         /// The owner slot that success binds, where other writes wait for the owner.
         slot: Option<Slot>,
+        /// The slot that must be bound first, where another object's owner decides.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<Slot>,
     },
     /// Create the task that tells the rep.
     CreateTask {
@@ -332,6 +375,7 @@ impl EffectBody {
             Self::EnsurePerson { .. } => EffectKind::EnsurePerson,
             Self::EnsureCompany { .. } => EffectKind::EnsureCompany,
             Self::Associate { .. } => EffectKind::Associate,
+            Self::EnsureInquiry { .. } => EffectKind::EnsureInquiry,
             Self::UpdateObject { .. } => EffectKind::UpdateObject,
             Self::CreateTask { .. } => EffectKind::CreateTask,
             Self::CloseTask { .. } => EffectKind::CloseTask,
@@ -346,6 +390,7 @@ impl EffectBody {
         match self {
             Self::EnsurePerson { slot, .. }
             | Self::EnsureCompany { slot, .. }
+            | Self::EnsureInquiry { slot, .. }
             | Self::CreateTask { slot, .. } => Some(slot),
             Self::UpdateObject { slot, .. } => slot.as_ref(),
             _ => None,
@@ -357,6 +402,7 @@ impl EffectBody {
         let list: Vec<&ObjectRef> = match self {
             Self::EnsurePerson { .. } | Self::EnsureCompany { .. } => Vec::new(),
             Self::Associate { from, to } => vec![from, to],
+            Self::EnsureInquiry { person, company, .. } => [person].into_iter().chain(company).collect(),
             Self::UpdateObject { target, .. } | Self::ArchiveObject { target } => vec![target],
             Self::CreateTask { about, .. } => about.iter().collect(),
             Self::CloseTask { task, .. } | Self::ReassignTask { task, .. } => vec![task],
@@ -367,7 +413,7 @@ impl EffectBody {
     /// The slots that must be bound before the write can be sent.
     pub fn needs(&self) -> impl Iterator<Item = &Slot> {
         let after = match self {
-            Self::CreateTask { after, .. } => after.as_ref(),
+            Self::CreateTask { after, .. } | Self::UpdateObject { after, .. } => after.as_ref(),
             _ => None,
         };
         let named = self.refs().filter_map(|object| match object {
@@ -390,6 +436,12 @@ impl EffectBody {
             Self::Associate { from, to } => {
                 *from = resolve(from)?;
                 *to = resolve(to)?;
+            }
+            Self::EnsureInquiry { person, company, .. } => {
+                *person = resolve(person)?;
+                if let Some(company) = company {
+                    *company = resolve(company)?;
+                }
             }
             Self::UpdateObject { target, .. } | Self::ArchiveObject { target } => *target = resolve(target)?,
             Self::CreateTask { about, .. } => *about = about.iter().map(resolve).collect::<Option<_>>()?,

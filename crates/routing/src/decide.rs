@@ -10,7 +10,7 @@ use crate::outcome::{Input, Outcome};
 use crate::policy::{Assign, Policy, RepIndex, Rule, Target};
 use crate::roster::{Owner, Roster};
 use crate::scope;
-use crate::seat::{self, unowned};
+use crate::seat::{self, stands_for_nobody};
 
 /// Decides one lead. The same arguments always give the same outcome; `seed` breaks ties between equals and is
 /// recorded in the trace. `roster` must have been made for `policy`. Enter the outcome with [`State::apply`] before
@@ -46,7 +46,7 @@ pub fn decide(
 fn guard(case: &mut Case<'_>) -> Option<Resolution> {
     let id = case.input.crm_owner?;
     let owner = case.roster.owner(id);
-    let finding = if unowned(case.roster, case.input, id) {
+    let finding = if stands_for_nobody(case.roster, case.input.treat_as_unowned, id) {
         format!("owner {id} counts as nobody")
     } else if let Some(owner) = owner.filter(|owner| !owner.active) {
         format!("{} owns this person but is deactivated in the CRM", owner.name)
@@ -82,7 +82,8 @@ fn first_rule<'a>(case: &mut Case<'a>) -> Option<&'a Rule> {
     }
     let account = case.input.account;
     let owner = account.and_then(|account| account.owner.as_ref());
-    let owner_counts = owner.is_some_and(|owner| !unowned(case.roster, case.input, owner));
+    let owner_counts =
+        owner.is_some_and(|owner| !stands_for_nobody(case.roster, case.input.treat_as_unowned, owner));
     let (lead, account) = (scope::lead(case.input.fields), scope::account(account, owner_counts));
     let scope = Scope::new().with("lead", &lead).with("account", &account);
     for rule in policy.rules() {
@@ -120,7 +121,7 @@ fn account_owner(mut case: Case<'_>, if_unavailable: Option<Target>) -> Outcome 
 fn available_account_owner<'a>(case: &mut Case<'a>) -> Result<(RepIndex, &'a str), String> {
     let account = case.input.account.ok_or("the lead has no account")?;
     let id = account.owner.as_ref().ok_or("the account has no owner")?;
-    if unowned(case.roster, case.input, id) {
+    if stands_for_nobody(case.roster, case.input.treat_as_unowned, id) {
         return Err(format!("owner {id} counts as nobody"));
     }
     let owner = case.roster.owner(id).ok_or_else(|| format!("owner {id} is unknown to the CRM"))?;

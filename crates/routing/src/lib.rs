@@ -31,3 +31,4 @@ pub use outcome::{Input, Outcome, TurnLine};
 pub use policy::{Assign, IfNobody, Member, Policy, Pool, PoolIndex, Rep, RepIndex, Rule, Strategy, Target};
 pub use roster::Roster;
 pub use scope::schema;
+pub use seat::stands_for_nobody;

@@ -73,10 +73,11 @@ pub(crate) fn look(rep: &Rep, seat: &Seat, input: &Input<'_>, now: Timestamp) ->
     (!availability.on_hours(now)).then(|| Out::OffHours(availability.next(now)))
 }
 
-/// Whether an owner of the CRM stands for nobody, by id or e-mail.
-pub(crate) fn unowned(roster: &Roster, input: &Input<'_>, owner: &usher_model::ExternalId) -> bool {
+/// Whether an owner of the CRM stands for nobody, by the ids or e-mails of those who do.
+#[must_use]
+pub fn stands_for_nobody(roster: &Roster, nobodies: &[String], owner: &usher_model::ExternalId) -> bool {
     let email = roster.owner(owner).map(|owner| owner.email.as_str());
-    input.treat_as_unowned.iter().any(|nobody| {
+    nobodies.iter().any(|nobody| {
         let nobody = nobody.trim();
         nobody == owner.as_str() || email.is_some_and(|email| email.eq_ignore_ascii_case(nobody))
     })

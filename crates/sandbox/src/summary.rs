@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde::Serialize;
 
 use crate::clock::Millis;
-use crate::hubspot::kinds::{CONTACTS, KINDS, TASKS};
+use crate::hubspot::kinds::{CONTACTS, DEALS, KINDS, LEADS, TASKS};
 use crate::hubspot::record::Record;
 use crate::hubspot::state::Hub;
 use crate::oracle::{Actor, Change};
@@ -72,7 +72,8 @@ pub struct Summary {
     pub duplicate_tasks: usize,
     /// The first hundred of them.
     pub duplicate_task_list: Vec<Duplicate>,
-    /// Living leads beyond the first of each source id, in Pipedrive `origin_id`.
+    /// Living leads beyond the first of each source id, in Pipedrive `origin_id`; in HubSpot leads and deals of the API
+    /// beyond the first of the same name and contact.
     pub duplicate_leads: usize,
     /// Contacts whose owner the API has set; in Pipedrive persons, leads and deals.
     pub owners_set: usize,
@@ -101,6 +102,10 @@ pub(crate) fn summarize(hub: &Hub, marker: &str) -> Summary {
     };
     persons(hub, &mut summary);
     tasks(hub, marker, &mut summary);
+    summary.duplicate_leads = [(LEADS, "hs_lead_name"), (DEALS, "dealname")]
+        .into_iter()
+        .map(|(kind, name)| duplicates(inquiries(hub, kind, name)).0)
+        .sum();
     for owned in ownership(hub) {
         let Some(api_owner) = owned.api_owner else { continue };
         summary.owners_set += 1;
@@ -214,6 +219,23 @@ fn tasks(hub: &Hub, marker: &str, summary: &mut Summary) {
         groups.entry(format!("{key} @ {contact}")).or_default().push(event.id);
     }
     (summary.duplicate_tasks, summary.duplicate_task_list) = duplicates(groups);
+}
+
+/// Living leads or deals that the API made, by name and contact.
+fn inquiries(hub: &Hub, kind: usize, name: &str) -> HashMap<String, Vec<u64>> {
+    let table = &hub.tables[kind];
+    let name = table.registry.find(name);
+    let mut groups = HashMap::<String, Vec<u64>>::new();
+    for event in hub.oracle.events() {
+        let by_api = matches!(event.actor, Actor::Api(_)) && event.change == Change::Create;
+        let made = by_api && usize::from(event.kind) == kind;
+        let Some(record) = table.living(event.id).filter(|_| made) else { continue };
+        let text = name.and_then(|prop| record.props.get(prop)).unwrap_or_default();
+        let contact = hub.links.ids((kind, event.id), CONTACTS).first().copied().unwrap_or_default();
+        let contact = hub.tables[CONTACTS].resolve(contact);
+        groups.entry(format!("{text} @ {contact}")).or_default().push(event.id);
+    }
+    groups
 }
 
 /// Every living contact's owner, from the log and the record.

@@ -147,8 +147,7 @@ pub(crate) fn effect_state(name: &str) -> Result<EffectState, Fault> {
 }
 
 pub(crate) fn slot_kind(name: &str) -> Result<SlotKind, Fault> {
-    let all = [SlotKind::Person, SlotKind::Company, SlotKind::Task, SlotKind::Owner];
-    named("slot kind", name, &all, SlotKind::as_str)
+    named("slot kind", name, &SlotKind::ALL, SlotKind::as_str)
 }
 
 pub(crate) fn effect_kind(name: &str) -> Result<EffectKind, Fault> {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use usher_model::{
     Account, AccountId, Balance, CloseReason, ConnectionName, Decision, Draft, Effect, EpisodeId, ExternalId,
     Fields, IdentityKey, IgnoreReason, Lead, LeadId, LeadState, Mode, ObjectType, PersonId, RecordId,
-    RecordState, RepKey, Slot, SlotOrigin, Turn, WaitReason,
+    RecordState, RepKey, Slot, SlotKind, SlotOrigin, Turn, WaitReason,
 };
 
 use crate::error::StoreError;
@@ -98,6 +98,8 @@ pub struct ViewAsk {
     pub persons: Vec<PersonId>,
     /// Accounts of drafts and waiting leads.
     pub accounts: Vec<AccountId>,
+    /// The kind of what stands for inquiries, and the waiting leads that may have one already.
+    pub inquiries: Option<(SlotKind, Vec<LeadId>)>,
     /// Whose ledger.
     pub mode: Option<Mode>,
     /// A lead that is done still counts as the same inquiry if it was opened after this instant.
@@ -114,7 +116,7 @@ pub struct DecisionView {
     /// The latest lead of each such person that is not done, or was opened since `open_since` and was neither suppressed
     /// nor merged. A failed one counts: a retry may still write it.
     pub open_leads: Vec<OpenLead>,
-    /// Bound slots of these persons.
+    /// Bound slots of these persons and inquiries.
     pub slots: Vec<(Slot, ExternalId)>,
     /// The accounts asked for.
     pub accounts: Vec<Account>,

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_model::{
-    ConnectionName, Effect, EffectBody, EffectKey, EffectKind, ExternalId, ObjectType, Slot, SlotOrigin,
+    ConnectionName, Effect, EffectBody, EffectKey, EffectKind, ExternalId, ObjectRef, ObjectType, Slot,
+    SlotOrigin,
 };
 
 use crate::deciding::NewEffect;
@@ -37,6 +38,29 @@ pub struct ClaimedEffect {
     pub doubt_since: Option<Timestamp>,
     /// How often whoever held it died or panicked: from the first time on it is better sent alone.
     pub lapses: u32,
+    /// What the first try of a create can do along with it.
+    pub along: Option<OwnerAlong>,
+}
+
+impl ClaimedEffect {
+    /// The slot of the person whom the first try may make.
+    pub(crate) fn makes(&self) -> Option<&Slot> {
+        match &self.effect.body {
+            EffectBody::EnsurePerson { slot, .. } if self.attempt == 1 => Some(slot),
+            _ => None,
+        }
+    }
+}
+
+/// An owner that would be written next, to an object that is about to be made: it waits for nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerAlong {
+    /// The write that waits.
+    pub key: EffectKey,
+    /// The owner slot that it binds.
+    pub slot: Slot,
+    /// Who is to own.
+    pub owner: ExternalId,
 }
 
 /// What happened to a claimed effect.
@@ -118,6 +142,10 @@ pub struct EffectOutcome {
     pub binds: Option<Slot>,
     /// What success binds it to without an id from the vendor: the owner that an update wrote.
     pub confirms: Option<ExternalId>,
+    /// Whose object it ensures.
+    pub person: Option<String>,
+    /// The object was made with this owner: the write that would have set it is done too.
+    pub along: Option<OwnerAlong>,
 }
 
 impl EffectOutcome {
@@ -129,8 +157,13 @@ impl EffectOutcome {
             EffectBody::UpdateObject { owner: Some(change), slot: Some(_), .. } => change.to.clone(),
             _ => None,
         };
+        let person = match body {
+            EffectBody::EnsurePerson { slot, .. }
+            | EffectBody::EnsureInquiry { person: ObjectRef::Slot { slot }, .. } => Some(slot.of.clone()),
+            _ => None,
+        };
         let (key, binds) = (claim.effect.key.clone(), body.binds().cloned());
-        Self { key, attempt: claim.attempt, end, binds, confirms }
+        Self { key, attempt: claim.attempt, end, binds, confirms, person, along: None }
     }
 }
 

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use usher_model::{EffectBody, EffectState, ExternalId, Slot, SlotKind, SlotOrigin};
+use usher_model::{
+    EffectBody, EffectKey, EffectState, ExternalId, ObjectRef, OwnerChange, Slot, SlotKind, SlotOrigin,
+};
 
-use crate::codec::{effect_state, from_json, json, ms, text};
+use crate::codec::{effect_state, from_json, json, ms, slot_name, text};
 use crate::deciding::NewEffect;
-use crate::delivering::{EffectEnd, EffectOutcome, MOST_LAPSES};
+use crate::delivering::{EffectEnd, EffectOutcome, MOST_LAPSES, OwnerAlong};
 use crate::fault::Fault;
 
 /// An id that arrived for a slot.
@@ -16,6 +18,8 @@ pub(crate) struct Binding {
     pub(crate) id: ExternalId,
     pub(crate) origin: SlotOrigin,
     pub(crate) object: Option<String>,
+    /// Whose object it is, where it belongs to somebody.
+    pub(crate) person: Option<String>,
     /// When its create was sent, if its first try was answered with it.
     pub(crate) made_at: Option<i64>,
     /// The effect that brought it; empty where it was known from the start.
@@ -25,7 +29,7 @@ pub(crate) struct Binding {
 impl Binding {
     /// An id that no effect brought.
     pub(crate) fn known(slot: Slot, id: ExternalId, origin: SlotOrigin) -> Self {
-        Self { slot, id, origin, object: None, made_at: None, effect: String::new() }
+        Self { slot, id, origin, object: None, person: None, made_at: None, effect: String::new() }
     }
 
     /// A person's slots as stored for another one: (connection, id, origin) each.
@@ -39,10 +43,11 @@ impl Binding {
     }
 }
 
-/// The bindings that tell which object a person is, each with that object.
-pub(crate) fn persons(bindings: &[Binding]) -> Vec<(&Binding, &str)> {
-    let persons = bindings.iter().filter(|binding| binding.slot.kind == SlotKind::Person);
-    persons.filter_map(|binding| Some((binding, binding.object.as_deref()?))).collect()
+/// The bindings that tell which object is a person's, each with that object and the person.
+pub(crate) fn ties(bindings: &[Binding]) -> Vec<(&Binding, &str, &str)> {
+    let all = bindings.iter();
+    all.filter_map(|binding| Some((binding, binding.object.as_deref()?, binding.person.as_deref()?)))
+        .collect()
 }
 
 /// What a write met that found its object gone.
@@ -71,6 +76,31 @@ pub(crate) fn made_anew(body: &str) -> Result<String, Fault> {
     json(&body)
 }
 
+/// Why an owner's write is done that was never sent.
+pub(crate) const MADE_WITH_IT: &str = "the object was made with this owner";
+
+/// What goes along with the creates, by the slots that they fill, of the writes that wait for these alone: (slot, key,
+/// body) each. Nothing, where several writes want to be first.
+pub(crate) fn along(waiting: Vec<(String, String, String)>) -> Result<HashMap<String, OwnerAlong>, Fault> {
+    let mut found: HashMap<String, Option<OwnerAlong>> = HashMap::new();
+    for (name, key, body) in waiting {
+        let along = match from_json("effect", &body)? {
+            EffectBody::UpdateObject {
+                target: ObjectRef::Slot { slot: target },
+                owner: Some(OwnerChange { expected: None, to: Some(owner), restores: false, .. }),
+                fields,
+                slot: Some(slot),
+                after: None,
+            } if fields.is_empty() && slot_name(&target) == name => {
+                Some(OwnerAlong { key: EffectKey::new(key), slot, owner })
+            }
+            _ => None,
+        };
+        found.entry(name).and_modify(|first| *first = None).or_insert(along);
+    }
+    Ok(found.into_iter().filter_map(|(name, along)| Some((name, along?))).collect())
+}
+
 /// A claimed effect's row: number, key, attempts, lapses, state, when it was sent, lead, and the slot that it binds.
 pub(crate) type HeldRow = (i64, String, i64, i64, String, Option<i64>, String, Option<String>);
 
@@ -83,6 +113,8 @@ pub(crate) struct Ended {
     pub(crate) lead: String,
     pub(crate) binds: Option<String>,
     slot: Option<Slot>,
+    person: Option<String>,
+    pub(crate) along: Option<OwnerAlong>,
     key: String,
     pub(crate) state: EffectState,
     pub(crate) due_at: Option<i64>,
@@ -120,6 +152,8 @@ impl Ended {
                 lead,
                 binds,
                 slot: outcome.binds,
+                person: outcome.person,
+                along: outcome.along,
                 key,
                 state: EffectState::Done,
                 due_at: None,
@@ -153,11 +187,19 @@ impl Ended {
     pub(crate) fn binding(&self) -> Option<Binding> {
         let (id, origin, object) = self.bound.as_ref()?;
         let slot = self.slot.clone()?;
+        let person = self.person.clone();
         let (id, effect) = (id.as_str().into(), self.key.clone());
         // A later try may have met what an earlier one made, and somebody else may own by now.
         let first = self.attempt == 1 && self.was == EffectState::Sending && *origin == SlotOrigin::Created;
-        let made_at = self.sent_at.filter(|_| first);
-        Some(Binding { slot, id, origin: *origin, object: object.clone(), made_at, effect })
+        let made_at = self.sent_at.filter(|_| first && self.along.is_none());
+        Some(Binding { slot, id, origin: *origin, object: object.clone(), person, made_at, effect })
+    }
+
+    /// The owner's slot, where the object was made with its owner.
+    pub(crate) fn owner_along(&self) -> Option<Binding> {
+        let along = self.along.as_ref().filter(|_| self.state == EffectState::Done)?;
+        let known = Binding::known(along.slot.clone(), along.owner.clone(), SlotOrigin::Created);
+        Some(Binding { effect: text(along.key.as_str()), ..known })
     }
 
     fn apply(&mut self, outcome: EffectEnd, confirms: Option<ExternalId>, lapses: i64) {
@@ -233,8 +275,6 @@ impl From<Ended> for Fate {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use usher_model::{ObjectRef, OwnerChange};
-
     use super::*;
 
     #[test]
@@ -249,6 +289,7 @@ mod tests {
             }),
             fields: [].into(),
             slot: None,
+            after: None,
         };
         let lost = json(&body(Some("400"), Some(Timestamp::UNIX_EPOCH))).unwrap();
         let anew: EffectBody = from_json("effect", &made_anew(&lost).unwrap()).unwrap();

@@ -38,7 +38,7 @@ pub use deciding::{
     LinkRow, NewEffect, NewLead, OpenLead, Ready, RecordEnd, ViewAsk, WaitingLead,
 };
 pub use delivering::{
-    ClaimedEffect, Delivering, DueEffects, EffectEnd, EffectOutcome, MOST_LAPSES, SlotBinding,
+    ClaimedEffect, Delivering, DueEffects, EffectEnd, EffectOutcome, MOST_LAPSES, OwnerAlong, SlotBinding,
 };
 pub use directory::{AccountRow, DirectoryStore};
 pub use error::StoreError;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use usher_model::{EffectBody, ExternalId, LeadId, ObjectRef, OwnerChange, Turn};
 
-use crate::codec::{from_json, id, instant, lead_state, mode, slot_name};
+use crate::codec::{from_json, id, instant, lead_state, mode, slot_kind, slot_name};
 use crate::fault::Fault;
 use crate::undoing::{UndoLead, WrittenOwner};
 
@@ -14,8 +14,8 @@ pub(crate) type DecidedRow = (String, String, String, i64, bool, Option<String>)
 pub(crate) type TaskRow = (String, Option<String>);
 /// A lead and an update that is done.
 pub(crate) type UpdateRow = (String, String);
-/// A lead and the person's object that was created for it.
-pub(crate) type CreatedRow = (String, String);
+/// A lead, and kind and id of an object that was created for it.
+pub(crate) type CreatedRow = (String, String, String);
 /// A lead and its ledger line: pool, mode, decision, instant, rep, count, reason, shares.
 pub(crate) type TurnRow = (String, String, String, String, i64, String, i64, String, String);
 
@@ -71,9 +71,10 @@ impl Leads {
     }
 
     pub(crate) fn created(&mut self, rows: Vec<CreatedRow>) -> Result<(), Fault> {
-        for (lead, object) in rows {
+        for (lead, kind, id) in rows {
+            let object = (slot_kind(&kind)?, id.into());
             if let Some(lead) = self.lead(&lead)? {
-                lead.created = Some(object.into());
+                lead.created.push(object);
             }
         }
         Ok(())
@@ -109,12 +110,12 @@ fn undo_lead((lead, state, path, at, unsettled, later): DecidedRow) -> Result<Un
         later: later.as_deref().map(id).transpose()?,
         owners: Vec::new(),
         tasks: Vec::new(),
-        created: None,
+        created: Vec::new(),
         turns: Vec::new(),
     })
 }
 
-/// A change of an owner that is done.
+/// An owner that was written.
 pub(crate) struct OwnerRow {
     lead: String,
     target: ObjectRef,
@@ -122,13 +123,21 @@ pub(crate) struct OwnerRow {
 }
 
 impl OwnerRow {
-    /// The updates among `rows` that changed an owner.
+    /// The writes among `rows` that set an owner. What was made with one had none before.
     pub(crate) fn of(rows: Vec<UpdateRow>) -> Result<Vec<Self>, Fault> {
         let mut owners = Vec::with_capacity(rows.len());
         for (lead, body) in rows {
-            if let EffectBody::UpdateObject { target, owner: Some(change), .. } = from_json("effect", &body)?
-            {
-                owners.push(Self { lead, target, change });
+            match from_json("effect", &body)? {
+                EffectBody::UpdateObject { target, owner: Some(change), .. } => {
+                    owners.push(Self { lead, target, change });
+                }
+                EffectBody::EnsureInquiry { slot, owner, .. } => {
+                    let target = ObjectRef::Slot { slot };
+                    let change =
+                        OwnerChange { expected: None, to: Some(owner), seen_at: None, restores: false };
+                    owners.push(Self { lead, target, change });
+                }
+                _ => {}
             }
         }
         Ok(owners)

@@ -54,8 +54,8 @@ pub struct UndoLead {
     pub owners: Vec<WrittenOwner>,
     /// Tasks created.
     pub tasks: Vec<ExternalId>,
-    /// The person's object, if it was created for this lead.
-    pub created: Option<ExternalId>,
+    /// The objects of person and inquiry that were created for this lead.
+    pub created: Vec<Owned>,
     /// Ledger lines that were not credited back.
     pub turns: Vec<Turn>,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use usher_model::{ConnectionName, ExternalId, LeadId};
+use usher_model::{ConnectionName, EffectKind, ExternalId, LeadId};
 
 use crate::codec::{instant, maybe_instant};
 use crate::error::StoreError;
@@ -235,8 +235,8 @@ pub trait Upkeep: Send + Sync {
     /// what will be planned for leads whose record the vendor had before `now`. Returns how many are in doubt.
     async fn distrust(&self, safe_at: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
 
-    /// The tasks that are known to exist for the leads of this lead's person, by their ids at the vendors.
-    async fn known_tasks(&self, lead: LeadId) -> Result<Vec<ExternalId>, StoreError>;
+    /// What writes of this kind are known to have made for the leads of this lead's person, by the vendors' ids.
+    async fn known_made(&self, lead: LeadId, kind: EffectKind) -> Result<Vec<ExternalId>, StoreError>;
 
     /// Removes what is older than the cutoffs and needed by nothing: one small slice, from where `so_far` ended.
     async fn prune(&self, keep: Cutoffs, so_far: Pruned) -> Result<Pruned, StoreError>;

@@ -144,6 +144,10 @@ impl Target for Roles {
         self.0.target.as_ref().unwrap().object_of(kind)
     }
 
+    fn carrier(&self) -> SlotKind {
+        self.0.target.as_ref().unwrap().carrier()
+    }
+
     fn capabilities(&self) -> Vec<Capability> {
         self.0.target.as_ref().unwrap().capabilities()
     }

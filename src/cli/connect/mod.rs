@@ -93,8 +93,7 @@ async fn keep(
 
 /// Every scope that the connector can use, once.
 fn needed(connection: &ConnectionSettings) -> Vec<String> {
-    let mut scopes: Vec<String> =
-        connection.connector.manifest().scopes.iter().map(|scope| scope.name.to_owned()).collect();
+    let mut scopes: Vec<String> = connection.scopes().map(|scope| scope.name.to_owned()).collect();
     scopes.sort();
     scopes.dedup();
     scopes

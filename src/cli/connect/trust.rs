@@ -23,7 +23,7 @@ pub(super) struct Tried {
 /// The scopes that the connector can use and the vendor did not grant. Nothing if the vendor does not say what it
 /// granted: the calls will tell.
 pub(super) fn missing(connection: &ConnectionSettings, granted: &[String]) -> Vec<&'static Scope> {
-    let scopes = connection.connector.manifest().scopes.iter();
+    let scopes = connection.scopes();
     scopes.filter(|scope| !granted.is_empty() && !granted.iter().any(|name| name == scope.name)).collect()
 }
 

@@ -203,7 +203,7 @@ timed! { Tokens {
 timed! { Upkeep {
     fn back_up(to: &Path, now: Timestamp) -> Backup;
     fn distrust(safe_at: Timestamp, now: Timestamp) -> u64;
-    fn known_tasks(lead: LeadId) -> Vec<ExternalId>;
+    fn known_made(lead: LeadId, kind: EffectKind) -> Vec<ExternalId>;
     fn prune(keep: Cutoffs, so_far: Pruned) -> Pruned;
     fn tidy() -> u64;
     fn vitals(now: Timestamp, since: Timestamp) -> Vitals;

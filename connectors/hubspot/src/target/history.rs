@@ -8,12 +8,9 @@ use usher_connector::{CallLane, ChangedBy, Fault, Http, OwnerEntry};
 use usher_model::{ExternalId, SlotKind};
 
 use super::object_name;
-use crate::api;
+use crate::api::{self, HISTORY_BATCH};
 use crate::source::unread;
 use crate::wire::{ErrorBody, instant, or_default};
-
-/// Objects per read: HubSpot's lists halve to 50 where history is asked for, and batch reads are taken to do so too.
-pub(super) const MOST: usize = 50;
 
 #[derive(Deserialize)]
 struct Answer {
@@ -47,13 +44,13 @@ pub(super) async fn owners(
     objects: &[(SlotKind, ExternalId)],
 ) -> Result<Vec<Vec<OwnerEntry>>, Fault> {
     let mut found: HashMap<(SlotKind, String), Vec<OwnerEntry>> = HashMap::new();
-    for kind in [SlotKind::Person, SlotKind::Company, SlotKind::Task] {
+    for kind in SlotKind::ALL {
         let mut ids: Vec<&str> =
             objects.iter().filter(|(of, _)| *of == kind).map(|(_, id)| id.as_str()).collect();
         ids.sort_unstable();
         ids.dedup();
         let Some(object) = object_name(kind) else { continue };
-        for ids in ids.chunks(MOST) {
+        for ids in ids.chunks(HISTORY_BATCH) {
             let request = api::read_history(object, ids, "hubspot_owner_id", CallLane::Refresh)?;
             let answer: Answer = http.send(request).await?.json()?;
             if let Some(error) = answer.errors.iter().find(|error| !error.is_not_found()) {

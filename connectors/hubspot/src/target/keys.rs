@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use usher_connector::{Access, CallLane, Fault, FaultClass, Http, KeyProperty, KeyState, Request, Write};
 
-use crate::api::{self, CONTACTS, TASKS, VERSION};
+use crate::api::{self, CONTACTS, DEALS, LEADS, TASKS, VERSION};
 use crate::source::unread;
 use crate::wire::Objects;
 
@@ -19,6 +19,8 @@ const USUAL: &str = "usher_key";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Keys {
     pub(crate) contacts: Option<String>,
+    pub(crate) leads: Option<String>,
+    pub(crate) deals: Option<String>,
     pub(crate) tasks: Option<String>,
 }
 
@@ -27,6 +29,8 @@ impl Keys {
     pub(super) fn of(&self, object: &str) -> Option<&str> {
         match object {
             CONTACTS => self.contacts.as_deref(),
+            LEADS => self.leads.as_deref(),
+            DEALS => self.deals.as_deref(),
             TASKS => self.tasks.as_deref(),
             _ => None,
         }
@@ -59,9 +63,14 @@ impl Keys {
     }
 
     /// How the properties stand; makes those that are missing if asked.
-    pub(super) async fn properties(&self, http: &dyn Http, create: bool) -> Result<Vec<KeyProperty>, Fault> {
-        let mut properties = Vec::with_capacity(2);
-        for object in [CONTACTS, TASKS] {
+    pub(super) async fn properties(
+        &self,
+        http: &dyn Http,
+        objects: impl Iterator<Item = &'static str>,
+        create: bool,
+    ) -> Result<Vec<KeyProperty>, Fault> {
+        let mut properties = Vec::new();
+        for object in objects {
             let configured = self.of(object);
             let name = configured.unwrap_or(USUAL).to_owned();
             let mut state = state(http, object, &name).await?;

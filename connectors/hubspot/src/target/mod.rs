@@ -4,7 +4,9 @@ mod batch;
 mod close;
 mod companies;
 mod history;
+mod inquiries;
 mod keys;
+mod made;
 mod persons;
 mod plan;
 mod rules;
@@ -22,8 +24,9 @@ use usher_connector::{
 };
 use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, ObjectType, SlotKind, SlotOrigin};
 
-use crate::api::{BATCH, BURST, COMPANIES, CONTACTS, TASKS};
+use crate::api::{self, BATCH, BURST, COMPANIES, CONTACTS, DEALS, HISTORY_BATCH, LEADS, TASKS};
 use batch::{Batch, Outcome, Parts};
+pub(crate) use inquiries::{CHOICES, Carrier};
 pub(crate) use keys::Keys;
 use rules::Rules;
 
@@ -31,12 +34,28 @@ use rules::Rules;
 pub(crate) struct HubSpotTarget {
     http: Arc<dyn Http>,
     keys: Keys,
+    carrier: Carrier,
     rules: Rules,
 }
 
 impl HubSpotTarget {
-    pub(crate) fn new(http: Arc<dyn Http>, keys: Keys) -> Self {
-        Self { http, keys, rules: Rules::default() }
+    pub(crate) fn new(http: Arc<dyn Http>, keys: Keys, carrier: Carrier) -> Self {
+        Self { http, keys, carrier, rules: Rules::default() }
+    }
+
+    /// The object type that is made for each inquiry, if one is.
+    fn inquiries(&self) -> Option<&'static str> {
+        object_name(self.carrier.kind).filter(|_| self.carrier.kind.is_inquiry())
+    }
+
+    /// The batches for these writes, which are of one kind.
+    fn plan(&self, writes: &[Write], outcomes: &mut Outcomes) -> Vec<Batch> {
+        match writes.first().map(|write| write.body.kind()) {
+            Some(EffectKind::EnsureInquiry) => {
+                inquiries::batches(&self.carrier, &self.keys, writes, outcomes)
+            }
+            _ => plan::all(&self.keys, writes, outcomes),
+        }
     }
 }
 
@@ -80,10 +99,20 @@ impl Target for HubSpotTarget {
         object_name(kind).map(ObjectType::from)
     }
 
+    fn carrier(&self) -> SlotKind {
+        self.carrier.kind
+    }
+
     fn capabilities(&self) -> Vec<Capability> {
         let can = |kind, object, verify| Capability { kind, object, max_batch: BATCH, keyed: false, verify };
+        let made = |kind, object| match self.keys.of(object) {
+            Some(_) => Capability { keyed: true, ..can(kind, object, VerifyBy::UniqueKey) },
+            None => can(kind, object, VerifyBy::ParentListing),
+        };
         let company = can(EffectKind::EnsureCompany, COMPANIES, VerifyBy::Nothing);
-        vec![
+        let inquiry = self.inquiries().map(|object| made(EffectKind::EnsureInquiry, object));
+        let carrier = self.inquiries().unwrap_or(CONTACTS);
+        let mut all = vec![
             Capability {
                 keyed: self.keys.contacts.is_some(),
                 ..can(EffectKind::EnsurePerson, CONTACTS, VerifyBy::UniqueKey)
@@ -91,17 +120,14 @@ impl Target for HubSpotTarget {
             // A domain is not unique at HubSpot, and a search proves nothing.
             Capability { max_batch: companies::MOST, ..company },
             Capability { keyed: true, ..can(EffectKind::Associate, "contacts → companies", VerifyBy::Id) },
-            can(EffectKind::UpdateObject, CONTACTS, VerifyBy::Id),
-            match self.keys.tasks {
-                Some(_) => {
-                    Capability { keyed: true, ..can(EffectKind::CreateTask, TASKS, VerifyBy::UniqueKey) }
-                }
-                None => can(EffectKind::CreateTask, TASKS, VerifyBy::ParentListing),
-            },
+            can(EffectKind::UpdateObject, carrier, VerifyBy::Id),
+            made(EffectKind::CreateTask, TASKS),
             can(EffectKind::ReassignTask, TASKS, VerifyBy::Id),
             can(EffectKind::CloseTask, TASKS, VerifyBy::Id),
             can(EffectKind::ArchiveObject, "contacts, companies, tasks", VerifyBy::Id),
-        ]
+        ];
+        all.extend(inquiry);
+        all
     }
 
     async fn send(&self, writes: &[Write]) -> Vec<Sent> {
@@ -114,7 +140,17 @@ impl Target for HubSpotTarget {
             Some(EffectKind::EnsureCompany) => {
                 companies::send(&*self.http, &self.keys, writes, &mut outcomes).await;
             }
-            Some(EffectKind::CreateTask) => tasks::send(&*self.http, &self.keys, writes, &mut outcomes).await,
+            Some(EffectKind::CreateTask) => {
+                let batches = self.plan(writes, &mut outcomes);
+                made::send(&*self.http, &self.keys, TASKS, writes, batches, &mut outcomes).await;
+            }
+            Some(EffectKind::EnsureInquiry) => {
+                // Both, where the settings were changed since some were planned.
+                let batches = self.plan(writes, &mut outcomes).into_iter();
+                let (leads, deals) = batches.partition(|batch| batch.path == api::batch(LEADS, "create"));
+                made::send(&*self.http, &self.keys, LEADS, writes, leads, &mut outcomes).await;
+                made::send(&*self.http, &self.keys, DEALS, writes, deals, &mut outcomes).await;
+            }
             Some(EffectKind::UpdateObject | EffectKind::ReassignTask) => {
                 let batches = plan::all(&self.keys, writes, &mut outcomes);
                 update::send(&*self.http, writes, batches, &mut outcomes).await;
@@ -133,11 +169,12 @@ impl Target for HubSpotTarget {
     }
 
     async fn key_properties(&self, create: bool) -> Result<Vec<KeyProperty>, Fault> {
-        self.keys.properties(&*self.http, create).await
+        let objects = [CONTACTS, TASKS].into_iter().chain(self.inquiries());
+        self.keys.properties(&*self.http, objects, create).await
     }
 
     fn history_batch(&self) -> usize {
-        history::MOST
+        HISTORY_BATCH
     }
 
     async fn owner_history(&self, objects: &[(SlotKind, ExternalId)]) -> Result<Vec<Vec<OwnerEntry>>, Fault> {
@@ -150,7 +187,7 @@ impl Target for HubSpotTarget {
 
     fn describe(&self, writes: &[Write]) -> Result<Vec<Request>, Fault> {
         let mut outcomes = Outcomes::new(writes.len());
-        let batches = plan::all(&self.keys, writes, &mut outcomes);
+        let batches = self.plan(writes, &mut outcomes);
         batches.iter().map(Batch::request).collect()
     }
 }
@@ -226,6 +263,8 @@ fn object_name(kind: SlotKind) -> Option<&'static str> {
     match kind {
         SlotKind::Person => Some(CONTACTS),
         SlotKind::Company => Some(COMPANIES),
+        SlotKind::Lead => Some(LEADS),
+        SlotKind::Deal => Some(DEALS),
         SlotKind::Task => Some(TASKS),
         SlotKind::Owner => None,
     }

@@ -54,6 +54,12 @@ pub(super) async fn send(
             if matches!(&outcome, Outcome::Refused(error) if !error.is_conflict()) {
                 rules.forget();
             }
+            if item.owner.is_some() && matches!(&outcome, Outcome::Refused(error) if !error.is_conflict()) {
+                // It may be the owner whom HubSpot does not take: the next try is without.
+                let message = "HubSpot refuses to make the contact with its owner";
+                outcomes.set(write, Err(Fault::new(FaultClass::Transient, message).into()));
+                continue;
+            }
             let note = notes.remove(&write);
             let created = created(http, keys, item, outcome).await;
             outcomes.set(write, created.map(|written| Written { note, ..written }));
@@ -95,8 +101,12 @@ async fn created(
     outcome: Outcome,
 ) -> Result<Written, SendFailure> {
     match outcome {
-        Outcome::Done(row) => match row.id {
-            Some(id) => Ok(ours(id)),
+        Outcome::Done(row) => match row.id.clone() {
+            // HubSpot drops what it does not accept from an answer that says "done".
+            Some(id) => {
+                let owned = item.owner.as_ref().is_some_and(|owner| row.owner() == Some(owner.as_str()));
+                Ok(Written { owned, ..ours(id) })
+            }
             None => Err(failure(Outcome::Unmentioned)),
         },
         Outcome::Refused(error) if error.is_conflict() => existing(http, keys, item, error).await,
@@ -147,6 +157,9 @@ pub(super) fn row(keys: &Keys, write: usize, item: &Write) -> Result<(String, Ro
     if properties.is_empty() {
         let message = "HubSpot can not hold a contact without e-mail, name and phone number";
         return Err(Fault::new(FaultClass::Rejected, message).advise("map one of these fields").into());
+    }
+    if let Some(owner) = &item.owner {
+        properties.insert("hubspot_owner_id".to_owned(), json!(owner.as_str()));
     }
     keys.mark(CONTACTS, &mut properties, item);
     let trace = item.key.to_string();

@@ -9,7 +9,7 @@ use usher_model::EffectBody;
 use super::batch::{Batch, Name, Row};
 use super::keys::Keys;
 use super::update::Turns;
-use super::{Outcomes, companies, known, persons, tasks, update};
+use super::{Outcomes, companies, known, mixed, persons, tasks, update};
 use crate::api::{self, BATCH, TASKS};
 
 /// The batches for these writes. What can not be planned gets its outcome at once.
@@ -49,6 +49,8 @@ fn row(keys: &Keys, write: usize, item: &Write) -> Result<(String, Row, bool), S
         EffectBody::EnsureCompany { .. } => companies::row(write, item),
         EffectBody::UpdateObject { .. } => update::row(write, item),
         EffectBody::CreateTask { .. } => tasks::row(keys, write, item),
+        // What carries owners is a setting of its own (`inquiries::batches`).
+        EffectBody::EnsureInquiry { .. } => Err(mixed(&item.body)),
         EffectBody::Associate { from, to } => {
             let ((from_type, from), (to_type, to)) = (known(from)?, known(to)?);
             let input = json!({ "from": { "id": from }, "to": { "id": to } });
@@ -80,7 +82,7 @@ fn task_update(write: usize, id: &str, properties: &Value) -> Result<(String, Ro
 
 /// Rows of one path go together, at most a hundred, and never two for one object: HubSpot refuses duplicate inputs,
 /// and their order would be open.
-fn gather(planned: Vec<(String, Row, bool)>) -> Vec<Batch> {
+pub(super) fn gather(planned: Vec<(String, Row, bool)>) -> Vec<Batch> {
     let mut batches: Vec<Batch> = Vec::new();
     // By path: the batches in it that still take rows, with the names that they hold.
     let mut open: BTreeMap<String, Vec<(usize, BTreeSet<String>)>> = BTreeMap::new();

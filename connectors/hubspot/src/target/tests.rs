@@ -8,11 +8,13 @@ use serde_json::{Value, json};
 use usher_connector::{Access, CallLane, KeyState, OwnerRead};
 use usher_model::{EffectKey, IdentityKey, IdentityKind, OwnerChange, Slot};
 
+mod inquiries;
+
 use super::*;
 use crate::testing::{Script, at, body, ids, vendor};
 
 fn target(script: &Arc<Script>) -> HubSpotTarget {
-    HubSpotTarget::new(script.clone(), Keys::default())
+    HubSpotTarget::new(script.clone(), Keys::default(), Carrier::default())
 }
 
 fn slot(kind: SlotKind) -> Slot {
@@ -25,7 +27,7 @@ fn object(kind: SlotKind, id: &str) -> ObjectRef {
 
 fn write(key: &str, body: EffectBody) -> Write {
     let owner_read = OwnerRead { fresh: false, until: Instant::now() };
-    Write { key: EffectKey::new(key), body, owner_read }
+    Write { key: EffectKey::new(key), body, owner_read, owner: None }
 }
 
 fn person(key: &str, email: Option<&str>) -> Write {
@@ -51,6 +53,7 @@ fn owner(key: &str, id: &str, expected: Option<&str>, to: &str) -> Write {
         owner: Some(change),
         fields: BTreeMap::new(),
         slot: Some(slot(SlotKind::Owner)),
+        after: None,
     };
     write(key, body)
 }
@@ -103,6 +106,50 @@ fn create_all(request: &Request, echo: bool) -> (u16, Value) {
     // Out of order, so that position can not stand in for identity.
     let rows: Vec<Value> = rows.rev().collect();
     (201, json!({ "status": "COMPLETE", "results": rows }))
+}
+
+/// A contact is made by the vendor's answer to the create, whatever that does with the owner.
+#[tokio::test]
+async fn fm_049_only_who_is_made_gets_the_owner_along() {
+    let owned = |person: Write| Write { owner: Some("71".into()), ..person };
+    for (answer, wanted) in
+        [("takes", "created 1000 owned"), ("drops", "created 1000"), ("refuses", "transient")]
+    {
+        let script = vendor(move |request| match request.path.as_str() {
+            "/crm/objects/2026-09/contacts/batch/read" => (
+                207,
+                json!({ "results": [{ "id": "7", "properties": { "email": "known@acme.example" } }],
+                    "errors": [{ "category": "OBJECT_NOT_FOUND", "context": { "ids": ["new@acme.example"] } }] }),
+            ),
+            _ if answer == "refuses" => (
+                400,
+                json!({ "status": "error", "category": "VALIDATION_ERROR", "message": "no such owner",
+                    "errors": [{ "code": "INVALID_OPTION", "context": { "propertyName": ["hubspot_owner_id"] } }] }),
+            ),
+            _ => {
+                let (status, mut rows) = create_all(request, true);
+                if answer == "drops" {
+                    rows["results"][0]["properties"].as_object_mut().unwrap().remove("hubspot_owner_id");
+                }
+                (status, rows)
+            }
+        });
+        let writes =
+            [owned(person("k1", Some("known@acme.example"))), owned(person("k2", Some("new@acme.example")))];
+        let outcomes = target(&script).send(&writes).await;
+        let told: Vec<String> = words(&outcomes)
+            .into_iter()
+            .zip(&outcomes)
+            .map(|(word, outcome)| match outcome {
+                Ok(written) if written.owned => format!("{word} owned"),
+                _ => word,
+            })
+            .collect();
+        assert_eq!(told, ["found 7", wanted]);
+        let requests = script.seen();
+        let create = requests.iter().find(|request| request.path.ends_with("/create")).unwrap();
+        assert_eq!(inputs(create)[0]["properties"]["hubspot_owner_id"], "71");
+    }
 }
 
 #[tokio::test]
@@ -324,7 +371,7 @@ async fn two_updates_of_one_object_never_share_a_call() {
     let fields = |key: &str| {
         let target = object(SlotKind::Person, "1");
         let fields = BTreeMap::from([("first_name".to_owned(), json!(key))]);
-        write(key, EffectBody::UpdateObject { target, owner: None, fields, slot: None })
+        write(key, EffectBody::UpdateObject { target, owner: None, fields, slot: None, after: None })
     };
     assert_eq!(words(&target(&script).send(&[fields("a"), fields("b")]).await), ["found -", "found -"]);
     assert_eq!(script.writes().len(), 2);
@@ -604,7 +651,7 @@ async fn companies_are_proposed_by_search_and_confirmed_by_a_strong_read() {
     target(&script).send(&most).await;
     let longest =
         script.seen().iter().filter(|r| r.path == search.path).map(|r| body(r).to_string().len()).max();
-    assert!(longest < Some(crate::api::SEARCH_BODY), "{longest:?}");
+    assert!(longest < Some(api::SEARCH_BODY), "{longest:?}");
     assert_eq!(target(&script).verify(&writes[1]).await.unwrap(), Verdict::Unsure);
 }
 
@@ -736,8 +783,9 @@ async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
 
 /// A target whose contacts and tasks carry keys.
 fn keyed(script: &Arc<Script>) -> HubSpotTarget {
-    let keys = Keys { contacts: Some("usher_key".to_owned()), tasks: Some("usher_key".to_owned()) };
-    HubSpotTarget::new(script.clone(), keys)
+    let key = || Some("usher_key".to_owned());
+    let keys = Keys { contacts: key(), leads: key(), tasks: key(), ..Keys::default() };
+    HubSpotTarget::new(script.clone(), keys, Carrier::default())
 }
 
 /// A vendor with one task and one contact, which carry the key `k1` and refuse it to others.
@@ -886,8 +934,13 @@ async fn a_dry_run_shows_the_requests_that_are_sent() {
 async fn every_kind_is_a_capability_and_nothing_panics_on_odd_input() {
     let script = vendor(|_| (200, json!({ "results": [] })));
     let hubspot = target(&script);
-    let kinds: BTreeSet<EffectKind> = hubspot.capabilities().iter().map(|can| can.kind).collect();
-    assert_eq!(kinds, EffectKind::ALL.into_iter().collect());
+    let kinds = |hubspot: &HubSpotTarget| -> BTreeSet<EffectKind> {
+        hubspot.capabilities().iter().map(|can| can.kind).collect()
+    };
+    let mut all: BTreeSet<EffectKind> = EffectKind::ALL.into_iter().collect();
+    assert_eq!(kinds(&inquiries::carried(&script, SlotKind::Deal)), all);
+    all.remove(&EffectKind::EnsureInquiry);
+    assert_eq!(kinds(&hubspot), all, "what carries owners is a setting");
     assert!(hubspot.send(&[]).await.is_empty());
     let unbound = write(
         "a",

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use usher_connector::{CallLane, Fault, FaultClass, Http, Verdict, Write, Written};
-use usher_model::{EffectBody, ExternalId, ObjectRef, SlotOrigin};
+use usher_connector::{CallLane, Fault, FaultClass, Http, Request, Verdict, Write, Written};
+use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind, SlotOrigin};
 
 use super::keys::Keys;
-use super::{MARKER, done, marker, persons, update};
-use crate::api::{self, BATCH, CONTACTS, TASKS};
+use super::made::parent;
+use super::{MARKER, done, inquiries, marker, object_name, persons, update};
+use crate::api::{self, BATCH, CONTACTS, HISTORY_BATCH, TASKS};
 use crate::directory::by_email;
 use crate::source::{repeats, unread};
 use crate::wire::{Associations, Object, Objects, instant};
@@ -32,7 +33,11 @@ pub(super) async fn verify(http: &dyn Http, keys: &Keys, write: &Write) -> Resul
                 serde_json::from_value(properties).map_err(|_| unplannable())?;
             holds(http, write, target, &wanted).await
         }
-        EffectBody::CreateTask { about, .. } => task(http, keys, write, about).await,
+        EffectBody::CreateTask { .. } => made(http, keys, write, &Marked::TASK).await,
+        EffectBody::EnsureInquiry { slot, .. } => match Marked::inquiry(slot.kind) {
+            Some(marked) => made(http, keys, write, &marked).await,
+            None => Err(unplannable()),
+        },
         EffectBody::CloseTask { task, .. } => {
             holds(http, write, task, &BTreeMap::from([("hs_task_status".to_owned(), "COMPLETED".to_owned())]))
                 .await
@@ -79,66 +84,108 @@ async fn holds(
     Ok(happened(write, row.is_some_and(holds)))
 }
 
-/// Looks for the task by its key, which no second task can have; without keys, for the marker among the tasks of the first
-/// object that the task is about.
-async fn task(http: &dyn Http, keys: &Keys, write: &Write, about: &[ObjectRef]) -> Result<Verdict, Fault> {
-    if keys.of(TASKS).is_some() {
-        let found = keys.find(http, TASKS, write, CallLane::Verify).await?;
+/// Where the marker stands in what we make.
+struct Marked {
+    object: &'static str,
+    property: &'static str,
+    /// People change the text: what it was counts too.
+    past: bool,
+}
+
+impl Marked {
+    const TASK: Self = Self { object: TASKS, property: "hs_task_body", past: false };
+
+    fn inquiry(kind: SlotKind) -> Option<Self> {
+        let (object, property) = (object_name(kind)?, inquiries::name_of(kind)?);
+        Some(Self { object, property, past: true })
+    }
+
+    fn marker(&self, write: &Write) -> String {
+        if self.past { inquiries::marker(write) } else { marker(write) }
+    }
+
+    fn is_in(&self, row: &Object, marker: &str) -> bool {
+        row.texts(self.property).any(|text| text.contains(marker))
+    }
+
+    fn read(&self, ids: &[&str]) -> Result<Request, Fault> {
+        match self.past {
+            true => api::read_history(self.object, ids, self.property, CallLane::Verify),
+            false => {
+                let properties = [self.property, "hs_createdate"];
+                api::read(self.object, ids.iter().copied(), None, &properties, CallLane::Verify)
+            }
+        }
+    }
+
+    fn batch(&self) -> usize {
+        if self.past { HISTORY_BATCH } else { BATCH }
+    }
+}
+
+/// Looks for the object by its key, which no second one can have; without keys, for the marker among those of the object
+/// that it is about.
+async fn made(http: &dyn Http, keys: &Keys, write: &Write, marked: &Marked) -> Result<Verdict, Fault> {
+    if keys.of(marked.object).is_some() {
+        let found = keys.find(http, marked.object, write, CallLane::Verify).await?;
         let written = |id| Verdict::Found(Written::whole(Some(ExternalId::new(id)), SlotOrigin::Created));
         return Ok(found.map_or(Verdict::Absent, written));
     }
-    let Some(parent) = about.first() else {
+    let Some(parent) = parent(write) else {
         return Ok(Verdict::Unsure);
     };
     let (object, id) = known(parent)?;
-    let marker = marker(write);
-    let fits = |row: &Object| row.get("hs_task_body").is_some_and(|body| body.contains(&marker));
-    if let Some(task) = tasks(http, (object, id), true, fits).await?.pop() {
-        let written = Written::whole(Some(ExternalId::new(task.id)), SlotOrigin::Created);
+    let marker = marked.marker(write);
+    let fits = |row: &Object| marked.is_in(row, &marker);
+    if let Some(found) = listed(http, (object, id), marked, true, fits).await?.pop() {
+        let written = Written::whole(Some(ExternalId::new(found.id)), SlotOrigin::Created);
         return Ok(Verdict::Found(written));
     }
-    // A contact that was merged or archived away took its tasks with it: its empty list proves nothing.
+    // A contact that was merged or archived away took its ties with it: its empty list proves nothing.
     let parents = read(http, object, &[id.as_str()], &[]).await?;
     let lives = parents.iter().any(|row| row.id == id.as_str());
     Ok(if lives { Verdict::Absent } else { Verdict::Unsure })
 }
 
-/// Tasks of ours about the same object that were made since then, whichever write they belong to.
+/// Tasks, leads or deals of ours about the same object that were made since then, whichever write they belong to.
 pub(super) async fn ours_since(
     http: &dyn Http,
     write: &Write,
     since: Timestamp,
 ) -> Result<Vec<ExternalId>, Fault> {
-    let EffectBody::CreateTask { about, .. } = &write.body else {
-        return Ok(Vec::new());
+    let marked = match &write.body {
+        EffectBody::CreateTask { .. } => Some(Marked::TASK),
+        EffectBody::EnsureInquiry { slot, .. } => Marked::inquiry(slot.kind),
+        _ => None,
     };
-    let Some(parent) = about.first() else {
+    let (Some(marked), Some(parent)) = (marked, parent(write)) else {
         return Ok(Vec::new());
     };
     // Of an unreadable age, it is better taken for ours of that time than made a second time.
-    let young = |row: &Object| row.get("hs_createdate").and_then(instant).is_none_or(|made| made >= since);
-    let marked = |row: &Object| row.get("hs_task_body").is_some_and(|body| body.contains(MARKER));
-    let rows = tasks(http, known(parent)?, false, |row| marked(row) && young(row)).await?;
+    let made_at = |row: &Object| instant(row.get("hs_createdate").or(row.created_at.as_deref())?);
+    let young = |row: &Object| made_at(row).is_none_or(|made| made >= since);
+    let ours = |row: &Object| marked.is_in(row, MARKER) && young(row);
+    let rows = listed(http, known(parent)?, &marked, false, ours).await?;
     Ok(rows.into_iter().map(|row| ExternalId::new(row.id)).collect())
 }
 
-/// The object's tasks that fit, or only the first of them. Fails if one could not be read that might have fitted.
-async fn tasks(
+/// The objects tied to a parent that fit, or only the first of them. Fails if one could not be read that might have
+/// fitted.
+async fn listed(
     http: &dyn Http,
-    (object, id): (&str, &ExternalId),
+    (parent, id): (&str, &ExternalId),
+    marked: &Marked,
     only_first: bool,
     fits: impl Fn(&Object) -> bool,
 ) -> Result<Vec<Object>, Fault> {
-    let mut tasks = associated(http, object, id.as_str(), TASKS).await?;
+    let mut all = associated(http, parent, id.as_str(), marked.object).await?;
     // The newest first: it is the likeliest.
-    tasks.sort_by(|a, b| (b.len(), b).cmp(&(a.len(), a)));
+    all.sort_by(|a, b| (b.len(), b).cmp(&(a.len(), a)));
     let (mut found, mut unread) = (Vec::new(), false);
-    for ids in tasks.chunks(BATCH) {
+    for ids in all.chunks(marked.batch()) {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        let properties = ["hs_task_body", "hs_createdate"];
-        let request = api::read(TASKS, ids.iter().copied(), None, &properties, CallLane::Verify)?;
-        let answer: Objects = http.send(request).await?.json()?;
-        // A task that is gone is named so; one that is merely left out could be ours.
+        let answer: Objects = http.send(marked.read(&ids)?).await?.json()?;
+        // One that is gone is named so; one that is merely left out could be ours.
         let gone: Vec<String> =
             answer.errors.iter().filter(|e| e.is_not_found()).flat_map(|e| e.context("ids")).collect();
         let told = |id: &&str| {
@@ -152,7 +199,8 @@ async fn tasks(
         }
     }
     if unread && (found.is_empty() || !only_first) {
-        let message = "not every task of the contact could be read, so absence is not proven";
+        let message =
+            format!("not all {} of the record could be read, so absence is not proven", marked.object);
         return Err(Fault::new(FaultClass::Transient, message));
     }
     Ok(found)

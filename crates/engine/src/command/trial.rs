@@ -206,6 +206,7 @@ impl Engine {
             let kind = match effect.kind {
                 usher_model::EffectKind::CreateTask => SlotKind::Task,
                 usher_model::EffectKind::EnsurePerson => SlotKind::Person,
+                usher_model::EffectKind::EnsureInquiry => self.carrier(),
                 _ => return None,
             };
             Some((kind, effect.external_id.clone()?))

@@ -172,6 +172,8 @@ fn bodies(
     let mut bodies = Vec::new();
     for written in &lead.owners {
         let (kind, id) = &written.object;
+        // What stands for this inquiry only is no other's to rely on.
+        let later = later.filter(|_| !kind.is_inquiry());
         match (later, owners.remove(&written.object)) {
             (Some(later), _) => {
                 line.left.push(format!("the owner stays: lead {later} of the same person relies on it"));
@@ -188,7 +190,8 @@ fn bodies(
                 ));
                 let target = ObjectRef::Id { kind: *kind, id: id.clone() };
                 let fields = BTreeMap::new();
-                bodies.push(EffectBody::UpdateObject { target, owner: Some(change), fields, slot: None });
+                let owner = Some(change);
+                bodies.push(EffectBody::UpdateObject { target, owner, fields, slot: None, after: None });
             }
             (None, Some(None)) => line.left.push("the owner stays: a human chose it".to_owned()),
             (None, None) => {}
@@ -199,16 +202,17 @@ fn bodies(
         let task = ObjectRef::Id { kind: SlotKind::Task, id: task.clone() };
         bodies.push(EffectBody::CloseTask { task, only_untouched: true });
     }
-    if let Some(id) = &lead.created {
-        match (archive, later) {
+    for (kind, id) in &lead.created {
+        let name = kind.as_str();
+        match (archive, later.filter(|_| !kind.is_inquiry())) {
             (true, None) => {
-                line.steps.push(format!("person {id}, which usher created, is archived"));
-                let target = ObjectRef::Id { kind: SlotKind::Person, id: id.clone() };
+                line.steps.push(format!("{name} {id}, which usher created, is archived"));
+                let target = ObjectRef::Id { kind: *kind, id: id.clone() };
                 bodies.push(EffectBody::ArchiveObject { target });
             }
-            (true, Some(later)) => line.left.push(format!("person {id} stays: lead {later} relies on it")),
+            (true, Some(later)) => line.left.push(format!("{name} {id} stays: lead {later} relies on it")),
             (false, _) => {
-                line.left.push(format!("person {id}, which usher created, stays (--archive removes it)"));
+                line.left.push(format!("{name} {id}, which usher created, stays (--archive removes it)"));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use usher_connector::Configured;
+use usher_connector::{Configured, Scope};
 use usher_document::{Cursor, Decode, MapReader};
 use usher_model::ConnectionName;
 
@@ -44,6 +44,13 @@ pub struct ConnectionSettings {
     pub timeout: Duration,
     /// How much of the vendor's limits may be used.
     pub limits: Limits,
+}
+
+impl ConnectionSettings {
+    /// Every permission that the connector can use with these settings.
+    pub fn scopes(&self) -> impl Iterator<Item = &'static Scope> {
+        self.connector.manifest().scopes.iter().chain(self.configured.further_scopes())
+    }
 }
 
 impl std::fmt::Debug for ConnectionSettings {

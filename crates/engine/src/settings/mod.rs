@@ -15,7 +15,7 @@ use usher_model::{ConnectionName, Mode};
 pub use auth::{AuthSettings, OAuthSettings};
 pub use connection::{ConnectionSettings, Limits};
 pub use upkeep::{AlertSettings, RetentionSettings};
-pub use write::WriteSettings;
+pub use write::{AlsoOwned, WriteSettings};
 
 use crate::connected::Registry;
 

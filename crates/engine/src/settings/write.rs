@@ -22,6 +22,17 @@ pub struct WriteSettings {
     pub same_inquiry_within: Duration,
     /// How long after the decision the task is due.
     pub task_due: Duration,
+    /// What else gets the owner, if nobody owns it.
+    pub also_set_owner: Vec<AlsoOwned>,
+}
+
+/// An object beside the one that carries owner and task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlsoOwned {
+    /// The person, where a lead or deal carries the owner.
+    Person,
+    /// The company that the lead was matched to.
+    Company,
 }
 
 impl Default for WriteSettings {
@@ -35,6 +46,7 @@ impl Default for WriteSettings {
             owner_writes_per_hour: 3,
             same_inquiry_within: Duration::from_secs(24 * 3600),
             task_due: Duration::from_secs(3600),
+            also_set_owner: Vec::new(),
         }
     }
 }
@@ -55,7 +67,7 @@ impl Decode for WriteSettings {
             budget.map_or(Some(default.owner_writes_per_hour), |at| at_least_one(&at, "one owner write"));
         let same_inquiry_within = map.or("same_inquiry_within", default.same_inquiry_within);
         let task_due = map.or("task_due", default.task_due);
-        map.not_in_this_version(&["also_set_owner"]);
+        let also = map.optional_at("also_set_owner").map_or(Some(Vec::new()), |at| also_owned(&at));
         map.finish();
         Some(Self {
             treat_as_unowned: treat_as_unowned.iter().map(|email| email.trim().to_lowercase()).collect(),
@@ -65,6 +77,7 @@ impl Decode for WriteSettings {
             owner_writes_per_hour: owner_writes_per_hour?,
             same_inquiry_within,
             task_due,
+            also_set_owner: also?,
         })
     }
 }
@@ -80,6 +93,13 @@ fn owner_read_within(at: &Cursor<'_>) -> Option<Duration> {
         return None;
     }
     Some(within)
+}
+
+fn also_owned(at: &Cursor<'_>) -> Option<Vec<AlsoOwned>> {
+    let choices = [("person", AlsoOwned::Person), ("company", AlsoOwned::Company)];
+    let all: Vec<Option<AlsoOwned>> =
+        at.list()?.iter().map(|each| each.choice_or_later(&choices, &["open_deal"])).collect();
+    all.into_iter().collect()
 }
 
 fn guard(at: &Cursor<'_>) -> Option<Option<u64>> {

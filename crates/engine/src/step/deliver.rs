@@ -138,6 +138,8 @@ impl Engine {
             if matches!(answer, Some(Ok(_))) {
                 owners.extend(self.owner_write(effect, write, target, now));
             }
+            let owned = matches!(&answer, Some(Ok(written)) if written.owned);
+            let along = effect.along.clone().filter(|_| owned);
             let end = match answer {
                 Some(Err(SendFailure::Gone)) => self.gone(effect, write).await,
                 Some(result) => self.judge(effect, result, target, capability),
@@ -145,7 +147,7 @@ impl Engine {
                     EffectEnd::Crashed { due_at: self.now() + self.look_after(0), reason: MISTAKE.to_owned() }
                 }
             };
-            outcomes.push(outcome(effect, end));
+            outcomes.push(EffectOutcome { along, ..outcome(effect, end) });
         }
         let done = outcomes.iter().filter(|outcome| matches!(outcome.end, EffectEnd::Done { .. })).count();
         self.finish(&outcomes, &owners).await?;
@@ -350,7 +352,8 @@ pub(super) fn resolve(effect: &ClaimedEffect) -> Option<Write> {
         effect.bindings.iter().find(|binding| binding.slot == *slot).map(|binding| binding.id.clone())
     })?;
     let owner_read = OwnerRead { fresh: false, until: Instant::now() };
-    Some(Write { key: effect.effect.key.clone(), body, owner_read })
+    let owner = effect.along.as_ref().map(|along| along.owner.clone());
+    Some(Write { key: effect.effect.key.clone(), body, owner_read, owner })
 }
 
 pub(super) fn done(effect: &ClaimedEffect, written: Written, target: &dyn Target) -> EffectEnd {

@@ -23,8 +23,10 @@ impl Engine {
         if ours.is_empty() {
             return Ok(Verdict::Absent);
         }
-        let known = self.store.known_tasks(effect.effect.lead).await.map_err(|error| {
-            Fault::new(FaultClass::Transient, "the storage could not be asked for known tasks").because(error)
+        let kind = write.body.kind();
+        let known = self.store.known_made(effect.effect.lead, kind).await.map_err(|error| {
+            Fault::new(FaultClass::Transient, "the storage could not be asked for what is known")
+                .because(error)
         })?;
         let found = ours.into_iter().find(|id| !known.contains(id));
         Ok(found.map_or(Verdict::Absent, |id| Verdict::Found(Written::whole(Some(id), SlotOrigin::Created))))

@@ -3,10 +3,13 @@
 //! What the CRM tells of deletions is followed before (`Following::vanish`): open leads end, and slots are emptied. This is
 //! for what it did not tell, or not yet. A lead that came from the CRM ends with its object: somebody deleted it, and a
 //! task for it would help nobody. A lead that came by another door is still an inquiry: its person is found or created
-//! again, once for a lead.
+//! again, once for a lead. A lead or deal that was made for it and thrown away by somebody is not made again: the
+//! inquiry ends with it.
 
 use usher_connector::Write;
-use usher_model::{Effect, EffectBody, EffectKey, EffectKind, LeadId, ObjectRef, PersonId, Slot, SlotKind};
+use usher_model::{
+    Effect, EffectBody, EffectKey, EffectKind, ExternalId, LeadId, ObjectRef, PersonId, Slot, SlotKind,
+};
 use usher_store::{ClaimedEffect, EffectEnd, NewEffect};
 
 use crate::engine::Engine;
@@ -43,18 +46,24 @@ impl Engine {
                       there and still wanted, `usher failed retry ID --resend`";
         let parked = EffectEnd::Parked { reason: reason.to_owned() };
         match effect.effect.body.kind() {
-            EffectKind::CreateTask | EffectKind::EnsurePerson | EffectKind::EnsureCompany => Ok(parked),
+            EffectKind::CreateTask => Ok(parked),
+            kind if kind.ensures() => Ok(parked),
             _ => self.adrift(effect, parked).await,
         }
     }
 
     async fn after_loss(&self, effect: &ClaimedEffect, write: &Write) -> Result<EffectEnd, EngineError> {
         let cancelled = EffectEnd::Cancelled { reason: REASON.to_owned() };
-        if !matches!(write.body.kind(), EffectKind::UpdateObject | EffectKind::CreateTask) {
+        use EffectKind::{CreateTask, EnsureInquiry, UpdateObject};
+        if !matches!(write.body.kind(), UpdateObject | CreateTask | EnsureInquiry) {
             // Nobody misses a task that is gone, nor its ties.
             return Ok(cancelled);
         }
-        let Some((slot, lost)) = self.person_of(effect, write) else {
+        if let Some((slot, lost)) = object_of(effect, write, SlotKind::is_inquiry) {
+            let reason = format!("its {} was deleted at the CRM", slot.kind.as_str());
+            return Ok(EffectEnd::Gone { reason, lost: (slot, lost), again: None });
+        }
+        let Some((slot, lost)) = object_of(effect, write, |kind| kind == SlotKind::Person) else {
             return Ok(cancelled);
         };
         let Some(story) = self.store.lead_story(effect.effect.lead).await? else {
@@ -77,23 +86,27 @@ impl Engine {
         Ok(EffectEnd::Gone { reason, lost: (slot, lost), again: Some(Box::new(again)) })
     }
 
-    /// The person's slot that the write is about, and the id that was in it.
-    fn person_of(&self, effect: &ClaimedEffect, write: &Write) -> Option<(Slot, usher_model::ExternalId)> {
-        let slots = effect.effect.body.refs().filter_map(|object| match object {
-            ObjectRef::Slot { slot } if slot.kind == SlotKind::Person => Some(slot.clone()),
-            _ => None,
-        });
-        let ids = write.body.refs().filter_map(|object| match object {
-            ObjectRef::Id { kind: SlotKind::Person, id } => Some(id.clone()),
-            _ => None,
-        });
-        slots.zip(ids).next()
-    }
-
     fn second_key(&self, person: PersonId, lead: LeadId) -> EffectKey {
         let connection = self.crm.as_str().as_bytes();
         self.install.derive(&[b"again", connection, person.as_bytes(), lead.as_bytes()])
     }
+}
+
+/// The slot of such a kind that the write is about, and the id that was in it.
+fn object_of(
+    effect: &ClaimedEffect,
+    write: &Write,
+    fits: fn(SlotKind) -> bool,
+) -> Option<(Slot, ExternalId)> {
+    let slots = effect.effect.body.refs().filter_map(|object| match object {
+        ObjectRef::Slot { slot } if fits(slot.kind) => Some(slot.clone()),
+        _ => None,
+    });
+    let ids = write.body.refs().filter_map(|object| match object {
+        ObjectRef::Id { kind, id } if fits(*kind) => Some(id.clone()),
+        _ => None,
+    });
+    slots.zip(ids).next()
 }
 
 #[cfg(test)]

@@ -141,8 +141,11 @@ impl Engine {
             owner: Some(change),
             fields: BTreeMap::new(),
             slot: None,
+            after: None,
         }];
-        let story = self.store.lead_story(check.lead).await?;
+        // The task follows the object that carries the owner, not what got the owner beside it.
+        let carries = check.write.object.0 == self.carrier();
+        let story = self.store.lead_story(check.lead).await?.filter(|_| carries);
         let effects = story.map(|story| story.effects).unwrap_or_default();
         bodies.extend(effects.into_iter().filter_map(|effect| match (effect.kind, effect.state) {
             (EffectKind::CreateTask, EffectState::Done) if effect.episode == check.episode => {

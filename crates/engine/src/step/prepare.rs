@@ -13,7 +13,7 @@ use usher_connector::{CallLane, CrmPerson, Fault, FaultClass};
 use usher_mapping::Mapped;
 use usher_model::{
     Account, AccountKey, ConnectionName, Draft, Enrollment, ExternalId, IdentityKey, IdentityKind,
-    IgnoreReason, Lane, ObjectType, RecordId, crash,
+    IgnoreReason, Lane, ObjectType, RecordId, SlotKind, crash,
 };
 use usher_store::{Direction, LinkKey, Prepared, StoredRecord, Verdict};
 
@@ -47,6 +47,8 @@ struct Candidate {
     record: StoredRecord,
     draft: Draft,
     account_keys: Vec<AccountKey>,
+    /// The record is of what carries the owner at the CRM, or of the person.
+    shows_owner: bool,
 }
 
 impl Engine {
@@ -203,6 +205,8 @@ impl Engine {
         };
         self.enroll(&record, enrollment)?;
         let in_crm = record.connection == self.crm;
+        let kind = self.kind_at_crm(&record.connection, &record.object);
+        let shows_owner = kind.is_some_and(|kind| kind == SlotKind::Person || kind == self.carrier());
         let draft = Draft {
             record: record.id,
             connection: record.connection.clone(),
@@ -216,13 +220,13 @@ impl Engine {
             account: None,
             account_reason: None,
             // What a search shows may be older than the search, but it was true at the version's own time.
-            crm_seen_at: record.modified_at.filter(|_| in_crm).map(|at| at.min(record.received_at)),
-            crm_owner: if in_crm { fields.text("owner").map(Into::into) } else { None },
-            crm_person: in_crm.then(|| record.external_id.clone()),
+            crm_seen_at: record.modified_at.filter(|_| shows_owner).map(|at| at.min(record.received_at)),
+            crm_owner: if shows_owner { fields.text("owner").map(Into::into) } else { None },
+            crm_person: (kind == Some(SlotKind::Person)).then(|| record.external_id.clone()),
             fields,
         };
         let account_keys = usher_matching::lead_keys(&draft.fields);
-        Ok(Box::new(Candidate { record, draft, account_keys }))
+        Ok(Box::new(Candidate { record, draft, account_keys, shows_owner }))
     }
 
     /// Whether a record of that age and origin may open a lead at all.
@@ -288,7 +292,7 @@ impl Engine {
         let mut asked: Vec<(usize, IdentityKey)> = Vec::new();
         for (index, candidate) in candidates.iter().enumerate() {
             let email = candidate.draft.keys.iter().find(|key| key.kind == IdentityKind::Email);
-            if let (false, Some(email)) = (candidate.draft.in_crm, email) {
+            if let (None, Some(email)) = (&candidate.draft.crm_person, email) {
                 asked.push((index, email.clone()));
             }
         }
@@ -358,7 +362,7 @@ impl Candidate {
         };
         if let Some(survivor) = moved.get(&key) {
             draft.external_id = survivor.clone();
-            draft.crm_person = draft.in_crm.then(|| survivor.clone());
+            draft.crm_person = draft.crm_person.is_some().then(|| survivor.clone());
         }
     }
 
@@ -372,8 +376,10 @@ impl Candidate {
 
     fn recognise(&mut self, person: CrmPerson, asked_at: Timestamp) {
         self.draft.crm_person = Some(person.external_id);
-        self.draft.crm_owner = person.owner;
-        self.draft.crm_seen_at = Some(asked_at);
+        if !self.shows_owner {
+            self.draft.crm_owner = person.owner;
+            self.draft.crm_seen_at = Some(asked_at);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod identity;
 mod intake;
+mod objects;
 mod storage;
 mod vendor;
 pub(crate) mod world;

@@ -14,19 +14,20 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use usher_connector::{
-    AccountBatch, CallLane, Capability, Connection, CrmPerson, Cursor, Directory, Fault, FaultClass, Gauge,
-    KeyProperty, LimitStanding, OwnerEntry, Request, SendFailure, Target, Verdict, VerifyBy, Write, Written,
+    AccountBatch, CallLane, Capability, Connection, CrmAccount, CrmPerson, Cursor, Directory, Fault,
+    FaultClass, Gauge, KeyProperty, LimitStanding, OwnerEntry, Request, SendFailure, Target, Verdict,
+    VerifyBy, Write, Written,
 };
 use usher_document::{Diagnostics, SourceFile};
 use usher_mapping::Mapping;
 use usher_model::{
-    Clock, ConnectionName, CrmOwner, EffectBody, EffectKind, ExternalId, IdentityKey, InstallKey, Mode,
-    ObjectType, SlotKind, SlotOrigin,
+    Clock, ConnectionName, CrmOwner, EffectBody, EffectKind, ExternalId, IdentityKey, InstallKey, Lane, Mode,
+    ObjectType, Record, RecordId, SlotKind, SlotOrigin,
 };
 use usher_routing::Policy;
-use usher_store::{LeadFilter, LeadStory, OpenOptions, SqliteStore, Store};
+use usher_store::{LeadFilter, LeadStory, NewRecord, OpenOptions, SqliteStore, Store};
 
-use crate::settings::WriteSettings;
+use crate::settings::{AlsoOwned, WriteSettings};
 use crate::{Connected, Engine, Setup};
 
 const ROUTING: &str = "version: 1\nreps:\n  ana: { email: ana@agency.example }\nrules:\n  - name: All\n    when: 'true'\n    assign: { rep: ana }\nfallback: { rep: ana }\n";
@@ -55,6 +56,8 @@ pub(crate) enum Act {
     Hang(Arc<Notify>),
     /// Fails every write with this class.
     Fail(FaultClass),
+    /// Does what it is asked for, and nobody hears of it.
+    Lose,
 }
 
 /// A CRM that knows nobody and notes every call.
@@ -68,8 +71,20 @@ pub(crate) struct Crm {
     /// How many persons each call asked for; the next call hangs until told otherwise.
     pub(crate) asked: Mutex<Vec<usize>>,
     pub(crate) silent: Mutex<Option<Arc<Notify>>>,
+    /// What carries owners; the person unless set.
+    pub(crate) carrier: Mutex<Option<SlotKind>>,
+    /// Writes of this kind find their object gone.
+    pub(crate) lost: Mutex<Option<EffectKind>>,
+    /// A human has chosen an owner before each of our owner writes.
+    pub(crate) won: Mutex<bool>,
+    /// It makes persons with the owner that a write names.
+    pub(crate) owned: Mutex<bool>,
+    /// What it did, in order.
+    pub(crate) did: Mutex<Vec<Write>>,
     /// The ids of the persons that it made.
     pub(crate) persons: Mutex<Vec<String>>,
+    /// Its companies.
+    pub(crate) companies: Mutex<Vec<CrmAccount>>,
     /// Whom it takes everybody for.
     pub(crate) everybody: Mutex<Option<CrmPerson>>,
     /// It does not say who a person is.
@@ -93,6 +108,11 @@ impl Crm {
                 true
             }
         }
+    }
+
+    /// What it did of that kind.
+    pub(crate) fn did(&self, of: EffectKind) -> Vec<Write> {
+        self.did.lock().unwrap().iter().filter(|write| write.body.kind() == of).cloned().collect()
     }
 
     pub(crate) fn sizes(&self, of: EffectKind) -> Vec<usize> {
@@ -130,7 +150,8 @@ impl Directory for Crm {
     }
 
     async fn accounts(&self, _cursor: Option<&Cursor>, _now: Timestamp) -> Result<AccountBatch, Fault> {
-        Ok(AccountBatch { accounts: Vec::new(), next: Cursor { version: 1, state: json!(null) }, done: true })
+        let accounts = self.companies.lock().unwrap().clone();
+        Ok(AccountBatch { accounts, next: Cursor { version: 1, state: json!(null) }, done: true })
     }
 
     async fn people(&self, keys: &[IdentityKey]) -> Result<Vec<Option<CrmPerson>>, Fault> {
@@ -153,7 +174,12 @@ impl Directory for Crm {
 #[async_trait]
 impl Target for Crm {
     fn object_of(&self, kind: SlotKind) -> Option<ObjectType> {
-        (kind == SlotKind::Person).then(|| ObjectType::new("contacts"))
+        let names = [(SlotKind::Person, "contacts"), (SlotKind::Lead, "leads"), (SlotKind::Deal, "deals")];
+        names.into_iter().find(|(each, _)| *each == kind).map(|(_, name)| ObjectType::new(name))
+    }
+
+    fn carrier(&self) -> SlotKind {
+        self.carrier.lock().unwrap().unwrap_or(SlotKind::Person)
     }
 
     fn capabilities(&self) -> Vec<Capability> {
@@ -164,7 +190,16 @@ impl Target for Crm {
             keyed: false,
             verify: VerifyBy::UniqueKey,
         };
-        [EffectKind::EnsurePerson, EffectKind::UpdateObject, EffectKind::CreateTask].map(can).into()
+        let kinds = [
+            EffectKind::EnsurePerson,
+            EffectKind::Associate,
+            EffectKind::EnsureInquiry,
+            EffectKind::UpdateObject,
+            EffectKind::CreateTask,
+            EffectKind::CloseTask,
+            EffectKind::ArchiveObject,
+        ];
+        kinds.map(can).into()
     }
 
     async fn send(&self, writes: &[Write]) -> Vec<Result<Written, SendFailure>> {
@@ -176,22 +211,40 @@ impl Target for Crm {
             other => other.kind().as_str().to_owned(),
         });
         self.calls.lock().unwrap().push((writes[0].body.kind(), shown.collect()));
+        if *self.lost.lock().unwrap() == Some(writes[0].body.kind()) {
+            return writes.iter().map(|_| Err(SendFailure::Gone)).collect();
+        }
+        if *self.won.lock().unwrap() && writes[0].body.kind() == EffectKind::UpdateObject {
+            return writes.iter().map(|_| Err(SendFailure::HumanWon { owner: None })).collect();
+        }
         let act = self.next.lock().unwrap().pop_front();
         match act.or_else(|| self.always.lock().unwrap().clone()) {
             Some(Act::Hang(until)) => until.notified().await,
             Some(Act::Fail(class)) => {
                 return writes.iter().map(|_| Err(Fault::new(class, "out of order").into())).collect();
             }
+            Some(Act::Lose) => {
+                self.did.lock().unwrap().extend_from_slice(writes);
+                let lost = || Fault::new(FaultClass::OutcomeUnknown, "the line is dead");
+                return writes.iter().map(|_| Err(lost().into())).collect();
+            }
             None => {}
         }
+        self.did.lock().unwrap().extend_from_slice(writes);
         let persons = writes.iter().filter(|write| write.body.kind() == EffectKind::EnsurePerson);
         self.persons.lock().unwrap().extend(persons.map(|write| write.key.as_str().to_owned()));
-        let done = |write: &Write| Ok(Written::whole(Some(write.key.as_str().into()), SlotOrigin::Created));
+        let takes_owners = *self.owned.lock().unwrap();
+        let done = |write: &Write| {
+            let made = Written::whole(Some(write.key.as_str().into()), SlotOrigin::Created);
+            Ok(Written { owned: takes_owners && write.owner.is_some(), ..made })
+        };
         writes.iter().map(done).collect()
     }
 
-    async fn verify(&self, _write: &Write) -> Result<Verdict, Fault> {
-        Ok(Verdict::Absent)
+    async fn verify(&self, write: &Write) -> Result<Verdict, Fault> {
+        let did = self.did.lock().unwrap().iter().any(|done| done.key == write.key);
+        let id = || Some(write.key.as_str().into());
+        Ok(if did { Verdict::Found(Written::whole(id(), SlotOrigin::Created)) } else { Verdict::Absent })
     }
 
     async fn ours_since(&self, _write: &Write, _since: Timestamp) -> Result<Vec<ExternalId>, Fault> {
@@ -239,12 +292,35 @@ impl World {
         Self::over(Arc::new(store), Arc::default(), Arc::default()).await
     }
 
+    /// With leads or deals that carry owners.
+    pub(crate) async fn carried_by(kind: SlotKind) -> Self {
+        let crm = Arc::new(Crm { carrier: Mutex::new(Some(kind)), ..Crm::default() });
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory().await.unwrap());
+        Self::over(store, Arc::default(), crm).await
+    }
+
     /// The same as another process finds it.
     pub(crate) async fn restarted(self) -> Self {
         Self::over(self.store, self.clock, self.crm).await
     }
 
     async fn over(store: Arc<dyn Store>, clock: Arc<Still>, crm: Arc<Crm>) -> Self {
+        Self::also(store, clock, crm, Vec::new()).await
+    }
+
+    /// With further objects that get the owner.
+    pub(crate) async fn also_owned(carrier: SlotKind, crm: Crm, also: &[AlsoOwned]) -> Self {
+        let crm = Arc::new(Crm { carrier: Mutex::new(Some(carrier)), ..crm });
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::in_memory().await.unwrap());
+        Self::also(store, Arc::default(), crm, also.to_vec()).await
+    }
+
+    async fn also(
+        store: Arc<dyn Store>,
+        clock: Arc<Still>,
+        crm: Arc<Crm>,
+        also_set_owner: Vec<AlsoOwned>,
+    ) -> Self {
         let referrals = Arc::new(referrals());
         let connected = Connected {
             name: ConnectionName::new("crm"),
@@ -268,7 +344,7 @@ impl World {
             mode: Mode::Live,
             connections: vec![connected],
             crm: ConnectionName::new("crm"),
-            write: WriteSettings { max_leads_per_hour: None, ..WriteSettings::default() },
+            write: WriteSettings { max_leads_per_hour: None, also_set_owner, ..WriteSettings::default() },
             policy: Arc::new(policy()),
             referrals,
         });
@@ -283,6 +359,26 @@ impl World {
         let lead = json!({ "full_name": name, "email": format!("{name}@{name}.example") });
         let payload = RawValue::from_string(lead.to_string()).unwrap();
         self.engine.add_lead(payload, None).await.unwrap().unwrap();
+    }
+
+    /// Such an object of the CRM's is read, about somebody of that name.
+    pub(crate) async fn read(&self, object: &str, id: &str, name: &str) {
+        let now = self.clock.now();
+        let payload = json!({ "full_name": name, "email": format!("{name}@{name}.example") });
+        let record = Record {
+            connection: ConnectionName::new("crm"),
+            object: object.into(),
+            external_id: id.into(),
+            revision: now.to_string(),
+            created_at: Some(now),
+            modified_at: Some(now),
+            imported: false,
+            gone: false,
+            payload: RawValue::from_string(payload.to_string()).unwrap(),
+        };
+        let id = RecordId::new(now);
+        let record = NewRecord { id, record, lane: Lane::Live, received_at: now, problem: None };
+        self.store.store_records(vec![record]).await.unwrap();
     }
 
     /// Prepares and decides whatever is there.

@@ -5,8 +5,9 @@ use serde_json::{Map, Value};
 
 use super::call::Call;
 use super::errors::ApiError;
-use super::kinds::{CONTACTS, KINDS, LinkType, link_type};
+use super::kinds::{CONTACTS, DEALS, KINDS, LEADS, LinkType, link_type};
 use super::later::Later;
+use super::pipelines;
 use super::state::{Hub, Stamp};
 use super::validate::{check, check_required, check_unique};
 use super::write::{Given, Values};
@@ -96,8 +97,9 @@ pub(crate) fn prepare(
     stamp: Stamp,
 ) -> Result<Prepared, ApiError> {
     silently_dropped(hub, &mut input.properties, stamp);
-    let values = check(hub, kind, &input.properties, None)?;
     check_required(kind, &input.properties)?;
+    pipelines::begin(kind, &mut input.properties)?;
+    let values = check(hub, kind, &input.properties, None)?;
     somebody_was_first(hub, kind, &values, stamp);
     check_unique(hub, kind, &values, None)?;
     let mut links = Vec::new();
@@ -106,7 +108,7 @@ pub(crate) fn prepare(
             links.push(check_link(hub, kind, &wanted.to.text(), one)?);
         }
     }
-    if KINDS[kind].plural == "leads" && !links.iter().any(|(link, _)| link.to == CONTACTS) {
+    if kind == LEADS && !links.iter().any(|(link, _)| link.to == CONTACTS) {
         return Err(ApiError::validation("A lead must be associated with a contact."));
     }
     Ok(Prepared { values, links })
@@ -182,8 +184,8 @@ pub(crate) fn change(
     check_unique(hub, kind, &values, Some(id))?;
     let owner = hub.tables[kind].registry.owner;
     let owned = values.iter().any(|(prop, _)| *prop == owner);
-    if owned && kind == CONTACTS {
-        human_first(hub, id, stamp);
+    if owned && is_worked_on(kind) {
+        human_first(hub, kind, id, stamp);
     }
     hub.update(kind, id, &values, stamp);
     aftermath(hub, kind, id, owned.then_some(before), stamp);
@@ -191,23 +193,28 @@ pub(crate) fn change(
 }
 
 /// The switch `human_first`: a person chooses an owner while the client's write is on its way.
-fn human_first(hub: &mut Hub, id: u64, stamp: Stamp) {
+fn human_first(hub: &mut Hub, kind: usize, id: u64, stamp: Stamp) {
     let rate = hub.faults.human_first;
     if hub.fires(rate, "human_first", stamp.at, stamp.correlation) {
-        hub.other_owner(CONTACTS, id, Stamp { actor: Actor::Human, ..stamp });
+        hub.other_owner(kind, id, Stamp { actor: Actor::Human, ..stamp });
     }
 }
 
-/// What people and workflows do to a contact that a client has just written.
+/// Whether people change the owners of such records by hand.
+fn is_worked_on(kind: usize) -> bool {
+    [CONTACTS, DEALS, LEADS].contains(&kind)
+}
+
+/// What people and workflows do to a record that a client has just written.
 fn aftermath(hub: &mut Hub, kind: usize, id: u64, owner_before: Option<u64>, stamp: Stamp) {
-    if kind != CONTACTS || !matches!(stamp.actor, Actor::Api(_)) {
+    if !is_worked_on(kind) || !matches!(stamp.actor, Actor::Api(_)) {
         return;
     }
     let faults = &hub.faults;
-    let mut happenings = vec![
-        (faults.archive, "archive", Later::Archive { kind, id }),
-        (faults.merge, "merge", Later::Merge { kind, id }),
-    ];
+    let mut happenings = vec![(faults.archive, "archive", Later::Archive { kind, id })];
+    if kind == CONTACTS {
+        happenings.push((faults.merge, "merge", Later::Merge { kind, id }));
+    }
     if let Some(owner) = owner_before {
         happenings.push((faults.human_edit, "human_edit", Later::HumanOwner { kind, id }));
         happenings.push((faults.peer_automation, "peer_automation", Later::OwnerBack { kind, id, owner }));

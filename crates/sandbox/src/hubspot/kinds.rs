@@ -48,7 +48,9 @@ const ACTIVITY_DEFAULTS: &[&str] = &["hs_createdate", "hs_lastmodifieddate", "hs
 
 pub(crate) const CONTACTS: usize = 0;
 pub(crate) const COMPANIES: usize = 1;
+pub(crate) const DEALS: usize = 2;
 pub(crate) const TASKS: usize = 3;
+pub(crate) const LEADS: usize = 8;
 
 /// Every object type, in the order of the internal index.
 pub(crate) static KINDS: [Kind; 11] = [
@@ -216,7 +218,9 @@ mod tests {
     fn constants_name_their_kinds_and_ids_meet_the_facts() {
         assert_eq!(KINDS[CONTACTS].plural, "contacts");
         assert_eq!(KINDS[COMPANIES].plural, "companies");
+        assert_eq!(KINDS[DEALS].plural, "deals");
         assert_eq!(KINDS[TASKS].plural, "tasks");
+        assert_eq!(KINDS[LEADS].plural, "leads");
         assert_eq!(find("0-27"), Some(TASKS));
         assert_eq!(link_type(TASKS, 204).unwrap().to, CONTACTS);
         assert_eq!(link_types(COMPANIES, CONTACTS)[0].id, 280);

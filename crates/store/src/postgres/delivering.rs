@@ -10,6 +10,7 @@ use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind, Slo
 use super::{PostgresStore, doubt, finish, lasts};
 use crate::codec::{count, fresh_since, from_json, id, maybe_instant, ms, slot_name, text};
 use crate::delivering::{ClaimedEffect, Delivering, DueEffects, EffectOutcome, SlotBinding};
+use crate::ended;
 use crate::error::StoreError;
 use crate::fault::Fault;
 use crate::quota::most_fresh;
@@ -189,7 +190,29 @@ async fn claimed(
             }
         }
     }
+    go_along(conn, &mut claimed).await?;
     Ok((claimed, unreadable))
+}
+
+/// Finds the owner that a person who is about to be made can be made with.
+async fn go_along(conn: &mut PgConnection, claimed: &mut [ClaimedEffect]) -> Result<(), Fault> {
+    let slots: Vec<String> = claimed.iter().filter_map(ClaimedEffect::makes).map(slot_name).collect();
+    if slots.is_empty() {
+        return Ok(());
+    }
+    let waiting = sqlx::query_as(
+        "SELECT n.slot, e.key, e.body FROM need n JOIN effect e ON e.seq = n.effect WHERE n.slot = ANY($1) \
+         AND e.kind = 'update_object' AND e.state = 'blocked' \
+         AND NOT EXISTS (SELECT 1 FROM need o WHERE o.effect = e.seq AND o.slot != n.slot)",
+    )
+    .bind(slots)
+    .fetch_all(conn)
+    .await?;
+    let mut along = ended::along(waiting)?;
+    for claim in claimed {
+        claim.along = claim.makes().and_then(|slot| along.remove(&slot_name(slot)));
+    }
+    Ok(())
 }
 
 fn read(connection: &ConnectionName, row: ClaimedRow) -> Result<ClaimedEffect, Fault> {
@@ -199,7 +222,8 @@ fn read(connection: &ConnectionName, row: ClaimedRow) -> Result<ClaimedEffect, F
     let effect = Effect { key, connection: connection.clone(), lead, episode, body };
     let (attempt, verified, lapses) = (count(attempts)?, count(verified)?, count(lapses)?);
     let (sent_at, doubt_since) = (maybe_instant(sent_at)?, maybe_instant(doubt_since)?);
-    Ok(ClaimedEffect { effect, bindings: Vec::new(), attempt, sent_at, verified, doubt_since, lapses })
+    let bindings = Vec::new();
+    Ok(ClaimedEffect { effect, bindings, attempt, sent_at, verified, doubt_since, lapses, along: None })
 }
 
 async fn bound_ids(

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
-use usher_model::{ExternalId, LeadId};
+use usher_model::{EffectKind, ExternalId, LeadId};
 
 use super::operation::{meta, put_meta};
 use super::{column, lock};
@@ -100,12 +100,17 @@ pub(super) async fn divert(conn: &mut PgConnection, clock: Option<i64>) -> Resul
     Ok(done.rows_affected())
 }
 
-pub(super) async fn known_tasks(conn: &mut PgConnection, lead: LeadId) -> Result<Vec<ExternalId>, Fault> {
+pub(super) async fn known_made(
+    conn: &mut PgConnection,
+    lead: LeadId,
+    kind: EffectKind,
+) -> Result<Vec<ExternalId>, Fault> {
     let rows: Vec<(String,)> = sqlx::query_as(
         "SELECT s.external_id FROM lead a JOIN lead l ON l.person = a.person \
-         JOIN effect e ON e.lead = l.id AND e.kind = 'create_task' JOIN slot s ON s.name = e.binds WHERE a.id = $1",
+         JOIN effect e ON e.lead = l.id AND e.kind = $2 JOIN slot s ON s.name = e.binds WHERE a.id = $1",
     )
     .bind(lead.to_string())
+    .bind(kind.as_str())
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|(id,)| id.into()).collect())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
-use usher_model::{EffectState, SlotOrigin};
+use usher_model::{EffectState, SlotKind, SlotOrigin};
 
 use super::{column, following, gone, lock, settle, slots};
 use crate::codec::{instant, ms, text};
@@ -195,39 +195,60 @@ async fn update(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Res
     Ok(())
 }
 
-/// Binds the slots of what is done, and ties a person's object to the person: one that we created has opened its lead,
+/// Binds the slots of what is done, and ties a person's objects to the person: one that we created has opened its lead,
 /// so its echo from the vendor is known for what it is.
 async fn bind(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
-    let bindings: Vec<Binding> = ended.iter().filter_map(Ended::binding).collect();
-    let persons = ended::persons(&bindings);
-    if !persons.is_empty() {
-        tie(conn, &persons).await?;
+    let along: Vec<Binding> = ended.iter().filter_map(Ended::owner_along).collect();
+    if !along.is_empty() {
+        done_along(conn, &along, now).await?;
+    }
+    let bindings: Vec<Binding> =
+        ended.iter().flat_map(|end| [end.binding(), end.owner_along()]).flatten().collect();
+    let mut ties = ended::ties(&bindings);
+    if !ties.is_empty() {
+        tie(conn, &ties).await?;
     }
     slots::bind(conn, &bindings, now).await?;
-    for (connection, keep, lose) in known_as_others(conn, &persons).await? {
+    ties.retain(|(binding, ..)| binding.slot.kind == SlotKind::Person);
+    for (connection, keep, lose) in known_as_others(conn, &ties).await? {
         following::unite(conn, &connection, &keep, &lose, now).await?;
     }
+    Ok(())
+}
+
+/// What would have set an owner that is set already.
+async fn done_along(conn: &mut PgConnection, along: &[Binding], now: Timestamp) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE effect SET state = 'done', external_id = v.owner, ended_at = $3, problem = $4 \
+         FROM unnest($1::text[], $2::text[]) AS v (key, owner) WHERE effect.key = v.key AND effect.state = 'blocked'",
+    )
+    .bind(column(along, |owner| owner.effect.as_str()))
+    .bind(column(along, |owner| text(&owner.id)))
+    .bind(ms(now))
+    .bind(ended::MADE_WITH_IT)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
 /// Persons who were found to be an object that is known as somebody else: (connection, known as, found for).
 async fn known_as_others(
     conn: &mut PgConnection,
-    persons: &[(&Binding, &str)],
+    ties: &[(&Binding, &str, &str)],
 ) -> Result<Vec<(String, String, String)>, Fault> {
     let rows = sqlx::query_as(
         "SELECT DISTINCT l.connection, l.person, v.person FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) \
          AS v (connection, object, external_id, person) JOIN link l ON l.connection = v.connection \
          AND l.object = v.object AND l.external_id = v.external_id WHERE l.person != v.person",
     )
-    .bind(column(persons, |(binding, _)| text(&binding.slot.connection)))
-    .bind(column(persons, |(_, object)| *object))
-    .bind(column(persons, |(binding, _)| text(&binding.id)))
-    .bind(column(persons, |(binding, _)| text(&binding.slot.of)));
+    .bind(column(ties, |(binding, ..)| text(&binding.slot.connection)))
+    .bind(column(ties, |(_, object, _)| *object))
+    .bind(column(ties, |(binding, ..)| text(&binding.id)))
+    .bind(column(ties, |(.., person)| *person));
     Ok(rows.fetch_all(conn).await?)
 }
 
-async fn tie(conn: &mut PgConnection, persons: &[(&Binding, &str)]) -> Result<(), Fault> {
+async fn tie(conn: &mut PgConnection, ties: &[(&Binding, &str, &str)]) -> Result<(), Fault> {
     // One object may come back for two persons: the first one keeps it.
     sqlx::query(
         "INSERT INTO link (connection, object, external_id, person, enrolled, ours) \
@@ -237,11 +258,11 @@ async fn tie(conn: &mut PgConnection, persons: &[(&Binding, &str)]) -> Result<()
          ON CONFLICT (connection, object, external_id) DO UPDATE SET enrolled = link.enrolled OR excluded.enrolled, \
          ours = link.ours OR excluded.ours",
     )
-    .bind(column(persons, |(binding, _)| text(&binding.slot.connection)))
-    .bind(column(persons, |(_, object)| *object))
-    .bind(column(persons, |(binding, _)| text(&binding.id)))
-    .bind(column(persons, |(binding, _)| text(&binding.slot.of)))
-    .bind(column(persons, |(binding, _)| binding.origin == SlotOrigin::Created))
+    .bind(column(ties, |(binding, ..)| text(&binding.slot.connection)))
+    .bind(column(ties, |(_, object, _)| *object))
+    .bind(column(ties, |(binding, ..)| text(&binding.id)))
+    .bind(column(ties, |(.., person)| *person))
+    .bind(column(ties, |(binding, ..)| binding.origin == SlotOrigin::Created))
     .execute(conn)
     .await?;
     Ok(())

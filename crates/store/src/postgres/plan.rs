@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
-use usher_model::{EffectKind, EpisodeId, LeadId};
+use usher_model::{EpisodeId, LeadId};
 
 use super::column;
 use crate::codec::{json, ms, slot_name, text};
@@ -136,7 +136,7 @@ async fn share(conn: &mut PgConnection, rows: &[Row<'_>]) -> Result<BTreeSet<Str
     let mut revived: Vec<(i64, i64, &str)> = Vec::new();
     for row in rows.iter().filter(|row| row.existed && !row.new.observed) {
         shared.push((row.seq, row.new.effect.lead, row.new.effect.episode));
-        if matches!(row.new.effect.body.kind(), EffectKind::EnsurePerson | EffectKind::EnsureCompany) {
+        if row.new.effect.body.kind().ensures() {
             revived.push((row.seq, ms(row.new.due_at), &row.body));
         }
     }

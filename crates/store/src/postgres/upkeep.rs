@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use usher_model::{ExternalId, LeadId};
+use usher_model::{EffectKind, ExternalId, LeadId};
 
 use super::operation::put_meta;
 use super::{LeaseClock, PostgresStore, column, doubt, lock, retention, vitals};
@@ -34,8 +34,11 @@ impl Upkeep for PostgresStore {
         .await
     }
 
-    async fn known_tasks(&self, lead: LeadId) -> Result<Vec<ExternalId>, StoreError> {
-        self.read("lists a person's tasks", move |conn| Box::pin(doubt::known_tasks(conn, lead))).await
+    async fn known_made(&self, lead: LeadId, kind: EffectKind) -> Result<Vec<ExternalId>, StoreError> {
+        self.read("lists what was made for a person", move |conn| {
+            Box::pin(doubt::known_made(conn, lead, kind))
+        })
+        .await
     }
 
     async fn prune(&self, keep: Cutoffs, so_far: Pruned) -> Result<Pruned, StoreError> {

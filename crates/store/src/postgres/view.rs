@@ -29,6 +29,9 @@ pub(super) async fn read(conn: &mut PgConnection, ask: ViewAsk) -> Result<Decisi
         view.accounts = accounts(conn, &accounts_asked).await?;
         view.slots.extend(slots(conn, SlotKind::Company, &accounts_asked).await?);
     }
+    if let Some((kind, leads)) = ask.inquiries.filter(|(_, leads)| !leads.is_empty()) {
+        view.slots.extend(slots(conn, kind, &column(&leads, ToString::to_string)).await?);
+    }
     if let Some(mode) = ask.mode {
         view.balances = balances(conn, mode).await?;
     }

@@ -12,6 +12,7 @@ use super::fault::Fault;
 use super::writer::Priority;
 use super::{SqliteStore, doubt, finish};
 use crate::delivering::{ClaimedEffect, Delivering, DueEffects, EffectOutcome, SlotBinding};
+use crate::ended;
 use crate::error::StoreError;
 use crate::quota::most_fresh;
 
@@ -169,7 +170,29 @@ async fn claimed(
             }
         }
     }
+    go_along(conn, &mut claimed).await?;
     Ok(claimed)
+}
+
+/// Finds the owner that a person who is about to be made can be made with.
+async fn go_along(conn: &mut SqliteConnection, claimed: &mut [ClaimedEffect]) -> Result<(), Fault> {
+    let slots: Vec<String> = claimed.iter().filter_map(ClaimedEffect::makes).map(slot_name).collect();
+    if slots.is_empty() {
+        return Ok(());
+    }
+    let waiting = sqlx::query_as(
+        "SELECT n.slot, e.key, e.body FROM json_each(?) j CROSS JOIN need n ON n.slot = j.value \
+         CROSS JOIN effect e ON e.seq = n.effect WHERE e.kind = 'update_object' AND +e.state = 'blocked' \
+         AND NOT EXISTS (SELECT 1 FROM need o WHERE o.effect = e.seq AND o.slot != n.slot)",
+    )
+    .bind(list(&slots)?)
+    .fetch_all(conn)
+    .await?;
+    let mut along = ended::along(waiting)?;
+    for claim in claimed {
+        claim.along = claim.makes().and_then(|slot| along.remove(&slot_name(slot)));
+    }
+    Ok(())
 }
 
 fn read(connection: &ConnectionName, row: ClaimedRow) -> Result<ClaimedEffect, Fault> {
@@ -178,7 +201,8 @@ fn read(connection: &ConnectionName, row: ClaimedRow) -> Result<ClaimedEffect, F
     let (key, lead, episode) = (EffectKey::new(key), id(&lead)?, id(&episode)?);
     let effect = Effect { key, connection: connection.clone(), lead, episode, body };
     let (sent_at, doubt_since) = (maybe_instant(sent_at)?, maybe_instant(doubt_since)?);
-    Ok(ClaimedEffect { effect, bindings: Vec::new(), attempt, sent_at, verified, doubt_since, lapses })
+    let bindings = Vec::new();
+    Ok(ClaimedEffect { effect, bindings, attempt, sent_at, verified, doubt_since, lapses, along: None })
 }
 
 async fn bound_ids(

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{ExternalId, LeadId};
+use usher_model::{EffectKind, ExternalId, LeadId};
 
 use super::codec::{list, ms};
 use super::fault::Fault;
@@ -78,13 +78,18 @@ pub(super) async fn divert(conn: &mut SqliteConnection, now: Timestamp) -> Resul
     Ok(done.rows_affected())
 }
 
-pub(super) async fn known_tasks(conn: &mut SqliteConnection, lead: LeadId) -> Result<Vec<ExternalId>, Fault> {
+pub(super) async fn known_made(
+    conn: &mut SqliteConnection,
+    lead: LeadId,
+    kind: EffectKind,
+) -> Result<Vec<ExternalId>, Fault> {
     let rows: Vec<(String,)> = sqlx::query_as(
         "SELECT s.external_id FROM lead a CROSS JOIN lead l ON l.person = a.person \
-         CROSS JOIN effect e ON e.lead = l.id AND e.kind = 'create_task' CROSS JOIN slot s ON s.name = e.binds \
-         WHERE a.id = ?",
+         CROSS JOIN effect e ON e.lead = l.id AND e.kind = ?2 CROSS JOIN slot s ON s.name = e.binds \
+         WHERE a.id = ?1",
     )
     .bind(lead.to_string())
+    .bind(kind.as_str())
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|(id,)| id.into()).collect())

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{EffectState, SlotOrigin};
+use usher_model::{EffectState, SlotKind, SlotOrigin};
 
 use super::bulk::{Bulk, Script};
 use super::codec::{json, list, ms, numbers, text};
@@ -29,6 +29,14 @@ static ATTEMPT: Bulk = Bulk::insert(
     "INSERT INTO attempt (effect, number, at, outcome, detail)",
     5,
     "ON CONFLICT DO UPDATE SET at = excluded.at, outcome = excluded.outcome, detail = excluded.detail",
+);
+
+/// It would have set an owner that is set already.
+static ALONG: Bulk = Bulk::over(
+    "WITH v (key, owner, now, problem)",
+    4,
+    "UPDATE effect SET state = 'done', external_id = v.owner, ended_at = v.now, problem = v.problem FROM v \
+     WHERE effect.key = v.key AND +effect.state = 'blocked'",
 );
 
 static LINK: Bulk = Bulk::insert(
@@ -144,11 +152,13 @@ async fn still_held(conn: &mut SqliteConnection, outcomes: Vec<EffectOutcome>) -
     Ended::of(rows, outcomes)
 }
 
-/// Stores where the effects stand, binds the slots of what is done, and ties a person's object to the person: one that we
+/// Stores where the effects stand, binds the slots of what is done, and ties a person's objects to the person: one that we
 /// created has opened its lead, so its echo from the vendor is known for what it is.
 async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) -> Result<(), Fault> {
-    let bindings: Vec<Binding> = ended.iter().filter_map(Ended::binding).collect();
-    let persons = ended::persons(&bindings);
+    let along: Vec<Binding> = ended.iter().filter_map(Ended::owner_along).collect();
+    let bindings: Vec<Binding> =
+        ended.iter().flat_map(|end| [end.binding(), end.owner_along()]).flatten().collect();
+    let ties = ended::ties(&bindings);
     let script = Script::new()
         .then(&OUTCOME, ended, |query, end| {
             query
@@ -171,20 +181,24 @@ async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) ->
                 .bind(end.state.as_str())
                 .bind(end.problem.clone())
         })
-        .then(&LINK, &persons, |query, (binding, object)| {
+        .then(&ALONG, &along, |query, owner| {
+            query.bind(owner.effect.clone()).bind(text(&owner.id)).bind(ms(now)).bind(ended::MADE_WITH_IT)
+        })
+        .then(&LINK, &ties, |query, (binding, object, person)| {
             let created = binding.origin == SlotOrigin::Created;
             query
                 .bind(text(&binding.slot.connection))
                 .bind((*object).to_owned())
                 .bind(text(&binding.id))
-                .bind(text(&binding.slot.of))
+                .bind((*person).to_owned())
                 .bind(created)
                 .bind(created)
         });
     slots::bind(conn, script, &bindings, now).await?;
-    let tied = persons.iter().map(|(binding, object)| {
-        let slot = &binding.slot;
-        [text(&slot.connection), (*object).to_owned(), text(&binding.id), text(&slot.of)]
+    let persons = ties.iter().filter(|(binding, ..)| binding.slot.kind == SlotKind::Person);
+    let tied = persons.map(|(binding, object, person)| {
+        let connection = text(&binding.slot.connection);
+        [connection, (*object).to_owned(), text(&binding.id), (*person).to_owned()]
     });
     for (connection, keep, lose) in known_as_others(conn, tied.collect()).await? {
         following::unite(conn, &connection, &keep, &lose, now).await?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{EffectKind, EpisodeId, LeadId};
+use usher_model::{EpisodeId, LeadId};
 
 use super::bulk::Bulk;
 use super::codec::{id, ids, json, list, ms, slot_name, text};
@@ -180,7 +180,7 @@ async fn share(
     for row in rows.iter().filter(|row| !row.new.observed) {
         let Some(stored) = existing.get(&row.seq) else { continue };
         shared.push((*stored, row.new.effect.lead, row.new.effect.episode));
-        if matches!(row.new.effect.body.kind(), EffectKind::EnsurePerson | EffectKind::EnsureCompany) {
+        if row.new.effect.body.kind().ensures() {
             revived.push((*stored, ms(row.new.due_at), row.body.clone()));
         }
     }

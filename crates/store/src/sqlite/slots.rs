@@ -107,7 +107,15 @@ mod tests {
     fn binding(of: i64, id: &str) -> Binding {
         let slot = Slot { connection: "crm".into(), kind: SlotKind::Person, of: of.to_string() };
         let origin = SlotOrigin::Created;
-        Binding { slot, id: id.into(), origin, object: None, made_at: None, effect: String::new() }
+        Binding {
+            slot,
+            id: id.into(),
+            origin,
+            object: None,
+            person: None,
+            made_at: None,
+            effect: String::new(),
+        }
     }
 
     fn name(of: i64) -> String {

@@ -14,12 +14,12 @@ use crate::undoing::{UndoFilter, UndoLead, Undoing};
 const TASKS: &str = "SELECT e.lead, e.external_id FROM json_each(?1) j CROSS JOIN effect e ON e.lead = j.value \
      WHERE +e.state = 'done' AND e.kind = 'create_task' ORDER BY e.ended_at, e.seq";
 const UPDATES: &str = "SELECT e.lead, e.body FROM json_each(?1) j CROSS JOIN effect e ON e.lead = j.value \
-     WHERE +e.state = 'done' AND e.kind = 'update_object' ORDER BY e.ended_at, e.seq";
+     WHERE +e.state = 'done' AND e.kind IN ('update_object', 'ensure_inquiry') ORDER BY e.ended_at, e.seq";
 const SLOTS: &str = "SELECT s.name, s.external_id FROM json_each(?1) j CROSS JOIN slot s ON s.name = j.value";
-/// Persons that were created for these leads, and not replaced since.
-const CREATED: &str = "SELECT e.lead, s.external_id FROM json_each(?1) j CROSS JOIN effect e ON e.lead = j.value \
+/// Persons, leads and deals that were created for these leads, and not replaced since.
+const CREATED: &str = "SELECT e.lead, s.kind, s.external_id FROM json_each(?1) j CROSS JOIN effect e ON e.lead = j.value \
      CROSS JOIN slot s ON s.name = e.binds AND s.external_id = e.external_id AND s.origin = 'created' \
-     WHERE +e.state = 'done' AND e.kind = 'ensure_person'";
+     WHERE +e.state = 'done' AND e.kind IN ('ensure_person', 'ensure_inquiry')";
 /// Ledger lines of the leads' decisions that no later line of the same decision takes back.
 const TURNS: &str = "SELECT d.lead, t.pool, t.mode, t.decision, t.at, t.rep, t.count, t.reason, t.shares FROM json_each(?1) j \
      CROSS JOIN decision d ON d.lead = j.value CROSS JOIN turn t ON t.decision = d.id AND t.count > 0 \

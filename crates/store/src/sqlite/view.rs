@@ -28,6 +28,9 @@ pub(super) async fn read(conn: &mut SqliteConnection, ask: ViewAsk) -> Result<De
         view.accounts = accounts(conn, &accounts_json).await?;
         view.slots.extend(slots(conn, SlotKind::Company, &accounts_json).await?);
     }
+    if let Some((kind, leads)) = ask.inquiries.filter(|(_, leads)| !leads.is_empty()) {
+        view.slots.extend(slots(conn, kind, &ids(&leads)).await?);
+    }
     if let Some(mode) = ask.mode {
         view.balances = balances(conn, mode).await?;
     }

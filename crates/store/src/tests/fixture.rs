@@ -129,7 +129,7 @@ pub(crate) fn ensure_person(lead: LeadId, episode: EpisodeId, person: PersonId, 
 pub(crate) fn update_owner(lead: LeadId, episode: EpisodeId, person: PersonId) -> Effect {
     let owner = Some(OwnerChange { expected: None, to: Some("501".into()), seen_at: None, restores: false });
     let target = ObjectRef::Slot { slot: person_slot(person) };
-    let body = EffectBody::UpdateObject { target, owner, fields: BTreeMap::new(), slot: None };
+    let body = EffectBody::UpdateObject { target, owner, fields: BTreeMap::new(), slot: None, after: None };
     Effect { key: EffectKey::new(format!("update{episode}")), connection: crm(), lead, episode, body }
 }
 

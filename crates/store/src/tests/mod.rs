@@ -10,6 +10,7 @@ mod intake;
 mod isolation;
 mod measure;
 mod nodes;
+mod objects;
 mod operating;
 mod ownership;
 mod postgres;
@@ -82,6 +83,8 @@ macro_rules! suite {
             isolation: fm_069_an_unreadable_payload_fails_alone, isolation: fm_069_an_unreadable_draft_or_lead_fails_alone,
             isolation: fm_069_an_unreadable_effect_fails_alone, isolation: fm_069_a_write_that_kills_its_sender_is_parked,
             ownership: fm_051_owner_writes_are_counted_by_object, ownership: fm_049_an_owner_write_is_checked_once,
+            ownership: fm_049_a_person_is_made_with_the_owner_that_waits_for_it, ownership: an_owner_that_did_not_go_along_is_written_by_itself,
+            ownership: of_two_owners_that_wait_for_one_person_none_goes_along,
             ownership: fm_049_only_an_answered_first_create_tells_that_nobody_owns_it,
             ownership: an_object_first_seen_in_a_poll_may_turn_out_to_be_ours, ownership: fm_052_a_person_who_is_gone_is_created_again_once,
             ownership: fm_052_what_was_done_to_a_lost_person_is_done_to_the_new_one, ownership: fm_052_nobody_is_created_again_for_a_lead_that_ended_with_the_deletion, ownership: fm_052_a_lead_goes_with_the_record_that_it_came_from,
@@ -96,6 +99,8 @@ macro_rules! suite {
             operating: going_live_closes_observed_leads, operating: a_suppressed_lead_sends_nothing,
             operating: fm_107_counts_add_up, operating: the_story_tells_everything, operating: leads_are_found,
             operating: the_installation_key_is_made_once,
+            objects: a_deal_is_bound_to_its_lead_and_tied_to_its_person,
+            objects: fm_040_a_deal_that_is_wanted_again_is_the_same_write,
             following: fm_020_a_chain_of_merges_leaves_one_lead_of_one_person, following: fm_020_a_merged_object_opens_no_second_lead,
             following: fm_020_a_merged_lead_stays_merged_whatever_was_under_way, following: fm_020_two_persons_who_are_found_as_one_contact_are_one, following: fm_020_what_was_begun_stays,
             following: fm_019_a_deleted_contact_ends_its_open_lead, following: fm_019_what_was_under_way_is_not_sent_again_for_who_is_gone,

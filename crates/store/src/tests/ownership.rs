@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use usher_model::{
-    Effect, EffectBody, EffectKey, EffectKind, EffectState, ExternalId, ObjectRef, OwnerChange, SlotKind,
+    Effect, EffectBody, EffectKey, EffectKind, EffectState, EpisodeId, ExternalId, Mode, ObjectRef,
+    OwnerChange, PersonId, Slot, SlotKind,
 };
 
 use super::Backend;
@@ -11,7 +12,7 @@ use super::fixture::{
     Opened, at, claim, crm, decided, done, end, ensure_person, finish, mapped, new_record, opening,
     person_slot, planned, standing, states,
 };
-use crate::{EffectEnd, OwnerChecked, OwnerWrite, Store};
+use crate::{DecisionCommit, EffectEnd, OwnerChecked, OwnerWrite, Store};
 
 use EffectKind::{CreateTask, EnsurePerson, UpdateObject};
 use EffectState::{Blocked, Cancelled, Done, Planned, Rejected};
@@ -61,6 +62,7 @@ pub(crate) async fn fm_049_an_owner_write_is_checked_once(backend: impl Backend)
         owner: Some(change),
         fields: std::collections::BTreeMap::new(),
         slot: None,
+        after: None,
     };
     let back =
         Effect { key: EffectKey::new("back"), connection: crm(), lead: ana.lead, episode: ana.episode, body };
@@ -74,6 +76,79 @@ pub(crate) async fn fm_049_an_owner_write_is_checked_once(backend: impl Backend)
     assert_eq!(story.lead.detail.as_deref(), Some("Ben had chosen themselves"));
     assert_eq!(standing(&store, ana.lead).await, "closed:written");
     assert_eq!(finish(&store, UpdateObject, 22, |claim| done(claim, "c1")).await, 1);
+}
+
+fn owner_slot(of: &Opened) -> Slot {
+    Slot { connection: crm(), kind: SlotKind::Owner, of: of.episode.to_string() }
+}
+
+/// A lead of a person, new or known, whose task waits for the owner.
+async fn owner_first(store: &Arc<dyn Store>, n: i64, person: PersonId) -> Opened {
+    let record = mapped(store, new_record(n), at(n)).await;
+    let mut opened = opening(record, n, person, Mode::Live, at(n));
+    let owner = owner_slot(&opened);
+    for new in &mut opened.commit.effects {
+        match &mut new.effect.body {
+            EffectBody::UpdateObject { slot, .. } => *slot = Some(owner.clone()),
+            EffectBody::CreateTask { after, .. } => *after = Some(owner.clone()),
+            _ => {}
+        }
+    }
+    store.commit_decisions(opened.commit.clone(), at(n)).await.unwrap();
+    opened
+}
+
+/// The create was answered with the object as it wanted it.
+fn with_its_owner(claim: &crate::ClaimedEffect, id: &str) -> crate::EffectOutcome {
+    crate::EffectOutcome { along: claim.along.clone(), ..done(claim, id) }
+}
+
+pub(crate) async fn fm_049_a_person_is_made_with_the_owner_that_waits_for_it(backend: impl Backend) {
+    let store = backend.store();
+    let ana = owner_first(&store, 1, PersonId::new(at(1))).await;
+    let ensure = claim(&store, EnsurePerson, 5).await.remove(0);
+    let along = ensure.along.clone().unwrap();
+    assert_eq!((along.slot, along.owner.as_str()), (owner_slot(&ana), "501"));
+    store.finish_effects(vec![with_its_owner(&ensure, "c1")], at(6)).await.unwrap();
+    assert_eq!(states(&store, ana.lead).await, [Done, Done, Planned]);
+    // Somebody owns it now: a later owner write has to look first.
+    let task = claim(&store, CreateTask, 7).await.remove(0);
+    assert!(task.bindings.iter().all(|binding| binding.created_at.is_none()), "{:?}", task.bindings);
+    store.finish_effects(vec![done(&task, "t1")], at(8)).await.unwrap();
+    assert_eq!(standing(&store, ana.lead).await, "closed:written");
+}
+
+pub(crate) async fn an_owner_that_did_not_go_along_is_written_by_itself(backend: impl Backend) {
+    let store = backend.store();
+    let ana = owner_first(&store, 1, PersonId::new(at(1))).await;
+    finish(&store, EnsurePerson, 5, |claim| {
+        let due_at = at(6);
+        end(claim, EffectEnd::Planned { due_at, reason: "it refused the owner".to_owned() })
+    })
+    .await;
+    let again = claim(&store, EnsurePerson, 7).await.remove(0);
+    assert_eq!(again.along, None, "only the first try takes the owner along");
+    store.finish_effects(vec![with_its_owner(&again, "c1")], at(8)).await.unwrap();
+    assert_eq!(states(&store, ana.lead).await, [Done, Planned, Blocked]);
+
+    // What was replaced meanwhile stays as it is.
+    let ben = owner_first(&store, 2, PersonId::new(at(2))).await;
+    let ensure = claim(&store, EnsurePerson, 9).await.remove(0);
+    let supersedes = vec![(ben.lead, EpisodeId::new(at(10)))];
+    store.commit_decisions(DecisionCommit { supersedes, ..DecisionCommit::default() }, at(10)).await.unwrap();
+    store.finish_effects(vec![with_its_owner(&ensure, "c2")], at(11)).await.unwrap();
+    assert_eq!(states(&store, ben.lead).await, [Done, Cancelled, Cancelled]);
+}
+
+pub(crate) async fn of_two_owners_that_wait_for_one_person_none_goes_along(backend: impl Backend) {
+    let store = backend.store();
+    let ana = owner_first(&store, 1, PersonId::new(at(1))).await;
+    let again = owner_first(&store, 2, ana.person).await;
+    let ensure = claim(&store, EnsurePerson, 5).await.remove(0);
+    assert_eq!(ensure.along, None);
+    store.finish_effects(vec![with_its_owner(&ensure, "c1")], at(6)).await.unwrap();
+    assert_eq!(states(&store, ana.lead).await[1], Planned);
+    assert_eq!(states(&store, again.lead).await[1], Planned);
 }
 
 /// An owner write that finds the person gone, and what would make them again for that lead.
@@ -206,5 +281,5 @@ pub(crate) async fn an_object_first_seen_in_a_poll_may_turn_out_to_be_ours(backe
     store.finish_effects(vec![done(&ensure, "c1")], at(7)).await.unwrap();
     let filter = crate::UndoFilter { since: at(0), until: at(99), path: None, lead: None, limit: 9 };
     let undoable = store.undoable(&filter).await.unwrap();
-    assert_eq!(undoable[0].created, Some("c1".into()));
+    assert_eq!(undoable[0].created, [(SlotKind::Person, "c1".into())]);
 }

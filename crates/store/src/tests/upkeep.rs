@@ -81,13 +81,13 @@ pub(crate) async fn the_tasks_of_a_person_are_known(backend: impl Backend) {
     let (ana, ben) = (decided(&store, 1).await, decided(&store, 2).await);
     finish(&store, EnsurePerson, 5, |claim| done(claim, &claim.effect.lead.to_string())).await;
     finish(&store, UpdateObject, 6, |claim| done(claim, "501")).await;
-    assert!(store.known_tasks(ana.lead).await.unwrap().is_empty());
+    assert!(store.known_made(ana.lead, CreateTask).await.unwrap().is_empty());
     finish(&store, CreateTask, 7, |claim| {
         done(claim, if claim.effect.lead == ana.lead { "t1" } else { "t2" })
     })
     .await;
-    assert_eq!(store.known_tasks(ana.lead).await.unwrap(), ["t1".into()]);
-    assert_eq!(store.known_tasks(ben.lead).await.unwrap(), ["t2".into()]);
+    assert_eq!(store.known_made(ana.lead, CreateTask).await.unwrap(), ["t1".into()]);
+    assert_eq!(store.known_made(ben.lead, CreateTask).await.unwrap(), ["t2".into()]);
 }
 
 fn all_before(instant: Timestamp) -> Cutoffs {

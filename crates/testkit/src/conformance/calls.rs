@@ -83,7 +83,8 @@ pub(super) async fn server_error(bench: &Bench) -> Outcome {
 
 /// FM-018: the operator reads which scope is missing.
 pub(super) async fn forbidden(bench: &Bench) -> Outcome {
-    for scope in bench.rig.connector.manifest().scopes {
+    let scopes = bench.rig.connector.manifest().scopes.iter();
+    for scope in scopes.chain(bench.configured.further_scopes()) {
         bench.calm();
         if let Some(said) = bench.world().forbid(scope.name) {
             bench.relay()?.meddle(Aim::All, 0, Meddle::Instead(Answer::json(said.status, &said.body)));

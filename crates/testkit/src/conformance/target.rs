@@ -32,23 +32,30 @@ pub(super) async fn applies(bench: &Bench) -> Outcome {
     Ok(())
 }
 
-/// After a restore the key of a task that exists is forgotten; the task must be found all the same.
+/// After a restore the key of a task, lead or deal that exists is forgotten; it must be found all the same.
 pub(super) async fn forgotten(bench: &Bench) -> Outcome {
-    let (target, world) = target(bench)?;
-    if !can(target, EffectKind::CreateTask) {
-        return Ok(());
+    let (target, _) = target(bench)?;
+    for kind in [EffectKind::CreateTask, EffectKind::EnsureInquiry] {
+        if can(target, kind) {
+            forgotten_of(bench, kind).await.context(kind.as_str())?;
+        }
     }
+    Ok(())
+}
+
+async fn forgotten_of(bench: &Bench, kind: EffectKind) -> Outcome {
+    let (target, world) = target(bench)?;
     let before = bench.world().now();
-    let (made, other) = (write(bench, EffectKind::CreateTask)?, write(bench, EffectKind::CreateTask)?);
-    let Ok(written) = send(target, &made).await? else { bail!("the task was not made") };
+    let (made, other) = (write(bench, kind)?, write(bench, kind)?);
+    let Ok(written) = send(target, &made).await? else { bail!("it was not made") };
     let anew = Write { body: made.body.clone(), ..other.clone() };
     let since = |instant: Timestamp| target.ours_since(&anew, instant);
     let found = since(before - SignedDuration::from_secs(60)).await?;
     ensure!(found.iter().eq(written.id.as_ref()), "found {found:?} instead of {:?}", written.id);
     let later = since(before + SignedDuration::from_hours(1)).await?;
-    ensure!(later.is_empty(), "a task from before is taken for one of the forgotten time: {later:?}");
+    ensure!(later.is_empty(), "one from before is taken for one of the forgotten time: {later:?}");
     let stranger = target.ours_since(&other, before - SignedDuration::from_secs(60)).await?;
-    ensure!(stranger.is_empty(), "a task about somebody else was found: {stranger:?}");
+    ensure!(stranger.is_empty(), "one about somebody else was found: {stranger:?}");
     ensure!(world.applied(&anew) == 0, "looking has written");
     Ok(())
 }
@@ -87,15 +94,15 @@ pub(super) async fn human_won(bench: &Bench) -> Outcome {
     let (target, world) = target(bench)?;
     ensure!(can(target, EffectKind::UpdateObject), "a target that can not write owners");
     let write = write(bench, EffectKind::UpdateObject)?;
-    let EffectBody::UpdateObject { target: usher_model::ObjectRef::Id { id, .. }, .. } = &write.body else {
+    let EffectBody::UpdateObject { target: usher_model::ObjectRef::Id { kind, id }, .. } = &write.body else {
         bail!("the sample names no object")
     };
     let human = world.owners().into_iter().nth(1).context("the rig has one owner only")?;
-    world.give(SlotKind::Person, id, &human);
+    world.give(*kind, id, &human);
     let before = world.changes();
     match send(target, &write).await? {
         Err(SendFailure::HumanWon { owner: Some(found) }) if found == human => {}
-        other => bail!("a human gave the person away, and the write came out as {other:?}"),
+        other => bail!("a human gave the object away, and the write came out as {other:?}"),
     }
     ensure!(world.changes() == before, "something was written all the same");
     Ok(())
@@ -104,14 +111,17 @@ pub(super) async fn human_won(bench: &Bench) -> Outcome {
 pub(super) async fn owner_left(bench: &Bench) -> Outcome {
     let (target, world) = target(bench)?;
     let left = world.left();
-    for kind in [EffectKind::UpdateObject, EffectKind::CreateTask, EffectKind::ReassignTask] {
+    use EffectKind::{CreateTask, EnsureInquiry, ReassignTask, UpdateObject};
+    for kind in [UpdateObject, EnsureInquiry, CreateTask, ReassignTask] {
         if !can(target, kind) {
             continue;
         }
         let mut write = write(bench, kind)?;
         match &mut write.body {
             EffectBody::UpdateObject { owner: Some(change), .. } => change.to = Some(left.clone()),
-            EffectBody::CreateTask { owner, .. } => *owner = left.clone(),
+            EffectBody::CreateTask { owner, .. } | EffectBody::EnsureInquiry { owner, .. } => {
+                *owner = left.clone();
+            }
             EffectBody::ReassignTask { to, .. } => *to = left.clone(),
             _ => {}
         }
@@ -143,18 +153,23 @@ pub(super) async fn gone(bench: &Bench) -> Outcome {
             kind.as_str()
         );
     }
-    if can(target, EffectKind::CreateTask) {
-        let person = world.make(SlotKind::Person);
-        world.remove(SlotKind::Person, &person);
-        let mut write = write(bench, EffectKind::CreateTask)?;
-        if let EffectBody::CreateTask { about, .. } = &mut write.body {
-            *about = vec![by_id(SlotKind::Person, &person)];
+    for kind in [EffectKind::CreateTask, EffectKind::EnsureInquiry] {
+        if !can(target, kind) {
+            continue;
         }
-        let sent = send(target, &write).await?;
+        let gone = world.make(SlotKind::Person);
+        world.remove(SlotKind::Person, &gone);
+        let mut write = write(bench, kind)?;
+        match &mut write.body {
+            EffectBody::CreateTask { about, .. } => *about = vec![by_id(SlotKind::Person, &gone)],
+            EffectBody::EnsureInquiry { person, .. } => *person = by_id(SlotKind::Person, &gone),
+            _ => {}
+        }
+        let (kind, sent) = (kind.as_str(), send(target, &write).await?);
         let told =
             matches!(sent, Err(SendFailure::Gone)) || class(bench, &sent) == Some(FaultClass::Rejected);
-        ensure!(told, "a task about a person who is gone: {sent:?}");
-        ensure!(world.applied(&write) == 0, "a task about nobody was made");
+        ensure!(told, "{kind}: about a person who is gone: {sent:?}");
+        ensure!(world.applied(&write) == 0, "{kind}: about nobody was made");
     }
     Ok(())
 }
@@ -163,28 +178,27 @@ pub(super) async fn gone(bench: &Bench) -> Outcome {
 pub(super) async fn owner_dropped(bench: &Bench) -> Outcome {
     let (target, world) = target(bench)?;
     world.drop_owners();
-    let (person, owner) = (world.make(SlotKind::Person), owner(world)?);
+    let owner = owner(world)?;
+    let carrier = || by_id(target.carrier(), &world.make(target.carrier()));
     let number = 900_000;
     let reassign = EffectBody::ReassignTask {
         task: by_id(SlotKind::Task, &world.make(SlotKind::Task)),
         to: owner.clone(),
     };
-    for body in [update(&person, &owner), task(bench, number, &person, &owner), reassign] {
+    let inquiry = write(bench, EffectKind::EnsureInquiry)?.body;
+    for body in [update(carrier(), &owner), task(bench, number, vec![carrier()], &owner), reassign, inquiry] {
         if !can(target, body.kind()) {
             continue;
         }
         let key = super::target_samples::key(number);
-        let write = Write { key, body, owner_read: super::target_samples::compared() };
+        let write = Write { key, body, owner_read: super::target_samples::compared(), owner: None };
         let sent = send(target, &write).await?;
         let kind = write.body.kind().as_str();
         ensure!(sent.is_err(), "{kind}: the vendor dropped the owner, and the write counts as done");
         let class = class(bench, &sent);
-        // A task that exists without its owner must not be created again by a retry: it parks, as a defect does.
-        let wanted = if write.body.kind() == EffectKind::CreateTask {
-            FaultClass::Defect
-        } else {
-            FaultClass::Rejected
-        };
+        // What was made without its owner must not be made again by a retry: it parks, as a defect does.
+        let makes = matches!(write.body.kind(), EffectKind::CreateTask | EffectKind::EnsureInquiry);
+        let wanted = if makes { FaultClass::Defect } else { FaultClass::Rejected };
         ensure!(class == Some(wanted), "{kind}: the operator must see it, not {class:?}");
     }
     Ok(())

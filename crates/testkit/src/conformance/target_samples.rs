@@ -1,6 +1,5 @@
 //! Writes to try: one of each kind, about objects of their own.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -60,7 +59,7 @@ pub(super) fn by_id(kind: SlotKind, id: &ExternalId) -> ObjectRef {
 
 /// A write of that kind that nobody has tried before.
 pub(super) fn write(bench: &Bench, kind: EffectKind) -> anyhow::Result<Write> {
-    let (_, world) = target(bench)?;
+    let (target, world) = target(bench)?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let body = match kind {
         EffectKind::EnsurePerson => person(number),
@@ -73,8 +72,23 @@ pub(super) fn write(bench: &Bench, kind: EffectKind) -> anyhow::Result<Write> {
             from: by_id(SlotKind::Person, &world.make(SlotKind::Person)),
             to: by_id(SlotKind::Company, &world.make(SlotKind::Company)),
         },
-        EffectKind::UpdateObject => update(&world.make(SlotKind::Person), &owner(world)?),
-        EffectKind::CreateTask => task(bench, number, &world.make(SlotKind::Person), &owner(world)?),
+        EffectKind::EnsureInquiry => EffectBody::EnsureInquiry {
+            slot: slot(target.carrier(), number),
+            title: format!("{CANARY} {number}"),
+            person: by_id(SlotKind::Person, &world.make(SlotKind::Person)),
+            company: Some(by_id(SlotKind::Company, &world.make(SlotKind::Company))),
+            owner: owner(world)?,
+        },
+        EffectKind::UpdateObject => {
+            update(by_id(target.carrier(), &world.make(target.carrier())), &owner(world)?)
+        }
+        EffectKind::CreateTask => {
+            let mut about = vec![by_id(SlotKind::Person, &world.make(SlotKind::Person))];
+            if target.carrier().is_inquiry() {
+                about.insert(0, by_id(target.carrier(), &world.make(target.carrier())));
+            }
+            task(bench, number, about, &owner(world)?)
+        }
         EffectKind::ReassignTask => EffectBody::ReassignTask {
             task: by_id(SlotKind::Task, &world.make(SlotKind::Task)),
             to: owner(world)?,
@@ -87,7 +101,7 @@ pub(super) fn write(bench: &Bench, kind: EffectKind) -> anyhow::Result<Write> {
             EffectBody::ArchiveObject { target: by_id(SlotKind::Person, &world.make(SlotKind::Person)) }
         }
     };
-    Ok(Write { key: key(number), body, owner_read: compared() })
+    Ok(Write { key: key(number), body, owner_read: compared(), owner: None })
 }
 
 /// The owner was not read; the write is good for a minute.
@@ -106,24 +120,27 @@ pub(super) fn owner(world: &dyn TargetWorld) -> anyhow::Result<ExternalId> {
 }
 
 /// An owner write on an object without an owner.
-pub(super) fn update(person: &ExternalId, owner: &ExternalId) -> EffectBody {
+pub(super) fn update(target: ObjectRef, owner: &ExternalId) -> EffectBody {
+    let is_person = matches!(target, ObjectRef::Id { kind: SlotKind::Person, .. });
+    let name = is_person.then(|| ("last_name".to_owned(), json!(format!("{CANARY}son"))));
     EffectBody::UpdateObject {
-        target: by_id(SlotKind::Person, person),
+        target,
         owner: Some(OwnerChange { expected: None, to: Some(owner.clone()), seen_at: None, restores: false }),
-        fields: BTreeMap::from([("last_name".to_owned(), json!(format!("{CANARY}son")))]),
+        fields: name.into_iter().collect(),
         slot: None,
+        after: None,
     }
 }
 
-/// A task about a person.
-pub(super) fn task(bench: &Bench, number: u32, person: &ExternalId, owner: &ExternalId) -> EffectBody {
+/// A task about these objects.
+pub(super) fn task(bench: &Bench, number: u32, about: Vec<ObjectRef>, owner: &ExternalId) -> EffectBody {
     EffectBody::CreateTask {
         slot: slot(SlotKind::Task, number),
         subject: format!("Call {CANARY} {number}"),
         body: format!("{CANARY} asked for an offer\nPlease <call> & answer"),
         due: bench.world().now(),
         owner: owner.clone(),
-        about: vec![by_id(SlotKind::Person, person)],
+        about,
         after: None,
     }
 }

@@ -93,6 +93,15 @@ impl From<&Event> for Happening {
     }
 }
 
+/// A lead or deal at the CRM.
+#[derive(Debug, Clone)]
+pub(super) struct Inquiry {
+    pub(super) object: &'static str,
+    pub(super) id: u64,
+    /// 0 for none; nothing if it is in the bin.
+    pub(super) owner: Option<u64>,
+}
+
 /// A form answer as the form tool took it.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
@@ -121,7 +130,9 @@ pub struct Evidence {
     pub(super) persons: BTreeMap<String, bool>,
     pub(super) tasks_done: Vec<String>,
     pub(super) tasks_given_up: HashSet<String>,
-    /// Tasks and contacts at the CRM that belong to a write that is unclear or shown as failed.
+    /// The CRM's object that stands for each of our leads, where one does.
+    pub(super) inquiries: HashMap<String, Inquiry>,
+    /// Tasks, leads, deals and contacts at the CRM that belong to a write that is unclear or shown as failed.
     pub(super) explained: HashSet<String>,
     /// Numbers of the persons without address that we made.
     pub(super) phones: Vec<String>,
@@ -153,7 +164,9 @@ impl Evidence {
             Some(path) => std::fs::read_to_string(path).context("reading the program's log")?,
             None => String::new(),
         };
+        let inquiries = inquiries(ledger.inquiries().await?, sandbox);
         let evidence = Self {
+            inquiries,
             leads: ledger.leads().await?,
             persons: ledger.persons().await?,
             tasks_given_up: ledger.tasks_given_up().await?.into_iter().collect(),
@@ -197,6 +210,15 @@ impl Evidence {
             body.is_some_and(|body| keys.iter().any(|key| body.contains(key)))
         });
         self.explained = tasks;
+        for (object, name) in [("leads", "hs_lead_name"), ("deals", "dealname")] {
+            // The name ends with the last digits of the write's key.
+            let is_of = |name: &str, key: &String| key.get(24..).is_some_and(|end| name.contains(end));
+            let mut unclear = self.made_by_us(object);
+            unclear.retain(|id| {
+                property(object, id, name).is_some_and(|name| keys.iter().any(|key| is_of(&name, key)))
+            });
+            self.explained.extend(unclear);
+        }
         for id in self.made_by_us("contacts") {
             let shown = |value: &str| persons.iter().any(|person| person.contains(value));
             // One who was merged away would be read as whom he became.
@@ -244,11 +266,26 @@ impl Evidence {
             ("contacts_of_others", self.contacts_of_others().count()),
             ("contacts_of_ours", self.made_by_us("contacts").len()),
             ("tasks_of_ours", self.made_by_us("tasks").len()),
+            ("inquiries_of_ours", self.made_by_us("leads").len() + self.made_by_us("deals").len()),
             ("oracle_events", self.happenings.len()),
             ("records", self.records.len()),
             ("leads", self.leads.len()),
         ])
     }
+}
+
+fn inquiries(bound: Vec<(String, String, String)>, sandbox: &Sandbox) -> HashMap<String, Inquiry> {
+    let crm = sandbox.hubspot();
+    let inquiry = |(lead, kind, id): (String, String, String)| {
+        let object = if kind == "lead" { "leads" } else { "deals" };
+        let id = id.parse().ok()?;
+        let record = crm.read(object, id).filter(|record| record["archived"] != true);
+        let owner = |record: serde_json::Value| {
+            record["properties"]["hubspot_owner_id"].as_str().and_then(|id| id.parse().ok()).unwrap_or(0)
+        };
+        Some((lead, Inquiry { object, id, owner: record.map(owner) }))
+    };
+    bound.into_iter().filter_map(inquiry).collect()
 }
 
 /// What happened since the CRM was connected.

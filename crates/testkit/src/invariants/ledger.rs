@@ -333,6 +333,11 @@ impl Ledger {
         Ok(rows.into_iter().map(|(id, created)| (id, created > 0)).collect())
     }
 
+    /// The CRM's leads and deals that stand for ours: (our lead, kind, vendor id). One that was let go counts for nobody.
+    pub(super) async fn inquiries(&mut self) -> anyhow::Result<Vec<(String, String, String)>> {
+        self.rows("SELECT of, kind, external_id FROM slot WHERE kind IN ('lead', 'deal')").await
+    }
+
     /// Leads whose task was given up because the person is gone at the CRM.
     pub(super) async fn tasks_given_up(&mut self) -> anyhow::Result<Vec<String>> {
         self.texts(
@@ -341,11 +346,11 @@ impl Ledger {
         .await
     }
 
-    /// The keys of tasks that are not done and may exist all the same: shown to the operator as failed or unclear, or
+    /// The keys of tasks, leads and deals that are not done and may exist all the same: shown to the operator as failed or unclear, or
     /// still on their way.
     pub(super) async fn tasks_unclear(&mut self) -> anyhow::Result<Vec<String>> {
         self.texts(
-            "SELECT key FROM effect WHERE kind = 'create_task' AND state IN ('rejected', 'parked', 'sending', 'unknown')",
+            "SELECT key FROM effect WHERE kind IN ('create_task', 'ensure_inquiry') AND state IN ('rejected', 'parked', 'sending', 'unknown')",
         )
         .await
     }
@@ -360,7 +365,8 @@ impl Ledger {
 
     /// Leads whose owner write did not happen, and how it ended instead.
     pub(super) async fn owners_unwritten(&mut self) -> anyhow::Result<BTreeMap<String, String>> {
-        let sql = "SELECT lead, state || ': ' || coalesce(problem, '') FROM effect WHERE kind = 'update_object' AND state <> 'done'";
+        let sql = "SELECT lead, state || ': ' || coalesce(problem, '') FROM effect \
+                   WHERE kind IN ('update_object', 'ensure_inquiry') AND state <> 'done'";
         Ok(self.rows(sql).await?.into_iter().collect())
     }
 

@@ -70,6 +70,8 @@ const RULES: &[Rule] = &[
     ("I2 no person twice at the CRM", Phase::Underway, writes::persons_twice),
     ("I2 nobody without address made twice", Phase::Underway, writes::phones_twice),
     ("I2 no task twice at the CRM", Phase::Underway, writes::tasks_twice),
+    ("I2 no lead or deal twice at the CRM", Phase::Underway, writes::inquiries_twice),
+    ("I2 every lead or deal that we made is known", Phase::Drained, writes::orphan_inquiries),
     ("I2 each e-mail has one inquiry", Phase::Underway, writes::doubled_leads),
     // A merge at the CRM makes one person of two as soon as it is followed.
     ("I2 each e-mail is one person", Phase::Drained, writes::shared_emails),

@@ -1,4 +1,4 @@
-//! I3: the owner at the CRM beside the last decision, person by person.
+//! I3: the owner at the CRM beside the last decision: of each person, or of the lead or deal that stands for the inquiry.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ pub struct Owners {
     pub as_decided: usize,
     /// A person or workflow chose another one later, or before our write.
     pub others_chose: usize,
-    /// The contact is in the bin or was merged by a person.
+    /// The object is in the bin or was merged by a person.
     pub contact_gone: usize,
     /// Our write ended as failed or parked, which is shown to the operator.
     pub shown_as_failed: usize,
@@ -32,24 +32,31 @@ impl Evidence {
     /// Owners beside decisions: the last decision about a person counts.
     #[must_use]
     pub fn owners(&self) -> Owners {
-        let mut last: HashMap<u64, (&LeadRow, &str)> = HashMap::new();
+        let mut last: HashMap<(&str, u64), (&LeadRow, &str, Option<u64>)> = HashMap::new();
+        let disturbed = self.disturbed();
         for lead in self.leads.iter().filter(|lead| lead.live) {
-            let person = lead.person.as_deref().and_then(|id| id.parse().ok());
-            if let (Some(person), Some(owner)) = (person, lead.owner.as_deref()) {
-                last.insert(person, (lead, owner));
+            let carrier = match self.inquiries.get(&lead.id) {
+                Some(inquiry) => Some((inquiry.object, inquiry.id, inquiry.owner)),
+                None => lead.person.as_deref().and_then(|id| id.parse().ok()).map(|id| {
+                    let contact = self.owners.get(&id).filter(|_| !disturbed.contains(&id));
+                    ("contacts", id, contact.map(|owned| owned.owner))
+                }),
+            };
+            if let (Some((object, id, now)), Some(decided)) = (carrier, lead.owner.as_deref()) {
+                last.insert((object, id), (lead, decided, now));
             }
         }
-        let (disturbed, others) = (self.disturbed(), self.last_choices_of_others());
+        let others = self.last_choices_of_others();
         let mut result = Owners::default();
-        for (person, (lead, decided)) in last {
-            let Some(owned) = self.owners.get(&person).filter(|_| !disturbed.contains(&person)) else {
+        for ((object, id), (lead, decided, now)) in last {
+            let Some(owner) = now else {
                 result.contact_gone += 1;
                 continue;
             };
             let decided_at = lead.decided_at.map_or(i64::MAX, |at| at.as_millisecond());
-            if owned.owner.to_string() == decided {
+            if owner.to_string() == decided {
                 result.as_decided += 1;
-            } else if others.get(&person).is_some_and(|at| *at >= decided_at) {
+            } else if others.get(&(object, id)).is_some_and(|at| *at >= decided_at) {
                 result.others_chose += 1;
             } else {
                 match self.owners_unwritten.get(&lead.id) {
@@ -60,8 +67,8 @@ impl Evidence {
                     _ => {
                         result.wrong += 1;
                         result.list.push(format!(
-                            "contact {person}: decided {decided}, CRM shows {}, lead {}",
-                            owned.owner, lead.id
+                            "{object} {id}: decided {decided}, CRM shows {owner}, lead {}",
+                            lead.id
                         ));
                     }
                 }
@@ -70,10 +77,10 @@ impl Evidence {
         result
     }
 
-    /// When somebody else last chose each contact's owner.
-    fn last_choices_of_others(&self) -> HashMap<u64, i64> {
-        let contacts = self.happenings.iter().filter(|happening| happening.object == "contacts");
-        let chosen = contacts.filter(|happening| happening.owner_changed && !happening.by_us);
-        chosen.map(|happening| (happening.id, happening.at)).collect()
+    /// When somebody else last chose each object's owner.
+    fn last_choices_of_others(&self) -> HashMap<(&str, u64), i64> {
+        let all = self.happenings.iter();
+        let chosen = all.filter(|happening| happening.owner_changed && !happening.by_us);
+        chosen.map(|happening| ((happening.object, happening.id), happening.at)).collect()
     }
 }

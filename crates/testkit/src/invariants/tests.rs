@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 use usher_sandbox::{Change, Duplicate, Options, Ownership, Sandbox, Summary};
 
-use super::evidence::{Answer, Happening};
+use super::evidence::{Answer, Happening, Inquiry};
 use super::*;
 
 fn at(seconds: i64) -> Timestamp {
@@ -85,6 +85,7 @@ fn all_is_well() -> Evidence {
         persons: BTreeMap::from([("7".to_owned(), false), ("8".to_owned(), true)]),
         tasks_done: vec!["9".to_owned(), "10".to_owned()],
         tasks_given_up: HashSet::new(),
+        inquiries: HashMap::new(),
         explained: HashSet::new(),
         phones: vec!["+491511".to_owned(), "+491512".to_owned()],
         owners_unwritten: BTreeMap::new(),
@@ -131,6 +132,8 @@ fn breaks() -> Vec<Damage> {
         ("I2 no task twice at the CRM", |e| {
             (e.summary.duplicate_tasks, e.summary.duplicate_task_list) = again("usher:abc");
         }),
+        ("I2 no lead or deal twice at the CRM", |e| e.summary.duplicate_leads = 1),
+        ("I2 every lead or deal that we made is known", |e| e.happenings.push(created("deals", 18, true))),
         ("I2 each e-mail has one inquiry", |e| e.leads[1].email = e.leads[0].email.clone()),
         ("I2 each e-mail has one inquiry", |e| {
             e.leads[1].email = e.leads[0].email.clone();
@@ -146,6 +149,11 @@ fn breaks() -> Vec<Damage> {
         ("I2 every person that we made is known", |e| e.happenings.push(created("contacts", 14, true))),
         ("I2 balances are the sums of their turns", |e| e.wrong_balances.push("pool/ana".to_owned())),
         ("I3 owners are as decided", |e| e.leads[0].owner = Some("12".to_owned())),
+        ("I3 owners are as decided", |e| {
+            e.happenings.push(created("deals", 19, true));
+            let deal = Inquiry { object: "deals", id: 19, owner: Some(12) };
+            e.inquiries.insert("l1".to_owned(), deal);
+        }),
         ("I4 no cursor passes a record that is not stored", |e| {
             e.happenings.push(created("contacts", 15, false));
             e.owners.extend([owned(15)]);

@@ -21,6 +21,22 @@ pub(super) fn tasks_twice(evidence: &Evidence) -> Vec<String> {
     duplicates(evidence.summary.duplicate_tasks, &evidence.summary.duplicate_task_list)
 }
 
+/// Leads and deals of one name and contact.
+pub(super) fn inquiries_twice(evidence: &Evidence) -> Vec<String> {
+    duplicates(evidence.summary.duplicate_leads, &[])
+}
+
+/// Leads and deals that we made and that stand for nobody's inquiry, unless their write is shown as unclear.
+pub(super) fn orphan_inquiries(evidence: &Evidence) -> Vec<String> {
+    let known: HashSet<(&str, String)> =
+        evidence.inquiries.values().map(|inquiry| (inquiry.object, inquiry.id.to_string())).collect();
+    let made = ["leads", "deals"]
+        .into_iter()
+        .flat_map(|object| evidence.made_by_us(object).into_iter().map(move |id| (object, id)));
+    let orphans = made.filter(|made| !known.contains(made) && !evidence.explained.contains(&made.1));
+    orphans.map(|(object, id)| format!("{object} {id}")).collect()
+}
+
 /// The simulator lists only the first hundred; the count must not get lost.
 fn duplicates(count: usize, list: &[Duplicate]) -> Vec<String> {
     let named = list.iter().map(|duplicate| format!("{} is {:?}", duplicate.key, duplicate.ids));

@@ -64,6 +64,33 @@ pub async fn hubspot_keyed(connector: impl Connector + 'static) -> Rig {
     rig
 }
 
+/// The same, where each inquiry becomes a deal.
+pub async fn hubspot_deals(connector: impl Connector + 'static) -> Rig {
+    let mut rig = hubspot(connector).await;
+    rig.settings = "connector: hubspot\n\
+                    auth: { token: { env: TOKEN } }\n\
+                    object: deals\n\
+                    deals: { pipeline: default, stage: appointmentscheduled }\n\
+                    inbound: { secret: { env: HOOK_SECRET } }\n";
+    rig.wrong = &[("object: deals", "pipeline and stage"), ("connexion: x", "connexion")];
+    rig
+}
+
+/// The same, where each inquiry becomes a lead, with keys in a unique property.
+pub async fn hubspot_leads(connector: impl Connector + 'static) -> Rig {
+    let mut rig = hubspot(connector).await;
+    rig.settings = "connector: hubspot\n\
+                    auth: { token: { env: TOKEN } }\n\
+                    object: leads\n\
+                    leads: { unique_property: usher_key }\n\
+                    inbound: { secret: { env: HOOK_SECRET } }\n";
+    rig.wrong = &[
+        ("object: leads\nleads: { unique_property: Usher key }", "Usher key"),
+        ("connexion: x", "connexion"),
+    ];
+    rig
+}
+
 /// Simulators on free ports.
 pub(super) async fn start(options: Options) -> Sandbox {
     match Sandbox::start(options).await {
@@ -95,7 +122,7 @@ impl Hub {
                 updated_at: sandbox.now(),
             });
         }
-        for object in ["contacts", "tasks"] {
+        for object in ["contacts", "leads", "tasks"] {
             let property = json!({ "properties_of": object, "name": "usher_key", "hasUniqueValue": true });
             let _ = sim.seed(&property.to_string());
         }

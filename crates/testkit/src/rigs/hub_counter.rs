@@ -12,6 +12,8 @@ fn object(kind: SlotKind) -> &'static str {
     match kind {
         SlotKind::Person => "contacts",
         SlotKind::Company => "companies",
+        SlotKind::Lead => "leads",
+        SlotKind::Deal => "deals",
         SlotKind::Task => "tasks",
         SlotKind::Owner => "owners",
     }
@@ -77,6 +79,10 @@ impl TargetWorld for Hub {
         let properties = match kind {
             SlotKind::Person => json!({"email": format!("{CANARY}.made.{number}@acme.example")}),
             SlotKind::Company => json!({"name": format!("Made {number}")}),
+            SlotKind::Lead => json!({"hs_lead_name": format!("Made {number}")}),
+            SlotKind::Deal => {
+                json!({"dealname": format!("Made {number}"), "pipeline": "default", "dealstage": "appointmentscheduled"})
+            }
             SlotKind::Task | SlotKind::Owner => {
                 json!({"hs_task_subject": "Call", "hs_timestamp": "2026-11-22T10:00:00Z", "hs_task_status": "NOT_STARTED"})
             }
@@ -103,6 +109,19 @@ impl TargetWorld for Hub {
             EffectBody::EnsureCompany { domain, .. } => {
                 let domain = domain.clone().unwrap_or_default();
                 self.made("companies", |_, record| record["properties"]["domain"] == domain.as_str())
+            }
+            EffectBody::EnsureInquiry { slot, person, company, owner, .. } => {
+                let key = write.key.as_str();
+                let mark = key.get(key.len().saturating_sub(8)..).unwrap_or(key);
+                let ends = || [person].into_iter().chain(company);
+                self.made(object(slot.kind), |id, record| {
+                    let properties = &record["properties"];
+                    let named = ["dealname", "hs_lead_name"]
+                        .iter()
+                        .any(|name| properties[*name].as_str().is_some_and(|text| text.contains(mark)));
+                    let owned = properties["hubspot_owner_id"] == owner.as_str();
+                    named && owned && ends().filter_map(known).all(|to| self.tied((slot.kind, id), to))
+                })
             }
             EffectBody::CreateTask { about, owner, .. } => self.made("tasks", |id, record| {
                 let body = record["properties"]["hs_task_body"].as_str().unwrap_or_default();

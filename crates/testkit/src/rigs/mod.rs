@@ -12,7 +12,7 @@ use jiff::Timestamp;
 pub use self::files::files;
 pub use self::forms::typeform;
 pub use self::hooks::hooks;
-pub use self::hub::{hubspot, hubspot_keyed};
+pub use self::hub::{hubspot, hubspot_deals, hubspot_keyed, hubspot_leads};
 
 /// An instant of the simulators' clock.
 fn instant(millis: i64) -> Timestamp {

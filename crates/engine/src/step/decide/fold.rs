@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use usher_identity::Names;
 use usher_model::{
     Account, AccountId, Balance, CloseReason, Decision, DecisionId, Draft, Enrollment, EpisodeId, ExternalId,
-    IgnoreReason, Lead, LeadId, LeadState, Mode, PersonId, RecordState, RepKey, Resolution, Slot, SlotKind,
-    SlotOrigin, Trigger, Turn,
+    IgnoreReason, Lead, LeadId, LeadState, Mode, ObjectRef, PersonId, RecordState, RepKey, Resolution, Slot,
+    SlotKind, SlotOrigin, Trigger, Turn,
 };
 use usher_routing::{Input, Outcome, Roster, State, TurnLine};
 use usher_store::{
@@ -16,6 +16,7 @@ use usher_store::{
 };
 
 use crate::engine::Engine;
+use crate::settings::AlsoOwned;
 use crate::step::decide::guard::Allowance;
 use crate::step::decide::people::{People, link_key};
 use crate::step::decide::plan;
@@ -80,8 +81,10 @@ impl<'e> Fold<'e> {
         // Addresses that we know come first; then the CRM's word, which may know of more: that two contacts were merged.
         let person = link.as_ref().map(|link| link.person).or_else(|| self.people.resolve(&draft));
         let person = person.or_else(|| self.people.behind(&self.engine.object_at_crm(&draft)?));
+        // A lead or deal of the CRM's is somebody's word, whoever makes its person.
+        let is_person = self.kind(&draft) == Some(SlotKind::Person);
         let echo =
-            draft.in_crm && link.is_none() && person.is_some_and(|person| self.people.being_written(person));
+            is_person && link.is_none() && person.is_some_and(|person| self.people.being_written(person));
         if let (true, Some(person)) = (echo, person) {
             // Created by us a moment ago, and the answer is still on its way or lost: here is the id that it would bind.
             self.recognise(&draft, person);
@@ -154,6 +157,15 @@ impl<'e> Fold<'e> {
         }
     }
 
+    /// What carries the lead's owner is there already, if the lead came from it.
+    fn recognise_inquiry(&mut self, draft: &Draft, lead: LeadId) {
+        let slot = self.carrier_slot(lead);
+        let is_carrier = slot.kind.is_inquiry() && self.kind(draft) == Some(slot.kind);
+        if is_carrier && self.people.bind(&slot, &draft.external_id) {
+            self.commit.slots.push((slot, draft.external_id.clone(), SlotOrigin::Found));
+        }
+    }
+
     /// What the mapping read of an object of the CRM of which every version may open a lead, its owner aside: a version in
     /// which nothing of that changed is no inquiry. Our own writes make such versions (FM-050).
     fn digest(&self, draft: &Draft) -> Option<String> {
@@ -168,6 +180,15 @@ impl<'e> Fold<'e> {
 
     fn person_slot(&self, person: PersonId) -> Slot {
         Slot { connection: self.engine.crm.clone(), kind: SlotKind::Person, of: person.to_string() }
+    }
+
+    fn kind(&self, draft: &Draft) -> Option<SlotKind> {
+        self.engine.kind_at_crm(&draft.connection, &draft.object)
+    }
+
+    /// The slot of what carries the lead's owner, if that is no person.
+    fn carrier_slot(&self, lead: LeadId) -> Slot {
+        Slot { connection: self.engine.crm.clone(), kind: self.engine.carrier(), of: lead.to_string() }
     }
 
     fn open(&mut self, draft: Draft, known: Option<PersonId>) {
@@ -192,6 +213,7 @@ impl<'e> Fold<'e> {
             fields: draft.fields.clone(),
         };
         self.end(&draft, RecordState::Opened, None, Some(lead.id));
+        self.recognise_inquiry(&draft, lead.id);
         let question = Question {
             lead: &lead,
             account_reason: draft.account_reason.as_deref(),
@@ -303,6 +325,37 @@ impl<'e> Fold<'e> {
         }
     }
 
+    /// What else gets the owner: only what nobody owns, as far as that is known; the rest is compared before the write.
+    fn also_owned(
+        &self,
+        person: &Slot,
+        carrier: &plan::Carrier,
+        account: Option<&Account>,
+        seen_owner: Option<&ExternalId>,
+    ) -> Vec<plan::Also> {
+        let nobodies = &self.engine.write.treat_as_unowned;
+        let free = |owner: Option<&ExternalId>| {
+            owner.is_none_or(|owner| usher_routing::stands_for_nobody(self.roster, nobodies, owner))
+        };
+        let also = |object, owner: Option<&ExternalId>| {
+            free(owner).then(|| plan::Also { object, nobody: owner.cloned() })
+        };
+        let each = |which: &AlsoOwned| match (which, carrier) {
+            (AlsoOwned::Person, plan::Carrier::Person) => None,
+            (AlsoOwned::Person, carrier) => {
+                // Where the lead came from a lead or deal, that object's owner was seen.
+                let seen = seen_owner.filter(|_| matches!(carrier, plan::Carrier::ToMake(_)));
+                also(ObjectRef::Slot { slot: person.clone() }, seen)
+            }
+            (AlsoOwned::Company, _) => {
+                let account = account?;
+                let id = account.external_id.clone();
+                also(ObjectRef::Id { kind: SlotKind::Company, id }, account.owner.as_ref())
+            }
+        };
+        self.engine.write.also_set_owner.iter().filter_map(each).collect()
+    }
+
     fn plan(
         &mut self,
         lead: &Lead,
@@ -312,9 +365,17 @@ impl<'e> Fold<'e> {
     ) {
         let slot = self.person_slot(lead.person);
         let at_crm = self.people.bound(&slot).is_some();
+        let inquiry = self.carrier_slot(lead.id);
+        let carrier = match inquiry.kind {
+            kind if !kind.is_inquiry() => plan::Carrier::Person,
+            _ if self.people.bound(&inquiry).is_some() => plan::Carrier::There(inquiry),
+            _ => plan::Carrier::ToMake(inquiry),
+        };
         let account = lead.account.and_then(|id| self.accounts.get(&id));
+        let also = self.also_owned(&slot, &carrier, account, seen_owner);
         let keys = usher_identity::keys(&lead.fields);
-        let intent = plan::Intent { lead, decision, seen_owner, seen_at, slot, at_crm, account, keys };
+        let intent =
+            plan::Intent { lead, decision, seen_owner, seen_at, slot, at_crm, carrier, account, also, keys };
         let effects = plan::effects(self.engine, &intent, self.now);
         if !at_crm && effects.iter().any(|effect| !effect.observed) {
             self.people.planned_at_crm(lead.person);

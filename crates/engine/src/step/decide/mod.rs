@@ -113,7 +113,8 @@ impl Engine {
 
     /// The CRM's object for the person whom it names for a lead from elsewhere.
     fn object_at_crm(&self, draft: &Draft) -> Option<LinkKey> {
-        let external_id = draft.crm_person.clone().filter(|_| !draft.in_crm)?;
+        let kind = self.kind_at_crm(&draft.connection, &draft.object);
+        let external_id = draft.crm_person.clone().filter(|_| kind != Some(SlotKind::Person))?;
         let target = self.connections.get(&self.crm)?.roles.target.as_ref()?;
         Some(LinkKey {
             connection: self.crm.clone(),
@@ -136,6 +137,10 @@ impl Engine {
             });
             ask.links.extend(self.object_at_crm(draft));
             ask.accounts.extend(draft.account);
+        }
+        let carrier = self.carrier();
+        if carrier.is_inquiry() {
+            ask.inquiries = Some((carrier, ready.waiting.iter().map(|waiting| waiting.lead.id).collect()));
         }
         for waiting in &ready.waiting {
             ask.persons.push(waiting.lead.person);

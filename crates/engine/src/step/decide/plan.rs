@@ -23,8 +23,26 @@ pub(super) struct Intent<'a> {
     pub(super) slot: Slot,
     /// The slot is bound: the CRM knows the person.
     pub(super) at_crm: bool,
+    pub(super) carrier: Carrier,
     pub(super) account: Option<&'a Account>,
+    pub(super) also: Vec<Also>,
     pub(super) keys: Vec<IdentityKey>,
+}
+
+/// An object that gets the owner too.
+pub(super) struct Also {
+    pub(super) object: ObjectRef,
+    /// Who stands for nobody and owns it.
+    pub(super) nobody: Option<ExternalId>,
+}
+
+/// What carries owner and task.
+pub(super) enum Carrier {
+    Person,
+    /// A lead or deal of the CRM's from which the lead came.
+    There(Slot),
+    /// A lead or deal that is made for the lead, with its owner.
+    ToMake(Slot),
 }
 
 /// The effects of a decision, in the order in which they happen.
@@ -34,7 +52,7 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
         Resolution::Kept { owner } => (owner, false),
         Resolution::Waiting(_) | Resolution::Dropped { .. } => return Vec::new(),
     };
-    let mut bodies = Vec::with_capacity(4);
+    let mut bodies = Vec::with_capacity(5);
     let company = intent
         .account
         .map(|account| ObjectRef::Id { kind: SlotKind::Company, id: account.external_id.clone() });
@@ -49,14 +67,33 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
             bodies.push(EffectBody::Associate { from: person.clone(), to: company.clone() });
         }
     }
+    if let Carrier::ToMake(slot) = &intent.carrier {
+        bodies.push(EffectBody::EnsureInquiry {
+            slot: slot.clone(),
+            title: name(intent),
+            person: person.clone(),
+            company: company.clone(),
+            owner: owner.clone(),
+        });
+    }
+    let changes_owner = changes_owner && !matches!(intent.carrier, Carrier::ToMake(_));
+    let carrier = match &intent.carrier {
+        Carrier::Person => None,
+        Carrier::There(slot) | Carrier::ToMake(slot) => Some(ObjectRef::Slot { slot: slot.clone() }),
+    };
     let confirmed = changes_owner.then(|| Slot {
         connection: engine.crm.clone(),
         kind: SlotKind::Owner,
         of: intent.decision.episode.to_string(),
     });
+    let made = match &intent.carrier {
+        Carrier::ToMake(slot) => Some(slot.clone()),
+        _ => None,
+    };
+    let owned = confirmed.clone().or(made);
     if changes_owner {
         bodies.push(EffectBody::UpdateObject {
-            target: person.clone(),
+            target: carrier.clone().unwrap_or_else(|| person.clone()),
             owner: Some(OwnerChange {
                 expected: intent.seen_owner.cloned(),
                 to: Some(owner.clone()),
@@ -65,29 +102,43 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
             }),
             fields: std::collections::BTreeMap::new(),
             slot: confirmed.clone(),
+            after: None,
         });
     }
-    bodies.push(task(engine, intent, owner, person, company, confirmed, now));
+    let about = carrier.into_iter().chain([person]).chain(company).collect();
+    bodies.push(task(engine, intent, owner, about, confirmed, now));
+    if owned.is_some() {
+        bodies.extend(intent.also.iter().map(|also| also_owned(also, owner, owned.clone())));
+    }
     let observed = engine.mode == Mode::Observe;
     let numbered = (0_u32..).zip(bodies);
     numbered.map(|(ordinal, body)| new_effect(engine, intent, ordinal, body, now, observed)).collect()
+}
+
+/// The owner on a further object, once it stands on the first; nobody's choice is overwritten.
+fn also_owned(also: &Also, owner: &ExternalId, after: Option<Slot>) -> EffectBody {
+    let change = OwnerChange {
+        expected: also.nobody.clone(),
+        to: Some(owner.clone()),
+        seen_at: None,
+        restores: false,
+    };
+    let (target, fields) = (also.object.clone(), std::collections::BTreeMap::new());
+    EffectBody::UpdateObject { target, owner: Some(change), fields, slot: None, after }
 }
 
 fn task(
     engine: &Engine,
     intent: &Intent<'_>,
     owner: &ExternalId,
-    person: ObjectRef,
-    company: Option<ObjectRef>,
+    about: Vec<ObjectRef>,
     after: Option<Slot>,
     now: Timestamp,
 ) -> EffectBody {
-    let mut about = vec![person];
-    about.extend(company);
     let of = format!("{}/{}", intent.lead.id, intent.decision.episode);
     EffectBody::CreateTask {
         slot: Slot { connection: engine.crm.clone(), kind: SlotKind::Task, of },
-        subject: subject(intent),
+        subject: format!("New lead: {}", name(intent)),
         body: body(intent),
         due: now.checked_add(engine.write.task_due).unwrap_or_else(|_| now + Duration::from_secs(3600)),
         owner: owner.clone(),
@@ -96,12 +147,13 @@ fn task(
     }
 }
 
-fn subject(intent: &Intent<'_>) -> String {
+/// Who asks, and for whom.
+fn name(intent: &Intent<'_>) -> String {
     let fields = &intent.lead.fields;
     let name = fields.display_name();
     match intent.account.map(|account| account.name.as_str()).or(fields.text("company")) {
-        Some(company) => format!("New lead: {name} ({company})"),
-        None => format!("New lead: {name}"),
+        Some(company) => format!("{name} ({company})"),
+        None => name,
     }
 }
 
@@ -147,7 +199,8 @@ fn new_effect(
     NewEffect { effect, ordinal, due_at: now, observed }
 }
 
-/// `ensure_*` is the same intent for every lead of the person; everything else belongs to its episode.
+/// `ensure_person` is the same intent for every lead of the person, `ensure_inquiry` for every episode of the lead;
+/// everything else belongs to its episode.
 fn key(engine: &Engine, intent: &Intent<'_>, ordinal: u32, body: &EffectBody) -> EffectKey {
     let connection = engine.crm.as_str().as_bytes();
     let kind = body.kind();
@@ -157,6 +210,9 @@ fn key(engine: &Engine, intent: &Intent<'_>, ordinal: u32, body: &EffectBody) ->
         return engine.install.derive_about(person, &[mode, kind.as_str().as_bytes(), connection, person]);
     }
     let (lead, episode) = (intent.lead.id.as_bytes(), intent.decision.episode.as_bytes());
+    if kind == EffectKind::EnsureInquiry {
+        return engine.install.derive_about(lead, &[mode, kind.as_str().as_bytes(), connection, lead]);
+    }
     let ordinal = ordinal.to_be_bytes();
     engine
         .install

@@ -1,0 +1,291 @@
+//! Which object carries owner and task: the person, or a lead or deal that is made for each inquiry.
+
+use jiff::Timestamp;
+use usher_connector::{CrmAccount, CrmPerson, FaultClass};
+use usher_model::EffectKind::{CreateTask, EnsureInquiry, EnsurePerson, UpdateObject};
+use usher_model::{CloseReason, EffectBody, EffectKind, EffectState, ExternalId, ObjectRef, SlotKind};
+use usher_store::UndoFilter;
+
+use super::world::{Act, Crm, World};
+use crate::settings::AlsoOwned;
+
+const KINDS: [SlotKind; 2] = [SlotKind::Lead, SlotKind::Deal];
+
+async fn kinds(world: &World) -> Vec<EffectKind> {
+    world.story().await.effects.iter().map(|effect| effect.kind).collect()
+}
+
+/// The object in a write that knows it by id.
+fn known(object: &ObjectRef) -> (SlotKind, &str) {
+    match object {
+        ObjectRef::Id { kind, id } => (*kind, id.as_str()),
+        ObjectRef::Slot { slot } => panic!("{slot:?} was not resolved"),
+    }
+}
+
+fn about(world: &World) -> Vec<(SlotKind, String)> {
+    let EffectBody::CreateTask { about, .. } = &world.crm.did(CreateTask)[0].body else { panic!() };
+    about.iter().map(known).map(|(kind, id)| (kind, id.to_owned())).collect()
+}
+
+/// Looks after what is unclear, then sends what is due, until nothing moves.
+async fn settle(world: &World) {
+    for _ in 0..6 {
+        world.clock.advance(60);
+        world.engine.verify(world.engine.crm()).await.unwrap();
+        world.deliver().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_person_carries_the_owner_unless_told_otherwise() {
+    let world = World::new().await;
+    world.inquire("ann").await;
+    world.decide().await;
+    world.deliver().await;
+    assert_eq!(kinds(&world).await, [EnsurePerson, UpdateObject, CreateTask]);
+    let person = world.crm.persons.lock().unwrap()[0].clone();
+    assert_eq!(about(&world), [(SlotKind::Person, person)]);
+    assert_eq!(world.written().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_who_is_made_with_the_owner_needs_no_second_write() {
+    for owned in [true, false] {
+        let world = World::new().await;
+        *world.crm.owned.lock().unwrap() = owned;
+        world.inquire("ann").await;
+        world.decide().await;
+        world.deliver().await;
+        let made = world.crm.did(EnsurePerson);
+        assert_eq!(made[0].owner.as_ref().map(ExternalId::as_str), Some("7"));
+        assert_eq!(world.crm.did(UpdateObject).len(), usize::from(!owned));
+        assert_eq!(world.crm.did(CreateTask).len(), 1);
+        let story = world.story().await;
+        let update = story.effects.iter().find(|effect| effect.kind == UpdateObject).unwrap();
+        assert_eq!((update.state, update.attempts), (EffectState::Done, u32::from(!owned)));
+        assert_eq!(world.written().await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_for_the_inquiry_is_made_with_its_owner_and_the_task_is_about_both() {
+    for kind in KINDS {
+        let world = World::carried_by(kind).await;
+        world.inquire("ann").await;
+        world.decide().await;
+        world.deliver().await;
+        assert_eq!(kinds(&world).await, [EnsurePerson, EnsureInquiry, CreateTask]);
+        let made = world.crm.did(EnsureInquiry);
+        let EffectBody::EnsureInquiry { slot, title, person, owner, .. } = &made[0].body else { panic!() };
+        let contact = world.crm.persons.lock().unwrap()[0].clone();
+        assert_eq!((slot.kind, title.as_str(), owner.as_str()), (kind, "ann", "7"));
+        assert_eq!(known(person), (SlotKind::Person, contact.as_str()));
+        assert_eq!(about(&world), [(kind, made[0].key.to_string()), (SlotKind::Person, contact)]);
+        assert_eq!(world.written().await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_040_a_lost_answer_makes_no_second_deal() {
+    for restart in [false, true] {
+        let mut world = World::carried_by(SlotKind::Deal).await;
+        world.inquire("ann").await;
+        world.decide().await;
+        world.crm.next.lock().unwrap().extend([Act::Lose, Act::Lose, Act::Lose]);
+        world.deliver().await;
+        for _ in 0..3 {
+            if restart {
+                world = world.restarted().await;
+            }
+            settle(&world).await;
+        }
+        for kind in [EnsurePerson, EnsureInquiry, CreateTask] {
+            assert_eq!(world.crm.did(kind).len(), 1, "{kind:?}");
+        }
+        assert_eq!(world.written().await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_041_a_deal_that_is_not_there_after_the_settle_window_is_made_then() {
+    let world = World::carried_by(SlotKind::Deal).await;
+    world.inquire("ann").await;
+    world.decide().await;
+    world.crm.persons.lock().unwrap().clear();
+    let fails = Act::Fail(FaultClass::OutcomeUnknown);
+    world.crm.next.lock().unwrap().extend([fails.clone(), fails]);
+    world.deliver().await;
+    for _ in 0..3 {
+        settle(&world).await;
+    }
+    assert_eq!(world.crm.did(EnsureInquiry).len(), 1);
+    assert_eq!(world.written().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lead_that_came_from_a_deal_gets_no_other_one() {
+    let world = World::carried_by(SlotKind::Deal).await;
+    let contact = CrmPerson { external_id: "c1".into(), owner: Some("other".into()) };
+    *world.crm.everybody.lock().unwrap() = Some(contact);
+    world.read("deals", "d1", "ann").await;
+    world.decide().await;
+    world.deliver().await;
+    assert_eq!(kinds(&world).await, [UpdateObject, CreateTask], "person and deal are there");
+    let EffectBody::UpdateObject { target, owner: Some(change), .. } = &world.crm.did(UpdateObject)[0].body
+    else {
+        panic!()
+    };
+    assert_eq!(known(target), (SlotKind::Deal, "d1"));
+    assert_eq!(change.expected, None, "the deal is owned by nobody, whoever owns the contact");
+    let expected = [(SlotKind::Deal, "d1".to_owned()), (SlotKind::Person, "c1".to_owned())];
+    assert_eq!(about(&world), expected);
+    assert_eq!(world.written().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deal_is_no_person_and_its_owner_not_the_persons() {
+    let world = World::new().await;
+    let contact = CrmPerson { external_id: "c1".into(), owner: None };
+    *world.crm.everybody.lock().unwrap() = Some(contact);
+    world.read("deals", "d1", "ann").await;
+    world.decide().await;
+    world.deliver().await;
+    let EffectBody::UpdateObject { target, .. } = &world.crm.did(UpdateObject)[0].body else { panic!() };
+    assert_eq!(known(target), (SlotKind::Person, "c1"));
+    assert_eq!(about(&world), [(SlotKind::Person, "c1".to_owned())]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_050_the_feeds_news_of_our_own_deal_opens_nothing() {
+    let world = World::carried_by(SlotKind::Deal).await;
+    world.inquire("ann").await;
+    world.decide().await;
+    world.deliver().await;
+    let deal = world.crm.did(EnsureInquiry)[0].key.to_string();
+    world.clock.advance(3 * 24 * 3600);
+    world.read("deals", &deal, "ann").await;
+    world.decide().await;
+    let counts = world.engine.store().counts().await.unwrap();
+    assert_eq!((counts.records["opened"], counts.records.get("ignored")), (1, Some(&1)), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_050_a_deal_in_the_feed_before_its_answer_came_opens_nothing() {
+    let world = World::carried_by(SlotKind::Deal).await;
+    world.inquire("ann").await;
+    world.decide().await;
+    let person = Act::Hang(std::sync::Arc::default());
+    let Act::Hang(at_once) = &person else { panic!() };
+    at_once.notify_one();
+    world.crm.next.lock().unwrap().extend([person, Act::Lose]);
+    world.deliver().await;
+    let deal = world.crm.did(EnsureInquiry)[0].key.to_string();
+    world.read("deals", &deal, "ann").await;
+    world.decide().await;
+    settle(&world).await;
+    let counts = world.engine.store().counts().await.unwrap();
+    assert_eq!(counts.records["opened"], 1, "{counts:?}");
+    assert_eq!((world.crm.did(EnsureInquiry).len(), world.written().await), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn undo_takes_the_owner_from_the_deal_and_removes_it_if_asked() {
+    let world = World::carried_by(SlotKind::Deal).await;
+    world.inquire("ann").await;
+    world.decide().await;
+    world.deliver().await;
+    let deal = ExternalId::new(world.crm.did(EnsureInquiry)[0].key.to_string());
+    let filter =
+        UndoFilter { since: Timestamp::MIN, until: Timestamp::MAX, path: None, lead: None, limit: 10 };
+    world.engine.undo(&filter, true, "a test").await.unwrap();
+    world.deliver().await;
+    let updates = world.crm.did(UpdateObject);
+    let EffectBody::UpdateObject { target, owner: Some(change), .. } = &updates[0].body else { panic!() };
+    assert_eq!(known(target), (SlotKind::Deal, deal.as_str()));
+    assert_eq!((change.expected.as_ref().map(ExternalId::as_str), &change.to), (Some("7"), &None));
+    let archived = world.crm.did(EffectKind::ArchiveObject);
+    let archived = archived.iter().flat_map(|write| write.body.refs().map(known)).collect::<Vec<_>>();
+    assert!(archived.contains(&(SlotKind::Deal, deal.as_str())), "{archived:?}");
+    assert_eq!(archived.len(), 2);
+    assert_eq!(world.story().await.lead.close_reason, Some(CloseReason::Suppressed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_052_a_deal_that_was_thrown_away_is_not_made_again() {
+    let world = World::carried_by(SlotKind::Deal).await;
+    world.inquire("ann").await;
+    world.decide().await;
+    world.crm.lost.lock().unwrap().replace(CreateTask);
+    world.deliver().await;
+    settle(&world).await;
+    assert_eq!(world.crm.did(EnsureInquiry).len(), 1);
+    let story = world.story().await;
+    assert_eq!(story.lead.close_reason, Some(CloseReason::Suppressed), "{story:?}");
+    assert!(story.lead.detail.unwrap().contains("its deal was deleted"));
+    assert_eq!(story.effects[2].state, EffectState::Cancelled);
+}
+
+/// A CRM with Ann's company, owned by somebody or nobody.
+fn with_company(owner: Option<&str>) -> Crm {
+    let company = CrmAccount {
+        external_id: "a1".into(),
+        name: "Ann Ltd".to_owned(),
+        websites: vec!["ann.example".to_owned()],
+        owner: owner.map(Into::into),
+        country: None,
+        gone: false,
+    };
+    let crm = Crm::default();
+    crm.companies.lock().unwrap().push(company);
+    crm
+}
+
+/// What got an owner beside the carrier: object, expected owner, new owner.
+fn also_written(world: &World, carrier: SlotKind) -> Vec<(SlotKind, String, Option<ExternalId>)> {
+    let changes = world.crm.did(UpdateObject).into_iter().map(|write| {
+        let EffectBody::UpdateObject { target, owner: Some(change), .. } = write.body else { panic!() };
+        let (kind, id) = known(&target);
+        assert_eq!(change.to, Some("7".into()));
+        (kind, id.to_owned(), change.expected)
+    });
+    changes.filter(|(kind, ..)| *kind != carrier).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn person_and_company_get_the_owner_too_where_nobody_owns_them() {
+    let both = [AlsoOwned::Person, AlsoOwned::Company];
+    for (carrier, also, company, expected) in [
+        (SlotKind::Person, &both[..0], None, &[][..]),
+        (SlotKind::Person, &both, None, &[SlotKind::Company]),
+        (SlotKind::Person, &both, Some("human"), &[]),
+        (SlotKind::Deal, &both[..0], None, &[]),
+        (SlotKind::Deal, &both, None, &[SlotKind::Person, SlotKind::Company]),
+        (SlotKind::Deal, &both, Some("human"), &[SlotKind::Person]),
+    ] {
+        let world = World::also_owned(carrier, with_company(company), also).await;
+        world.inquire("ann").await;
+        world.decide().await;
+        world.deliver().await;
+        let written = also_written(&world, carrier);
+        let mut kinds: Vec<SlotKind> = written.iter().map(|(kind, ..)| *kind).collect();
+        kinds.sort();
+        assert_eq!(kinds, expected, "{carrier:?} {also:?} {company:?}");
+        assert!(written.iter().all(|(_, _, before)| before.is_none()));
+        assert_eq!(world.written().await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_049_nothing_else_gets_the_owner_where_a_human_chose_another() {
+    let world = World::also_owned(SlotKind::Person, with_company(None), &[AlsoOwned::Company]).await;
+    world.inquire("ann").await;
+    world.decide().await;
+    *world.crm.won.lock().unwrap() = true;
+    world.deliver().await;
+    assert!(world.crm.did(UpdateObject).is_empty(), "the company waits for the person's owner");
+    let story = world.story().await;
+    let states: Vec<EffectState> = story.effects.iter().map(|effect| effect.state).collect();
+    use EffectState::{Cancelled, Done};
+    assert_eq!(states, [Done, Done, Cancelled, Cancelled, Cancelled], "{story:?}");
+}

@@ -1,0 +1,129 @@
+//! Leads and deals that carry an inquiry's owner.
+
+use EffectKind::{CreateTask, EnsureInquiry, EnsurePerson};
+use usher_model::{
+    Effect, EffectBody, EffectKey, EffectKind, EpisodeId, ExternalId, Mode, ObjectRef, PersonId, Slot,
+    SlotKind, SlotOrigin,
+};
+
+use super::Backend;
+use super::fixture::{
+    Opened, at, claim, create_task, crm, decision, end, ensure_person, finish, mapped, new_record, opening,
+    person_slot, planned, standing,
+};
+use crate::{ClaimedEffect, DecisionCommit, EffectEnd, EffectOutcome, LinkKey, UndoFilter, ViewAsk};
+
+const EVERYTHING: UndoFilter = UndoFilter {
+    since: jiff::Timestamp::MIN,
+    until: jiff::Timestamp::MAX,
+    path: None,
+    lead: None,
+    limit: 100,
+};
+
+fn deal_slot(opened: &Opened) -> Slot {
+    Slot { connection: crm(), kind: SlotKind::Deal, of: opened.lead.to_string() }
+}
+
+fn ensure_deal(opened: &Opened, episode: EpisodeId, owner: &str) -> Effect {
+    let body = EffectBody::EnsureInquiry {
+        slot: deal_slot(opened),
+        title: "Person 1".to_owned(),
+        person: ObjectRef::Slot { slot: person_slot(opened.person) },
+        company: None,
+        owner: owner.into(),
+    };
+    let key = EffectKey::new(format!("deal{}", opened.lead));
+    Effect { key, connection: crm(), lead: opened.lead, episode, body }
+}
+
+/// A task about the lead's deal and its person.
+fn task(opened: &Opened, episode: EpisodeId) -> Effect {
+    let mut task = create_task(opened.lead, episode, opened.person);
+    if let EffectBody::CreateTask { about, .. } = &mut task.body {
+        about.insert(0, ObjectRef::Slot { slot: deal_slot(opened) });
+    }
+    task
+}
+
+fn done(claim: &ClaimedEffect, id: &str, object: &str) -> EffectOutcome {
+    let (id, object) = (Some(id.into()), Some(object.into()));
+    end(claim, EffectEnd::Done { id, origin: SlotOrigin::Created, object, note: None })
+}
+
+/// A lead of person 1 whose owner is on a deal.
+async fn decided(store: &std::sync::Arc<dyn crate::Store>) -> Opened {
+    let record = mapped(store, new_record(1), at(1)).await;
+    let mut opened = opening(record, 1, PersonId::new(at(1)), Mode::Live, at(1));
+    let person = ensure_person(opened.lead, opened.episode, opened.person, 1);
+    let rest = [ensure_deal(&opened, opened.episode, "501"), task(&opened, opened.episode)];
+    opened.commit.effects = planned([vec![person], rest.into()].concat(), at(1));
+    store.commit_decisions(opened.commit.clone(), at(1)).await.unwrap();
+    opened
+}
+
+pub(crate) async fn a_deal_is_bound_to_its_lead_and_tied_to_its_person(backend: impl Backend) {
+    let store = backend.store();
+    let ana = decided(&store).await;
+    assert!(claim(&store, EnsureInquiry, 2).await.is_empty(), "it waits for the person");
+    finish(&store, EnsurePerson, 3, |claim| done(claim, "c1", "contacts")).await;
+    assert!(claim(&store, CreateTask, 4).await.is_empty(), "it waits for the deal");
+    finish(&store, EnsureInquiry, 5, |claim| {
+        assert_eq!(claim.bindings[0].id, "c1".into());
+        done(claim, "d1", "deals")
+    })
+    .await;
+    assert_eq!(store.known_made(ana.lead, EnsureInquiry).await.unwrap(), ["d1".into()]);
+    let deal = LinkKey { connection: crm(), object: "deals".into(), external_id: "d1".into() };
+    let ask = ViewAsk {
+        links: vec![deal],
+        inquiries: Some((SlotKind::Deal, vec![ana.lead])),
+        ..ViewAsk::default()
+    };
+    let view = store.decision_view(&ask).await.unwrap();
+    let link = &view.links[0];
+    assert_eq!((link.person, link.ours, link.enrolled), (ana.person, true, true));
+    assert!(view.slots.contains(&(deal_slot(&ana), "d1".into())), "{:?}", view.slots);
+    assert_eq!(finish(&store, CreateTask, 6, |claim| done(claim, "t1", "tasks")).await, 1);
+    assert_eq!(standing(&store, ana.lead).await, "closed:written");
+
+    let mut undoable = store.undoable(&EVERYTHING).await.unwrap().remove(0);
+    undoable.created.sort();
+    let object = |kind, id: &str| (kind, ExternalId::new(id));
+    assert_eq!(undoable.created, [object(SlotKind::Person, "c1"), object(SlotKind::Deal, "d1")]);
+    let owner = &undoable.owners[0];
+    assert_eq!((&owner.object, &owner.before), (&object(SlotKind::Deal, "d1"), &None));
+    assert_eq!(owner.owner, Some("501".into()));
+}
+
+pub(crate) async fn fm_040_a_deal_that_is_wanted_again_is_the_same_write(backend: impl Backend) {
+    let store = backend.store();
+    let ana = decided(&store).await;
+    // A later episode before anything was sent: its owner counts.
+    let again = async |second: i64, owner: &str| {
+        let episode = EpisodeId::new(at(second));
+        let commit = DecisionCommit {
+            supersedes: vec![(ana.lead, episode)],
+            decisions: vec![decision(ana.lead, episode, Mode::Live, at(second))],
+            effects: planned(vec![ensure_deal(&ana, episode, owner), task(&ana, episode)], at(second)),
+            ..DecisionCommit::default()
+        };
+        store.commit_decisions(commit, at(second)).await.unwrap();
+    };
+    again(2, "502").await;
+    finish(&store, EnsurePerson, 3, |claim| done(claim, "c1", "contacts")).await;
+    let held = claim(&store, EnsureInquiry, 4).await;
+    let owners = held.iter().map(|claim| match &claim.effect.body {
+        EffectBody::EnsureInquiry { owner, .. } => owner.as_str().to_owned(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(owners.collect::<Vec<_>>(), ["502"]);
+    // And one while it is under way, and one after it.
+    again(5, "503").await;
+    assert!(claim(&store, EnsureInquiry, 6).await.is_empty());
+    store.finish_effects(vec![done(&held[0], "d1", "deals")], at(7)).await.unwrap();
+    again(8, "504").await;
+    assert!(claim(&store, EnsureInquiry, 9).await.is_empty());
+    assert_eq!(finish(&store, CreateTask, 10, |claim| done(claim, "t1", "tasks")).await, 1);
+    assert_eq!(standing(&store, ana.lead).await, "closed:written");
+}
