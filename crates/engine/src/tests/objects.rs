@@ -262,11 +262,27 @@ async fn fm_049_nothing_else_gets_the_owner_where_a_human_chose_another() {
     let world = World::also_owned(SlotKind::Person, with_company(None), &[AlsoOwned::Company]).await;
     world.inquire("ann").await;
     world.decide().await;
-    *world.crm.won.lock().unwrap() = true;
+    *world.crm.won.lock().unwrap() = Some(SlotKind::Person);
     world.deliver().await;
     assert!(world.crm.did(UpdateObject).is_empty(), "the company waits for the person's owner");
     let story = world.story().await;
     let states: Vec<EffectState> = story.effects.iter().map(|effect| effect.state).collect();
     use EffectState::{Cancelled, Done};
     assert_eq!(states, [Done, Done, Cancelled, Cancelled, Cancelled], "{story:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_052_a_deal_whose_contact_was_thrown_away_is_made_for_the_next_one() {
+    let world = World::carried_by(SlotKind::Deal).await;
+    world.inquire("ann").await;
+    world.decide().await;
+    world.crm.lost.lock().unwrap().replace(EnsureInquiry);
+    world.deliver().await;
+    settle(&world).await;
+    let persons = world.crm.persons.lock().unwrap().clone();
+    assert_eq!(persons.len(), 2, "found gone, and made anew");
+    let made = world.crm.did(EnsureInquiry);
+    let EffectBody::EnsureInquiry { person, .. } = &made[0].body else { panic!() };
+    assert_eq!((made.len(), known(person)), (1, (SlotKind::Person, persons[1].as_str())));
+    assert_eq!(world.written().await, 1);
 }

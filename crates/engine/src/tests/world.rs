@@ -22,7 +22,7 @@ use usher_document::{Diagnostics, SourceFile};
 use usher_mapping::Mapping;
 use usher_model::{
     Clock, ConnectionName, CrmOwner, EffectBody, EffectKind, ExternalId, IdentityKey, InstallKey, Lane, Mode,
-    ObjectType, Record, RecordId, SlotKind, SlotOrigin,
+    ObjectRef, ObjectType, Record, RecordId, SlotKind, SlotOrigin,
 };
 use usher_routing::Policy;
 use usher_store::{LeadFilter, LeadStory, NewRecord, OpenOptions, SqliteStore, Store};
@@ -73,10 +73,10 @@ pub(crate) struct Crm {
     pub(crate) silent: Mutex<Option<Arc<Notify>>>,
     /// What carries owners; the person unless set.
     pub(crate) carrier: Mutex<Option<SlotKind>>,
-    /// Writes of this kind find their object gone.
+    /// The next write of this kind finds its object gone.
     pub(crate) lost: Mutex<Option<EffectKind>>,
-    /// A human has chosen an owner before each of our owner writes.
-    pub(crate) won: Mutex<bool>,
+    /// A human has chosen the owner of each object of this kind.
+    pub(crate) won: Mutex<Option<SlotKind>>,
     /// What it did, in order.
     pub(crate) did: Mutex<Vec<Write>>,
     /// The ids of the persons that it made.
@@ -209,11 +209,8 @@ impl Target for Crm {
             other => other.kind().as_str().to_owned(),
         });
         self.calls.lock().unwrap().push((writes[0].body.kind(), shown.collect()));
-        if *self.lost.lock().unwrap() == Some(writes[0].body.kind()) {
+        if self.lost.lock().unwrap().take_if(|kind| *kind == writes[0].body.kind()).is_some() {
             return writes.iter().map(|_| Err(SendFailure::Gone)).collect();
-        }
-        if *self.won.lock().unwrap() && writes[0].body.kind() == EffectKind::UpdateObject {
-            return writes.iter().map(|_| Err(SendFailure::HumanWon { owner: None })).collect();
         }
         let act = self.next.lock().unwrap().pop_front();
         match act.or_else(|| self.always.lock().unwrap().clone()) {
@@ -228,10 +225,18 @@ impl Target for Crm {
             }
             None => {}
         }
-        self.did.lock().unwrap().extend_from_slice(writes);
+        let won = *self.won.lock().unwrap();
+        let is_won = |write: &Write| match &write.body {
+            EffectBody::UpdateObject { target: ObjectRef::Id { kind, .. }, .. } => Some(*kind) == won,
+            _ => false,
+        };
+        self.did.lock().unwrap().extend(writes.iter().filter(|write| !is_won(write)).cloned());
         let persons = writes.iter().filter(|write| write.body.kind() == EffectKind::EnsurePerson);
         self.persons.lock().unwrap().extend(persons.map(|write| write.key.as_str().to_owned()));
-        let done = |write: &Write| Ok(Written::whole(Some(write.key.as_str().into()), SlotOrigin::Created));
+        let done = |write: &Write| match is_won(write) {
+            true => Err(SendFailure::HumanWon { owner: None }),
+            false => Ok(Written::whole(Some(write.key.as_str().into()), SlotOrigin::Created)),
+        };
         writes.iter().map(done).collect()
     }
 
