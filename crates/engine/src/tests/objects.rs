@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use usher_connector::{CrmAccount, CrmPerson, FaultClass};
 use usher_model::EffectKind::{CreateTask, EnsureInquiry, EnsurePerson, UpdateObject};
-use usher_model::{CloseReason, EffectBody, EffectKind, EffectState, ExternalId, ObjectRef, SlotKind};
+use usher_model::{
+    CloseReason, EffectBody, EffectKind, EffectState, ExternalId, ObjectRef, OwnedObject, SlotKind,
+};
 use usher_store::UndoFilter;
 
 use super::world::{Act, Crm, World};
@@ -253,6 +255,35 @@ async fn person_and_company_get_the_owner_too_where_nobody_owns_them() {
         kinds.sort();
         assert_eq!(kinds, expected, "{carrier:?} {also:?} {company:?}");
         assert!(written.iter().all(|(_, _, before)| before.is_none()));
+        assert_eq!(world.written().await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_persons_open_deal_gets_the_owner_too_where_nobody_owns_it() {
+    let deal = |owner: Option<&str>| OwnedObject { id: "d7".into(), owner: owner.map(Into::into) };
+    for (carrier, known, open, expected) in [
+        (SlotKind::Person, true, Some(deal(None)), 1),
+        (SlotKind::Person, true, Some(deal(Some("human"))), 0),
+        (SlotKind::Person, true, None, 0),
+        (SlotKind::Person, false, Some(deal(None)), 0),
+        (SlotKind::Lead, true, Some(deal(None)), 1),
+        (SlotKind::Deal, true, Some(deal(None)), 0),
+    ] {
+        let crm = Crm::default();
+        (*crm.open_deal.lock().unwrap()).clone_from(&open);
+        let contact = CrmPerson { external_id: "c1".into(), owner: None };
+        *crm.everybody.lock().unwrap() = known.then_some(contact);
+        let world = World::also_owned(carrier, crm, &[AlsoOwned::OpenDeal]).await;
+        world.inquire("ann").await;
+        world.decide().await;
+        world.deliver().await;
+        let written = also_written(&world, carrier);
+        assert_eq!(written.len(), expected, "{carrier:?} {known} {open:?}");
+        let is_it = |(kind, id, before): &(SlotKind, String, Option<ExternalId>)| {
+            (*kind, id.as_str(), before) == (SlotKind::Deal, "d7", &None)
+        };
+        assert!(written.iter().all(is_it), "{written:?}");
         assert_eq!(world.written().await, 1);
     }
 }
