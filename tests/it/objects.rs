@@ -189,3 +189,28 @@ async fn fm_049_contact_and_company_get_the_deals_owner_too_and_a_humans_company
     installation.assert_invariants().await;
     assert_eq!(daemon.stop(), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_one_open_deal_of_a_contact_gets_the_owner_too_and_a_closed_one_does_not() {
+    let installation = writing("object: contacts", "settle: 6s, also_set_owner: [open_deal]").await;
+    let crm = installation.sandbox.hubspot();
+    let seed = |line: Value| crm.seed(&line.to_string()).unwrap()[0];
+    let old = "2024-01-01T00:00:00Z";
+    let contact = seed(json!({ "object": "contacts", "createdAt": old, "source": "CRM_UI",
+        "properties": { "email": "ann@acme1.example" } }));
+    let deal = |stage: &str| {
+        seed(json!({ "object": "deals", "createdAt": old, "source": "CRM_UI",
+            "properties": { "dealname": "Ann", "pipeline": "default", "dealstage": stage },
+            "associations": [{ "to": "contacts", "id": contact }] }))
+    };
+    let (open, closed) = (deal("qualifiedtobuy"), deal("closedwon"));
+    let daemon = installation.start().await;
+    installation.submit("ann@acme1.example", "Ann Example");
+    installation.drained(1).await;
+    let owner = shown(&crm, "contacts", contact, "hubspot_owner_id");
+    assert_ne!(owner, Value::Null);
+    assert_eq!(shown(&crm, "deals", open, "hubspot_owner_id"), owner);
+    assert_eq!(shown(&crm, "deals", closed, "hubspot_owner_id"), Value::Null);
+    assert!(made(&crm, "deals").is_empty());
+    assert_eq!(daemon.stop(), Some(0));
+}

@@ -108,6 +108,18 @@ pub(crate) fn read_associations(
     Ok(request.json(&json!({ "inputs": [input] }))?.lane(CallLane::Verify).limits(CALL))
 }
 
+/// Which objects each of these is associated with: the first page of each.
+pub(crate) fn read_many_associations<'a>(
+    from: &str,
+    ids: impl IntoIterator<Item = &'a str>,
+    to: &str,
+    lane: CallLane,
+) -> Result<Request, Fault> {
+    let inputs: Vec<Value> = ids.into_iter().map(|id| json!({ "id": id })).collect();
+    let request = Request::new(Method::POST, associations(from, to, "read"), Access::Read);
+    Ok(request.json(&json!({ "inputs": inputs }))?.lane(lane).limits(CALL))
+}
+
 /// A search; never a proof that something does not exist, since its index lags.
 pub(crate) fn search(object: &str, body: &Value, lane: CallLane) -> Result<Request, Fault> {
     let path = format!("{}/search", objects(object));

@@ -138,6 +138,8 @@ pub(crate) struct Associations {
 #[derive(Debug, Deserialize)]
 pub(crate) struct AssociationRow {
     #[serde(default)]
+    pub(crate) from: Option<End>,
+    #[serde(default)]
     pub(crate) to: Vec<Associated>,
     #[serde(default)]
     pub(crate) paging: Option<Paging>,

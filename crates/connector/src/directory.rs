@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use usher_model::{CrmOwner, ExternalId, IdentityKey};
+use usher_model::{CrmOwner, ExternalId, IdentityKey, OwnedObject};
 
 use crate::fault::Fault;
 use crate::source::Cursor;
@@ -56,6 +56,10 @@ pub trait Directory: Send + Sync {
     /// Who has these keys, in the same order, by strong reads only (never by a search index). `None` also where the
     /// vendor has no strong read for a kind of key; at most [`Directory::people_limit`] keys.
     async fn people(&self, keys: &[IdentityKey]) -> Result<Vec<Option<CrmPerson>>, Fault>;
+
+    /// The one open deal of each of these persons, in the same order, by strong reads; `None` where there is none or
+    /// several, or the vendor has no deals. At most [`Directory::people_limit`] persons.
+    async fn open_deals(&self, persons: &[ExternalId]) -> Result<Vec<Option<OwnedObject>>, Fault>;
 
     /// How many keys one `people` takes.
     fn people_limit(&self) -> usize;

@@ -79,6 +79,18 @@ pub struct Draft {
     /// The person's id in the CRM, where the CRM knows the person already.
     #[serde(default)]
     pub crm_person: Option<ExternalId>,
+    /// The person's open deal in the CRM, where that was asked for and there is exactly one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_deal: Option<OwnedObject>,
+}
+
+/// An object of the CRM and who owns it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnedObject {
+    /// The CRM's id.
+    pub id: ExternalId,
+    /// The CRM's owner id.
+    pub owner: Option<ExternalId>,
 }
 
 /// Where a lead stands.

@@ -30,7 +30,7 @@ pub use id::{
     AccountId, ConnectionName, DecisionId, DeliveryId, EpisodeId, ExternalId, LeadId, ObjectType,
     ParseIdError, PersonId, RecordId, RepKey,
 };
-pub use lead::{CloseReason, Draft, Enrollment, Lead, LeadState, Mode};
+pub use lead::{CloseReason, Draft, Enrollment, Lead, LeadState, Mode, OwnedObject};
 pub use person::{IdentityKey, IdentityKind, Person};
 pub use record::{IgnoreReason, Lane, Record, RecordState};
 pub use rep::{CrmOwner, OutOfOffice, OwnerAvailability, WeeklyHours};

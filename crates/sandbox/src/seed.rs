@@ -7,6 +7,7 @@ use crate::Error;
 use crate::clock::{Millis, parse_time};
 use crate::hubspot::kinds::{self, link_type, link_types};
 use crate::hubspot::owners::Owner;
+use crate::hubspot::pipelines;
 use crate::hubspot::record::Source;
 use crate::hubspot::state::{Hub, Stamp};
 use crate::hubspot::write::{Given, Values};
@@ -123,7 +124,7 @@ fn record(hub: &mut Hub, line: &Line, now: Millis) -> Result<u64, String> {
 /// Seeds may set what the API refuses, such as read-only properties; unknown names are still a mistake.
 pub(crate) fn values(hub: &Hub, kind: usize, properties: &Map<String, Value>) -> Result<Values, String> {
     let registry = &hub.tables[kind].registry;
-    properties
+    let values = properties
         .iter()
         .map(|(name, value)| {
             let prop = registry.find(name).ok_or_else(|| format!("there is no property {name}"))?;
@@ -134,5 +135,8 @@ pub(crate) fn values(hub: &Hub, kind: usize, properties: &Map<String, Value>) ->
             };
             Ok((prop, text))
         })
-        .collect()
+        .collect::<Result<Values, String>>();
+    let mut values = values?;
+    pipelines::follow_stage(registry, &mut values);
+    Ok(values)
 }

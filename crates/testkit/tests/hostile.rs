@@ -11,7 +11,7 @@ use usher_connector::{
     Pull, Request, SendFailure, Source, SplitError, StreamSpec, Target, Verdict, Write, Written,
 };
 use usher_document::{MapReader, SecretRef};
-use usher_model::{CrmOwner, ExternalId, IdentityKey, ObjectType, SlotKind, SlotOrigin};
+use usher_model::{CrmOwner, ExternalId, IdentityKey, ObjectType, OwnedObject, SlotKind, SlotOrigin};
 use usher_testkit::{conformance, rigs};
 
 /// What is wrong with the connector.
@@ -131,6 +131,10 @@ impl Directory for Roles {
         // In no order: who is known first.
         people.sort_by_key(Option::is_none);
         Ok(people)
+    }
+
+    async fn open_deals(&self, persons: &[ExternalId]) -> Result<Vec<Option<OwnedObject>>, Fault> {
+        self.0.directory.as_ref().unwrap().open_deals(persons).await
     }
 
     fn people_limit(&self) -> usize {

@@ -1,6 +1,7 @@
 //! The directory role: owners with availability, companies, and who is known by e-mail.
 
 mod companies;
+mod deals;
 mod owners;
 mod people;
 
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_connector::{AccountBatch, CallLane, CrmPerson, Cursor, Directory, Fault, Http};
-use usher_model::{CrmOwner, IdentityKey, IdentityKind};
+use usher_model::{CrmOwner, ExternalId, IdentityKey, IdentityKind, OwnedObject};
 
 use crate::api::BATCH;
 use crate::config::Windows;
@@ -49,6 +50,10 @@ impl Directory for HubSpotDirectory {
             IdentityKind::Phone => None,
         };
         Ok(keys.iter().map(person).collect())
+    }
+
+    async fn open_deals(&self, persons: &[ExternalId]) -> Result<Vec<Option<OwnedObject>>, Fault> {
+        deals::open(&*self.http, persons).await
     }
 
     fn people_limit(&self) -> usize {

@@ -188,3 +188,28 @@ async fn rows_of_an_unexpected_shape_are_not_quoted() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_one_open_deal_of_a_contact_is_told_and_none_where_there_are_several() {
+    let script = vendor(|request| {
+        if request.path.contains("associations") {
+            let row = |from: &str, deals: &[u64]| {
+                let ends: Vec<Value> = deals.iter().map(|id| json!({ "toObjectId": id })).collect();
+                json!({ "from": { "id": from }, "to": ends })
+            };
+            let rows = [row("1", &[501, 502]), row("2", &[503, 504]), row("3", &[502])];
+            let none = json!({ "subCategory": "crm.associations.NO_ASSOCIATIONS_FOUND" });
+            return (207, json!({ "results": rows, "errors": [none] }));
+        }
+        let deal = |id: &str, closed: &str, owner: Option<&str>| json!({ "id": id, "properties": { "hs_is_closed": closed, "hubspot_owner_id": owner } });
+        let open = [deal("501", "false", Some("71")), deal("503", "false", None), deal("504", "", None)];
+        let all: Vec<Value> = open.into_iter().chain([deal("502", "true", None)]).collect();
+        (200, json!({ "results": all }))
+    });
+    let contacts = ["1", "2", "3", "4"].map(ExternalId::new);
+    let told = directory(&script, true).open_deals(&contacts).await.unwrap();
+    let only = OwnedObject { id: "501".into(), owner: Some("71".into()) };
+    assert_eq!(told, [Some(only), None, None, None]);
+    assert_eq!(script.seen().len(), 2, "two calls for all of them");
+    assert!(script.seen().iter().all(|request| !request.path.ends_with("search")));
+}

@@ -33,6 +33,8 @@ pub enum AlsoOwned {
     Person,
     /// The company that the lead was matched to.
     Company,
+    /// The person's open deal, where the CRM knows exactly one.
+    OpenDeal,
 }
 
 impl Default for WriteSettings {
@@ -96,9 +98,9 @@ fn owner_read_within(at: &Cursor<'_>) -> Option<Duration> {
 }
 
 fn also_owned(at: &Cursor<'_>) -> Option<Vec<AlsoOwned>> {
-    let choices = [("person", AlsoOwned::Person), ("company", AlsoOwned::Company)];
-    let all: Vec<Option<AlsoOwned>> =
-        at.list()?.iter().map(|each| each.choice_or_later(&choices, &["open_deal"])).collect();
+    let choices =
+        [("person", AlsoOwned::Person), ("company", AlsoOwned::Company), ("open_deal", AlsoOwned::OpenDeal)];
+    let all: Vec<Option<AlsoOwned>> = at.list()?.iter().map(|each| each.choice(&choices)).collect();
     all.into_iter().collect()
 }
 

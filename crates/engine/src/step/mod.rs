@@ -6,6 +6,7 @@ pub(crate) mod dispatch;
 pub(crate) mod fetch;
 mod forgotten;
 mod gone;
+mod open_deals;
 mod ownership;
 pub(crate) mod prepare;
 pub(crate) mod pull;

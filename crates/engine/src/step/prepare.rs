@@ -121,7 +121,9 @@ impl Engine {
             candidate.live_on(&moved);
         }
         self.match_accounts(&mut candidates).await?;
-        let unanswered = self.look_people_up(&mut candidates).await?;
+        let mut unanswered = self.look_people_up(&mut candidates).await?;
+        let drafts = candidates.iter_mut().map(|candidate| &mut candidate.draft);
+        unanswered.extend(self.look_deals_up(drafts).await?);
         prepared.extend(candidates.into_iter().map(|candidate| conclude(candidate, &unanswered, now)));
         Ok(prepared)
     }
@@ -222,6 +224,7 @@ impl Engine {
             // What a search shows may be older than the search, but it was true at the version's own time.
             crm_seen_at: record.modified_at.filter(|_| shows_owner).map(|at| at.min(record.received_at)),
             crm_owner: if shows_owner { fields.text("owner").map(Into::into) } else { None },
+            open_deal: None,
             crm_person: (kind == Some(SlotKind::Person)).then(|| record.external_id.clone()),
             fields,
         };
@@ -342,7 +345,7 @@ impl Engine {
 }
 
 /// What becomes of a record whose person the CRM could not be asked about.
-fn unanswered_verdict(fault: &Fault, now: Timestamp) -> Verdict {
+pub(super) fn unanswered_verdict(fault: &Fault, now: Timestamp) -> Verdict {
     if fault.class() == FaultClass::Rejected {
         return Verdict::Failed {
             problem: format!("the CRM refuses to say whether it knows the person: {fault}"),

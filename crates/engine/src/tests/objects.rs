@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use usher_connector::{CrmAccount, CrmPerson, FaultClass};
 use usher_model::EffectKind::{CreateTask, EnsureInquiry, EnsurePerson, UpdateObject};
-use usher_model::{CloseReason, EffectBody, EffectKind, EffectState, ExternalId, ObjectRef, SlotKind};
+use usher_model::{
+    CloseReason, EffectBody, EffectKind, EffectState, ExternalId, ObjectRef, OwnedObject, SlotKind,
+};
 use usher_store::UndoFilter;
 
 use super::world::{Act, Crm, World};
@@ -277,15 +279,60 @@ async fn person_and_company_get_the_owner_too_where_nobody_owns_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_persons_open_deal_gets_the_owner_too_where_nobody_owns_it() {
+    let deal = |owner: Option<&str>| OwnedObject { id: "d7".into(), owner: owner.map(Into::into) };
+    for (carrier, known, open, expected) in [
+        (SlotKind::Person, true, Some(deal(None)), 1),
+        (SlotKind::Person, true, Some(deal(Some("human"))), 0),
+        (SlotKind::Person, true, None, 0),
+        (SlotKind::Person, false, Some(deal(None)), 0),
+        (SlotKind::Lead, true, Some(deal(None)), 1),
+        (SlotKind::Deal, true, Some(deal(None)), 0),
+    ] {
+        let crm = Crm::default();
+        (*crm.open_deal.lock().unwrap()).clone_from(&open);
+        let contact = CrmPerson { external_id: "c1".into(), owner: None };
+        *crm.everybody.lock().unwrap() = known.then_some(contact);
+        let world = World::also_owned(carrier, crm, &[AlsoOwned::OpenDeal]).await;
+        world.inquire("ann").await;
+        world.decide().await;
+        world.deliver().await;
+        let written = also_written(&world, carrier);
+        assert_eq!(written.len(), expected, "{carrier:?} {known} {open:?}");
+        let is_it = |(kind, id, before): &(SlotKind, String, Option<ExternalId>)| {
+            (*kind, id.as_str(), before) == (SlotKind::Deal, "d7", &None)
+        };
+        assert!(written.iter().all(is_it), "{written:?}");
+        assert_eq!(world.written().await, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fm_049_nothing_else_gets_the_owner_where_a_human_chose_another() {
     let world = World::also_owned(SlotKind::Person, with_company(None), &[AlsoOwned::Company]).await;
     world.inquire("ann").await;
     world.decide().await;
-    *world.crm.won.lock().unwrap() = true;
+    *world.crm.won.lock().unwrap() = Some(SlotKind::Person);
     world.deliver().await;
     assert!(world.crm.did(UpdateObject).is_empty(), "the company waits for the person's owner");
     let story = world.story().await;
     let states: Vec<EffectState> = story.effects.iter().map(|effect| effect.state).collect();
     use EffectState::{Cancelled, Done};
     assert_eq!(states, [Done, Done, Cancelled, Cancelled, Cancelled], "{story:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_052_a_deal_whose_contact_was_thrown_away_is_made_for_the_next_one() {
+    let world = World::carried_by(SlotKind::Deal).await;
+    world.inquire("ann").await;
+    world.decide().await;
+    world.crm.lost.lock().unwrap().replace(EnsureInquiry);
+    world.deliver().await;
+    settle(&world).await;
+    let persons = world.crm.persons.lock().unwrap().clone();
+    assert_eq!(persons.len(), 2, "found gone, and made anew");
+    let made = world.crm.did(EnsureInquiry);
+    let EffectBody::EnsureInquiry { person, .. } = &made[0].body else { panic!() };
+    assert_eq!((made.len(), known(person)), (1, (SlotKind::Person, persons[1].as_str())));
+    assert_eq!(world.written().await, 1);
 }

@@ -22,7 +22,7 @@ use usher_document::{Diagnostics, SourceFile};
 use usher_mapping::Mapping;
 use usher_model::{
     Clock, ConnectionName, CrmOwner, EffectBody, EffectKind, ExternalId, IdentityKey, InstallKey, Lane, Mode,
-    ObjectType, Record, RecordId, SlotKind, SlotOrigin,
+    ObjectRef, ObjectType, OwnedObject, Record, RecordId, SlotKind, SlotOrigin,
 };
 use usher_routing::Policy;
 use usher_store::{LeadFilter, LeadStory, NewRecord, OpenOptions, SqliteStore, Store};
@@ -73,16 +73,18 @@ pub(crate) struct Crm {
     pub(crate) silent: Mutex<Option<Arc<Notify>>>,
     /// What carries owners; the person unless set.
     pub(crate) carrier: Mutex<Option<SlotKind>>,
-    /// Writes of this kind find their object gone.
+    /// The next write of this kind finds its object gone.
     pub(crate) lost: Mutex<Option<EffectKind>>,
-    /// A human has chosen an owner before each of our owner writes.
-    pub(crate) won: Mutex<bool>,
+    /// A human has chosen the owner of each object of this kind.
+    pub(crate) won: Mutex<Option<SlotKind>>,
     /// It makes persons with the owner that a write names.
     pub(crate) owned: Mutex<bool>,
     /// What it did, in order.
     pub(crate) did: Mutex<Vec<Write>>,
     /// The ids of the persons that it made.
     pub(crate) persons: Mutex<Vec<String>>,
+    /// Everybody's open deal.
+    pub(crate) open_deal: Mutex<Option<OwnedObject>>,
     /// Its companies.
     pub(crate) companies: Mutex<Vec<CrmAccount>>,
     /// Whom it takes everybody for.
@@ -166,6 +168,10 @@ impl Directory for Crm {
         Ok(vec![self.everybody.lock().unwrap().clone(); keys.len()])
     }
 
+    async fn open_deals(&self, persons: &[ExternalId]) -> Result<Vec<Option<OwnedObject>>, Fault> {
+        Ok(vec![self.open_deal.lock().unwrap().clone(); persons.len()])
+    }
+
     fn people_limit(&self) -> usize {
         100
     }
@@ -211,11 +217,8 @@ impl Target for Crm {
             other => other.kind().as_str().to_owned(),
         });
         self.calls.lock().unwrap().push((writes[0].body.kind(), shown.collect()));
-        if *self.lost.lock().unwrap() == Some(writes[0].body.kind()) {
+        if self.lost.lock().unwrap().take_if(|kind| *kind == writes[0].body.kind()).is_some() {
             return writes.iter().map(|_| Err(SendFailure::Gone)).collect();
-        }
-        if *self.won.lock().unwrap() && writes[0].body.kind() == EffectKind::UpdateObject {
-            return writes.iter().map(|_| Err(SendFailure::HumanWon { owner: None })).collect();
         }
         let act = self.next.lock().unwrap().pop_front();
         match act.or_else(|| self.always.lock().unwrap().clone()) {
@@ -230,13 +233,21 @@ impl Target for Crm {
             }
             None => {}
         }
-        self.did.lock().unwrap().extend_from_slice(writes);
+        let won = *self.won.lock().unwrap();
+        let is_won = |write: &Write| match &write.body {
+            EffectBody::UpdateObject { target: ObjectRef::Id { kind, .. }, .. } => Some(*kind) == won,
+            _ => false,
+        };
+        self.did.lock().unwrap().extend(writes.iter().filter(|write| !is_won(write)).cloned());
         let persons = writes.iter().filter(|write| write.body.kind() == EffectKind::EnsurePerson);
         self.persons.lock().unwrap().extend(persons.map(|write| write.key.as_str().to_owned()));
         let takes_owners = *self.owned.lock().unwrap();
         let done = |write: &Write| {
             let made = Written::whole(Some(write.key.as_str().into()), SlotOrigin::Created);
-            Ok(Written { owned: takes_owners && write.owner.is_some(), ..made })
+            match is_won(write) {
+                true => Err(SendFailure::HumanWon { owner: None }),
+                false => Ok(Written { owned: takes_owners && write.owner.is_some(), ..made }),
+            }
         };
         writes.iter().map(done).collect()
     }

@@ -99,7 +99,8 @@ pub(crate) fn prepare(
     silently_dropped(hub, &mut input.properties, stamp);
     check_required(kind, &input.properties)?;
     pipelines::begin(kind, &mut input.properties)?;
-    let values = check(hub, kind, &input.properties, None)?;
+    let mut values = check(hub, kind, &input.properties, None)?;
+    pipelines::follow_stage(&hub.tables[kind].registry, &mut values);
     somebody_was_first(hub, kind, &values, stamp);
     check_unique(hub, kind, &values, None)?;
     let mut links = Vec::new();
@@ -180,7 +181,8 @@ pub(crate) fn change(
     let record = hub.tables[kind].living(id).ok_or_else(|| ApiError::not_found(&id.to_string()))?;
     let id = record.id;
     let before = record.owner(&hub.tables[kind].registry);
-    let values = check(hub, kind, input, Some(record))?;
+    let mut values = check(hub, kind, input, Some(record))?;
+    pipelines::follow_stage(&hub.tables[kind].registry, &mut values);
     check_unique(hub, kind, &values, Some(id))?;
     let owner = hub.tables[kind].registry.owner;
     let owned = values.iter().any(|(prop, _)| *prop == owner);

@@ -16,7 +16,7 @@ pub(crate) mod oauth;
 pub(crate) mod oauth_http;
 pub(crate) mod objects;
 pub(crate) mod owners;
-mod pipelines;
+pub(crate) mod pipelines;
 pub(crate) mod properties;
 pub(crate) mod props;
 pub(crate) mod record;

@@ -6,6 +6,8 @@ use serde_json::{Map, Value};
 
 use super::errors::{ApiError, BadValue};
 use super::kinds::{DEALS, LEADS};
+use super::registry::Registry;
+use super::write::Values;
 
 type Pipeline = (&'static str, &'static [&'static str]);
 
@@ -36,6 +38,8 @@ static OF_LEADS: &[Pipeline] = &[(
     ],
 )];
 
+static CLOSED: &[&str] = &["closedwon", "closedlost", "128802"];
+
 /// Puts what is created where it begins: into the first pipeline if it names none, a lead into its first stage too. A stage
 /// must be one of the pipeline's.
 pub(crate) fn begin(kind: usize, input: &mut Map<String, Value>) -> Result<(), ApiError> {
@@ -63,6 +67,15 @@ pub(crate) fn begin(kind: usize, input: &mut Map<String, Value>) -> Result<(), A
     input.insert(pipeline_name.to_owned(), Value::from(*pipeline));
     input.insert(stage_name.to_owned(), Value::from(stage));
     Ok(())
+}
+
+/// What HubSpot works out of a deal's stage (HubSpot docs: default deal properties, "Is deal closed").
+pub(crate) fn follow_stage(registry: &Registry, values: &mut Values) {
+    let stage = registry.find("dealstage");
+    let set = values.iter().find(|(prop, _)| Some(*prop) == stage).and_then(|(_, stage)| stage.clone());
+    let (Some(stage), Some(closed)) = (set, registry.find("hs_is_closed")) else { return };
+    let is_closed = CLOSED.contains(&stage.as_str());
+    values.push((closed, Some(is_closed.to_string())));
 }
 
 fn no_option(name: &str, value: &str) -> ApiError {

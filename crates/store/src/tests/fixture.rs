@@ -78,6 +78,7 @@ pub(crate) fn draft(record: RecordId, n: i64) -> Draft {
         crm_owner: None,
         crm_seen_at: None,
         crm_person: None,
+        open_deal: None,
     }
 }
 

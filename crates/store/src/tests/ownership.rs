@@ -248,7 +248,7 @@ pub(crate) async fn fm_052_two_leads_of_a_lost_person_make_one_new_one(backend: 
 
 async fn second_lead(store: &Arc<dyn Store>, first: &Opened, n: i64) -> Opened {
     let record = mapped(store, new_record(n), at(n)).await;
-    let second = opening(record, n, first.person, usher_model::Mode::Live, at(n));
+    let second = opening(record, n, first.person, Mode::Live, at(n));
     store.commit_decisions(second.commit.clone(), at(n)).await.unwrap();
     second
 }
@@ -277,7 +277,7 @@ pub(crate) async fn an_object_first_seen_in_a_poll_may_turn_out_to_be_ours(backe
     let ana = decided(&store, 1).await;
     let ensure = claim(&store, EnsurePerson, 5).await.remove(0);
     let slots = vec![(person_slot(ana.person), "c1".into(), usher_model::SlotOrigin::Found)];
-    store.commit_decisions(crate::DecisionCommit { slots, ..Default::default() }, at(6)).await.unwrap();
+    store.commit_decisions(DecisionCommit { slots, ..Default::default() }, at(6)).await.unwrap();
     store.finish_effects(vec![done(&ensure, "c1")], at(7)).await.unwrap();
     let filter = crate::UndoFilter { since: at(0), until: at(99), path: None, lead: None, limit: 9 };
     let undoable = store.undoable(&filter).await.unwrap();

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use usher_identity::Names;
 use usher_model::{
     Account, AccountId, Balance, CloseReason, Decision, DecisionId, Draft, Enrollment, EpisodeId, ExternalId,
-    IgnoreReason, Lead, LeadId, LeadState, Mode, ObjectRef, PersonId, RecordState, RepKey, Resolution, Slot,
-    SlotKind, SlotOrigin, Trigger, Turn,
+    IgnoreReason, Lead, LeadId, LeadState, Mode, ObjectRef, OwnedObject, PersonId, RecordState, RepKey,
+    Resolution, Slot, SlotKind, SlotOrigin, Trigger, Turn,
 };
 use usher_routing::{Input, Outcome, Roster, State, TurnLine};
 use usher_store::{
@@ -31,6 +31,14 @@ pub(super) struct Fold<'e> {
     now: Timestamp,
     allowance: Allowance,
     commit: DecisionCommit,
+}
+
+/// What the CRM showed when the lead was prepared.
+#[derive(Default)]
+struct Seen<'a> {
+    owner: Option<&'a ExternalId>,
+    at: Option<Timestamp>,
+    open_deal: Option<&'a OwnedObject>,
 }
 
 /// What routing is asked for one lead.
@@ -226,7 +234,12 @@ impl<'e> Fold<'e> {
         if let Resolution::Waiting(wait) = &decision.resolution {
             self.commit.waits.push((lead.id, wait.clone()));
         }
-        self.plan(&lead, &decision, draft.crm_owner.as_ref(), draft.crm_seen_at);
+        let seen = Seen {
+            owner: draft.crm_owner.as_ref(),
+            at: draft.crm_seen_at,
+            open_deal: draft.open_deal.as_ref(),
+        };
+        self.plan(&lead, &decision, &seen);
         self.commit.decisions.push(decision);
         self.people.opened(lead.clone());
         self.commit.opened.push(NewLead { lead, crm_owner: draft.crm_owner });
@@ -248,7 +261,8 @@ impl<'e> Fold<'e> {
             self.commit.waits.push((waiting.lead.id, wait.clone()));
         } else {
             self.commit.supersedes.push((waiting.lead.id, decision.episode));
-            self.plan(&waiting.lead, &decision, waiting.crm_owner.as_ref(), None);
+            let seen = Seen { owner: waiting.crm_owner.as_ref(), ..Seen::default() };
+            self.plan(&waiting.lead, &decision, &seen);
         }
         self.commit.decisions.push(decision);
     }
@@ -331,7 +345,7 @@ impl<'e> Fold<'e> {
         person: &Slot,
         carrier: &plan::Carrier,
         account: Option<&Account>,
-        seen_owner: Option<&ExternalId>,
+        seen: &Seen<'_>,
     ) -> Vec<plan::Also> {
         let nobodies = &self.engine.write.treat_as_unowned;
         let free = |owner: Option<&ExternalId>| {
@@ -344,25 +358,23 @@ impl<'e> Fold<'e> {
             (AlsoOwned::Person, plan::Carrier::Person) => None,
             (AlsoOwned::Person, carrier) => {
                 // Where the lead came from a lead or deal, that object's owner was seen.
-                let seen = seen_owner.filter(|_| matches!(carrier, plan::Carrier::ToMake(_)));
-                also(ObjectRef::Slot { slot: person.clone() }, seen)
+                let owner = seen.owner.filter(|_| matches!(carrier, plan::Carrier::ToMake(_)));
+                also(ObjectRef::Slot { slot: person.clone() }, owner)
             }
             (AlsoOwned::Company, _) => {
                 let account = account?;
                 let id = account.external_id.clone();
                 also(ObjectRef::Id { kind: SlotKind::Company, id }, account.owner.as_ref())
             }
+            (AlsoOwned::OpenDeal, _) => {
+                let deal = seen.open_deal?;
+                also(ObjectRef::Id { kind: SlotKind::Deal, id: deal.id.clone() }, deal.owner.as_ref())
+            }
         };
         self.engine.write.also_set_owner.iter().filter_map(each).collect()
     }
 
-    fn plan(
-        &mut self,
-        lead: &Lead,
-        decision: &Decision,
-        seen_owner: Option<&ExternalId>,
-        seen_at: Option<Timestamp>,
-    ) {
+    fn plan(&mut self, lead: &Lead, decision: &Decision, seen: &Seen<'_>) {
         let slot = self.person_slot(lead.person);
         let at_crm = self.people.bound(&slot).is_some();
         let inquiry = self.carrier_slot(lead.id);
@@ -372,8 +384,9 @@ impl<'e> Fold<'e> {
             _ => plan::Carrier::ToMake(inquiry),
         };
         let account = lead.account.and_then(|id| self.accounts.get(&id));
-        let also = self.also_owned(&slot, &carrier, account, seen_owner);
+        let also = self.also_owned(&slot, &carrier, account, seen);
         let keys = usher_identity::keys(&lead.fields);
+        let (seen_owner, seen_at) = (seen.owner, seen.at);
         let intent =
             plan::Intent { lead, decision, seen_owner, seen_at, slot, at_crm, carrier, account, also, keys };
         let effects = plan::effects(self.engine, &intent, self.now);

@@ -218,3 +218,44 @@ fn key(engine: &Engine, intent: &Intent<'_>, ordinal: u32, body: &EffectBody) ->
         .install
         .derive_about(episode, &[mode, kind.as_str().as_bytes(), connection, lead, episode, &ordinal])
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use usher_model::EpisodeId;
+
+    use super::*;
+    use crate::tests::world::World;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn fm_040_a_later_episode_wants_the_same_person_and_deal_and_another_task() {
+        let world = World::carried_by(SlotKind::Deal).await;
+        world.inquire("ann").await;
+        world.decide().await;
+        let story = world.story().await;
+        let now = world.engine.now();
+        let slot = |kind, of: String| Slot { connection: world.engine.crm.clone(), kind, of };
+        let keys = |decision: &Decision| {
+            let lead = &story.lead;
+            let intent = Intent {
+                lead,
+                decision,
+                seen_owner: None,
+                seen_at: None,
+                slot: slot(SlotKind::Person, lead.person.to_string()),
+                at_crm: false,
+                carrier: Carrier::ToMake(slot(SlotKind::Deal, lead.id.to_string())),
+                account: None,
+                also: Vec::new(),
+                keys: Vec::new(),
+            };
+            let planned = effects(&world.engine, &intent, now);
+            planned.into_iter().map(|new| (new.effect.body.kind(), new.effect.key)).collect::<Vec<_>>()
+        };
+        let first = &story.decisions[0];
+        let later = Decision { episode: EpisodeId::new(now), ..first.clone() };
+        let same = keys(first).into_iter().zip(keys(&later)).filter(|(a, b)| a == b);
+        let same: Vec<EffectKind> = same.map(|((kind, _), _)| kind).collect();
+        assert_eq!(same, [EffectKind::EnsurePerson, EffectKind::EnsureInquiry]);
+    }
+}
