@@ -168,8 +168,8 @@ impl Target for Roles {
         target.send(writes).await.into_iter().map(believe).collect()
     }
 
-    async fn verify(&self, write: &Write) -> Result<Verdict, Fault> {
-        let verdict = self.0.target.as_ref().unwrap().verify(write).await?;
+    async fn verify(&self, write: &Write, since: Option<Timestamp>) -> Result<Verdict, Fault> {
+        let verdict = self.0.target.as_ref().unwrap().verify(write, since).await?;
         Ok(match (self.1, verdict) {
             (Spoilt::Forgetful, _) => Verdict::Absent,
             (_, Verdict::Absent) => Verdict::Found(Written::whole(None, SlotOrigin::Found)),

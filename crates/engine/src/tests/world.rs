@@ -190,7 +190,7 @@ impl Target for Crm {
         writes.iter().map(done).collect()
     }
 
-    async fn verify(&self, _write: &Write) -> Result<Verdict, Fault> {
+    async fn verify(&self, _write: &Write, _since: Option<Timestamp>) -> Result<Verdict, Fault> {
         Ok(Verdict::Absent)
     }
 

@@ -225,7 +225,11 @@ mod tests {
         let mut budget = Budget::new(100, DAY, Some(hour));
         budget.take(60, Duration::ZERO);
         assert_eq!(budget.wait(40, 0, Duration::ZERO), Duration::ZERO);
-        assert_eq!(budget.wait(41, 0, hour / 2), hour / 2, "what does not fit waits for midnight, not for a day");
+        assert_eq!(
+            budget.wait(41, 0, hour / 2),
+            hour / 2,
+            "what does not fit waits for midnight, not for a day"
+        );
         assert_eq!(budget.wait(41, 0, hour), Duration::ZERO);
         budget.take(100, hour);
         assert_eq!(budget.wait(1, 0, hour), DAY);

@@ -277,7 +277,10 @@ async fn unknown_and_double_names_are_defects() {
     let fault = limiter.acquire(&["brust"], 1, CallLane::Pull, LONG).await.unwrap_err();
     assert_eq!(fault.class(), FaultClass::Defect);
     let twice = [spec("burst", 1, SECOND), spec("burst", 2, SECOND)];
-    assert_eq!(Limiter::new(&twice, &LimiterSettings::default(), DAY).unwrap_err().class(), FaultClass::Defect);
+    assert_eq!(
+        Limiter::new(&twice, &LimiterSettings::default(), DAY).unwrap_err().class(),
+        FaultClass::Defect
+    );
     drop(limiter.acquire(&[], 1, CallLane::Pull, Duration::ZERO).await.unwrap());
 }
 
@@ -368,7 +371,8 @@ async fn fm_066_what_others_spend_of_the_day_is_heard_by_cost() {
     limiter.report(&[told], 20);
     drop(permit);
     assert_eq!((limiter.snapshot()[0].units, limiter.snapshot()[0].allowed), (60_000, Some(60_000)));
-    let call = async |cost| limiter.acquire(&["tokens"], cost, CallLane::Write, Duration::ZERO).await.map(drop);
+    let call =
+        async |cost| limiter.acquire(&["tokens"], cost, CallLane::Write, Duration::ZERO).await.map(drop);
     call(20).await.unwrap();
     assert!(call(20).await.is_err(), "10 are left");
     call(10).await.unwrap();

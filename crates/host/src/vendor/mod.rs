@@ -63,7 +63,8 @@ impl VendorHttp {
         settings.check().map_err(|error| {
             Fault::new(FaultClass::Misconfigured, "unusable HTTP settings").because(error)
         })?;
-        let limiter = Arc::new(Limiter::new(&spec.protocol.limits(), &settings.limits, to_midnight(clock.now()))?);
+        let limiter =
+            Arc::new(Limiter::new(&spec.protocol.limits(), &settings.limits, to_midnight(clock.now()))?);
         let client = client(&spec.base_url, &settings)?;
         let VendorSpec { connection, base_url: base, credential, protocol } = spec;
         Ok(Self { connection, base, credential, protocol, settings, clock, limiter, client })

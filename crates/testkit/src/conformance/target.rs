@@ -7,7 +7,7 @@ use usher_model::{EffectBody, EffectKind, SlotKind};
 
 use super::Outcome;
 use super::bench::Bench;
-use super::target_samples::{by_id, can, class, owner, send, target, task, update, write};
+use super::target_samples::{by_id, can, class, owner, send, since, target, task, update, write};
 
 pub(super) async fn applies(bench: &Bench) -> Outcome {
     let (target, world) = target(bench)?;
@@ -20,7 +20,7 @@ pub(super) async fn applies(bench: &Bench) -> Outcome {
         ensure!(world.applied(&write) == 1, "{kind}: applied {} times", world.applied(&write));
         let binds = write.body.binds().is_some();
         ensure!(written.id.is_some() == binds, "{kind}: binds a slot: {binds}, came with {:?}", written.id);
-        match target.verify(&write).await {
+        match target.verify(&write, since(bench)).await {
             Ok(Verdict::Found(found)) => {
                 ensure!(found.id == written.id, "{kind}: verified as another object");
             }
@@ -72,8 +72,12 @@ pub(super) async fn dry_run(bench: &Bench) -> Outcome {
         let wire: Vec<_> = bench.relay()?.seen().into_iter().filter(|seen| seen.writes).collect();
         ensure!(wire.len() == described.len(), "{kind}: {} requests reached the vendor", wire.len());
         for (seen, told) in wire.iter().zip(&described) {
-            let Body::Json(body) = &told.body else { bail!("{kind}: a write without JSON") };
-            let same = seen.method == told.method.as_str() && seen.path == told.path && seen.body == *body;
+            let body = match &told.body {
+                Body::Json(body) => body.as_slice(),
+                Body::Empty => &[],
+                Body::Form(_) => bail!("{kind}: a write without JSON"),
+            };
+            let same = seen.method == told.method.as_str() && seen.path == told.path && seen.body == body;
             ensure!(
                 same && seen.query.is_empty() == told.query.is_empty(),
                 "{kind}: another request was made"
