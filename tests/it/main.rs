@@ -15,6 +15,7 @@ mod keys;
 mod kills;
 mod limits;
 mod lossy_disk;
+mod pipedrive;
 mod poison;
 mod postgres;
 mod restore;

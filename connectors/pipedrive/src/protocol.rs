@@ -142,16 +142,16 @@ fn scope_of(request: &Request) -> &'static str {
     }
 }
 
-/// The words of a 429 are not documented, so the headers tell which limit it was: on a spent day the window of the short
-/// limit still has room, or the budget that is told does not suffice for the call.
+/// The words of a 429 are not documented, so the headers tell which limit it was: the budget that is left does not suffice
+/// for the call, or, where that is not told, the window of the short limit still has room.
 fn judge_throttled(request: &Request, response: &Response) -> Fault {
     let number = |name: &str| response.header(name).and_then(|text| text.trim().parse::<u32>().ok());
     let asked = number("Retry-After").map(|seconds| SignedDuration::from_secs(seconds.into()));
     let reset =
         number("x-ratelimit-reset").map(|seconds| SignedDuration::from_secs(i64::from(seconds).max(1)));
-    let spent = number("x-daily-ratelimit-token-remaining").is_some_and(|left| left < request.cost);
+    let spent = number("x-daily-ratelimit-token-remaining").map(|left| left < request.cost);
     let room = number("x-ratelimit-remaining").is_some_and(|left| left > 0);
-    let (limit, retry_after) = match (spent || room, is_search(request)) {
+    let (limit, retry_after) = match (spent.unwrap_or(room), is_search(request)) {
         (true, _) => (TOKENS, asked),
         (false, true) => (SEARCH, asked.or(reset)),
         (false, false) => (BURST, asked.or(reset)),
@@ -316,6 +316,8 @@ mod tests {
         assert_eq!(limit_of(&list, &roomy), (TOKENS, None), "the window's reset is of no use to a spent day");
         let spent = [("x-ratelimit-remaining", "0"), ("x-daily-ratelimit-token-remaining", "9")];
         assert_eq!(limit_of(&list, &spent), (TOKENS, None), "a list costs 10");
+        let left = [("x-ratelimit-remaining", "19"), ("x-daily-ratelimit-token-remaining", "10")];
+        assert_eq!(limit_of(&list, &left), (BURST, None));
         assert_eq!(limit_of(&list, &[("Retry-After", "7")]), (BURST, Some(7)));
     }
 
