@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use http::HeaderMap;
 use serde_json::{Value, json};
-use usher_connector::{Access, Body, Fault, FaultClass, Http, Protocol, Request, Response};
+use usher_connector::{Access, Fault, FaultClass, Http, Protocol, Request, Response};
 
 use crate::protocol::PipedriveProtocol;
 
@@ -32,11 +32,6 @@ impl Script {
     /// Every request so far.
     pub(crate) fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The requests that may change something.
-    pub(crate) fn writes(&self) -> Vec<Request> {
-        self.seen().into_iter().filter(|request| request.access == Access::Write).collect()
     }
 }
 
@@ -66,14 +61,6 @@ pub(crate) fn response(status: u16, body: &Value) -> Response {
     Response { status, headers: HeaderMap::new(), body }
 }
 
-/// The JSON body of a request; `null` if it has none.
-pub(crate) fn body(request: &Request) -> Value {
-    match &request.body {
-        Body::Json(bytes) => serde_json::from_slice(bytes).unwrap_or(Value::Null),
-        _ => Value::Null,
-    }
-}
-
 /// A query value of a request.
 pub(crate) fn query(request: &Request, name: &str) -> String {
     request.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or_default()
@@ -82,24 +69,4 @@ pub(crate) fn query(request: &Request, name: &str) -> String {
 /// The last page of a list of v2.
 pub(crate) fn listed(rows: &Value) -> (u16, Value) {
     (200, json!({ "success": true, "data": rows, "additional_data": { "next_cursor": null } }))
-}
-
-/// One object.
-pub(crate) fn shown(object: &Value) -> (u16, Value) {
-    (200, json!({ "success": true, "data": object }))
-}
-
-/// What a search finds.
-pub(crate) fn hits(ids: &[u64]) -> (u16, Value) {
-    let items: Vec<Value> =
-        ids.iter().map(|id| json!({ "result_score": 1.0, "item": { "id": id } })).collect();
-    (200, json!({ "success": true, "data": { "items": items }, "additional_data": { "next_cursor": null } }))
-}
-
-/// A refusal as v2 writes it.
-pub(crate) fn refused(status: u16, error: &str) -> (u16, Value) {
-    (
-        status,
-        json!({ "success": false, "error": error, "code": "ERR_SCHEMA_VALIDATION_FAILED", "data": null }),
-    )
 }

@@ -1,8 +1,6 @@
 //! The directory role: users, organizations, and who is known by e-mail.
 
 mod organizations;
-#[cfg(test)]
-mod tests;
 mod users;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -6,8 +6,6 @@ mod me;
 mod owners;
 mod persons;
 mod tasks;
-#[cfg(test)]
-mod tests;
 mod verify;
 
 use std::collections::BTreeMap;
