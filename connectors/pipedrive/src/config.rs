@@ -108,7 +108,7 @@ impl Configured for Settings {
             Arc::new(Webhooks::new(connection.clone(), http.clone(), objects.clone(), password)) as Arc<_>
         });
         let inbound = (!passwords.is_empty())
-            .then(|| Arc::new(PipedriveInbound::new(passwords, objects.clone())) as Arc<_>);
+            .then(|| Arc::new(PipedriveInbound::new(&passwords, objects.clone())) as Arc<_>);
         let source = PipedriveSource::new(connection, http.clone(), fields.clone(), objects, self.windows);
         Connection {
             source: Some(Arc::new(source)),

@@ -1,7 +1,5 @@
 //! The connector proves itself against the conformance suite.
 
-mod door;
-
 use usher_testkit::{conformance, rigs};
 
 /// No result cap, no signed time, one write per call.

@@ -1,4 +1,5 @@
-//! The connector on the real host against the simulator: its limits, its money, its races.
+//! The connector on the real host against the simulator: its limits, its money, its races. Apart from the conformance
+//! suite, which captures the log of its whole process.
 #![allow(clippy::unwrap_used)]
 
 mod intake;
