@@ -6,6 +6,7 @@ use usher_engine::Registry;
 pub(crate) fn registry() -> Registry {
     Registry::default()
         .with(usher_hubspot::HubSpot, include_str!("../mappings/hubspot.yaml"))
+        .with(usher_pipedrive::Pipedrive, include_str!("../mappings/pipedrive.yaml"))
         .with(usher_typeform::Typeform, include_str!("../mappings/typeform.yaml"))
         .with(usher_webhook::Webhook, include_str!("../mappings/webhook.yaml"))
         .with(usher_csv::Csv, include_str!("../mappings/csv.yaml"))

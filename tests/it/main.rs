@@ -16,6 +16,7 @@ mod kills;
 mod limits;
 mod lossy_disk;
 mod objects;
+mod pipedrive;
 mod poison;
 mod postgres;
 mod restore;

@@ -19,31 +19,31 @@ impl Protocol for HubSpotProtocol {
     fn limits(&self) -> Vec<LimitSpec> {
         vec![
             // Pro and Enterprise; Free and Starter have 100, and the headers of the first answer say so.
-            LimitSpec { name: BURST, calls: 190, per: TEN_SECONDS },
-            LimitSpec { name: DAILY, calls: 250_000, per: DAY },
+            LimitSpec::calls(BURST, 190, TEN_SECONDS),
+            LimitSpec::calls(DAILY, 250_000, DAY),
             // Per account, all apps together; search answers carry no headers that could teach better.
-            LimitSpec { name: SEARCH, calls: 5, per: Duration::from_secs(1) },
+            LimitSpec::calls(SEARCH, 5, Duration::from_secs(1)),
         ]
     }
 
-    fn read_limits(&self, response: &Response) -> Vec<LimitReport> {
+    fn read_limits(&self, _request: &Request, response: &Response) -> Vec<LimitReport> {
         let number = |name: &str| response.header(name).and_then(|text| text.trim().parse::<u32>().ok());
         let burst = LimitReport {
             name: BURST,
-            calls: number("X-HubSpot-RateLimit-Max"),
+            units: number("X-HubSpot-RateLimit-Max"),
             per: number("X-HubSpot-RateLimit-Interval-Milliseconds")
                 .map(|ms| Duration::from_millis(ms.into())),
             remaining: number("X-HubSpot-RateLimit-Remaining"),
         };
         let daily = LimitReport {
             name: DAILY,
-            calls: number("X-HubSpot-RateLimit-Daily"),
+            units: number("X-HubSpot-RateLimit-Daily"),
             per: None,
             remaining: number("X-HubSpot-RateLimit-Daily-Remaining"),
         };
         [burst, daily]
             .into_iter()
-            .filter(|report| report.calls.is_some() || report.remaining.is_some())
+            .filter(|report| report.units.is_some() || report.remaining.is_some())
             .collect()
     }
 
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn limits_are_learned_from_headers() {
-        let mut answer = response(200, &json!({}));
+        let (call, mut answer) = (Request::get("/x"), response(200, &json!({})));
         for (name, value) in [
             ("x-hubspot-ratelimit-max", "100"),
             ("x-hubspot-ratelimit-interval-milliseconds", "10000"),
@@ -289,12 +289,12 @@ mod tests {
         ] {
             answer.headers.insert(name, value.parse().unwrap());
         }
-        let reports = HubSpotProtocol.read_limits(&answer);
+        let reports = HubSpotProtocol.read_limits(&call, &answer);
         assert_eq!(
             reports[0],
-            LimitReport { name: BURST, calls: Some(100), per: Some(TEN_SECONDS), remaining: Some(88) }
+            LimitReport { name: BURST, units: Some(100), per: Some(TEN_SECONDS), remaining: Some(88) }
         );
         assert_eq!(reports[1].remaining, Some(249_000));
-        assert_eq!(HubSpotProtocol.read_limits(&response(200, &json!({}))), []);
+        assert_eq!(HubSpotProtocol.read_limits(&call, &response(200, &json!({}))), []);
     }
 }

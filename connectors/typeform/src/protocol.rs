@@ -18,11 +18,11 @@ pub(crate) struct TypeformProtocol;
 
 impl Protocol for TypeformProtocol {
     fn limits(&self) -> Vec<LimitSpec> {
-        vec![LimitSpec { name: CALLS, calls: 2, per: Duration::from_secs(1) }]
+        vec![LimitSpec::calls(CALLS, 2, Duration::from_secs(1))]
     }
 
     /// Typeform sends no rate-limit headers.
-    fn read_limits(&self, _response: &Response) -> Vec<LimitReport> {
+    fn read_limits(&self, _request: &Request, _response: &Response) -> Vec<LimitReport> {
         Vec::new()
     }
 

@@ -53,8 +53,10 @@ pub trait Directory: Send + Sync {
     /// One bounded step through the companies: all of them from no cursor, then what changed.
     async fn accounts(&self, cursor: Option<&Cursor>, now: Timestamp) -> Result<AccountBatch, Fault>;
 
-    /// Who has these keys, in the same order, by strong reads only (never by a search index). `None` also where the
-    /// vendor has no strong read for a kind of key; at most [`Directory::people_limit`] keys.
+    /// Who has these keys, in the same order; at most [`Directory::people_limit`] keys. Whoever is named was read by id or
+    /// by key, so what is said of them holds. An index may propose whom to read, beside reads that it does not stand
+    /// before; whom neither shows is `None`, which is no proof: whoever creates a person looks again. `None` also for a
+    /// kind of key by which nobody can be found for sure.
     async fn people(&self, keys: &[IdentityKey]) -> Result<Vec<Option<CrmPerson>>, Fault>;
 
     /// The one open deal of each of these persons, in the same order, by strong reads; `None` where there is none or

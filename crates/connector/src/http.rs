@@ -65,6 +65,8 @@ pub struct Request {
     pub lane: CallLane,
     /// The limits that it counts against, by their names in [`crate::LimitSpec`].
     pub limits: &'static [&'static str],
+    /// What it costs at limits that count cost; 1 unless told.
+    pub cost: u32,
     /// Once this instant has passed, the call is of no use: it is given up as throttled, with nothing sent.
     pub before: Option<Instant>,
 }
@@ -89,6 +91,7 @@ impl Request {
             access,
             lane,
             limits: &[],
+            cost: 1,
             before: None,
         }
     }
@@ -120,6 +123,13 @@ impl Request {
     #[must_use]
     pub fn limits(mut self, limits: &'static [&'static str]) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Says what the call costs.
+    #[must_use]
+    pub fn cost(mut self, cost: u32) -> Self {
+        self.cost = cost;
         self
     }
 

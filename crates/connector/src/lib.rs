@@ -27,7 +27,7 @@ pub use crate::directory::{AccountBatch, CrmAccount, CrmPerson, Directory};
 pub use crate::fault::{Fault, FaultClass};
 pub use crate::http::{Access, Body, CallLane, Http, Request, Response, Shape};
 pub use crate::inbound::{Check, Inbound, Item, Parts, Refusal, Reply, SplitError};
-pub use crate::limit::{Gauge, LimitReport, LimitSpec, LimitStanding, Protocol};
+pub use crate::limit::{Gauge, LimitReport, LimitSpec, LimitStanding, Measure, Protocol};
 pub use crate::manifest::{Auth, ConfigExample, Manifest, Role, Scope};
 pub use crate::oauth::{ClientAuth, Endpoint, Granted, OAuth, scopes_at, text_at};
 pub use crate::retry_after::{http_date, retry_after};

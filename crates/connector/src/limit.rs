@@ -14,10 +14,36 @@ use crate::http::{CallLane, Request, Response};
 pub struct LimitSpec {
     /// Its name, as requests cite it.
     pub name: &'static str,
-    /// Calls allowed within `per`, before headers teach better.
-    pub calls: u32,
+    /// Units allowed within `per`, before headers teach better.
+    pub units: u32,
     /// The period.
     pub per: Duration,
+    /// What is counted, and when the count begins anew.
+    pub measure: Measure,
+}
+
+/// What a limit counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// Calls, in any window as long as the period.
+    Calls,
+    /// What calls cost ([`Request::cost`]), from midnight to midnight. Midnight is taken as UTC's; a vendor that says how
+    /// much is left corrects that.
+    DailyCost,
+}
+
+impl LimitSpec {
+    /// A limit of calls in any window of that length.
+    #[must_use]
+    pub const fn calls(name: &'static str, units: u32, per: Duration) -> Self {
+        Self { name, units, per, measure: Measure::Calls }
+    }
+
+    /// A limit of what calls cost in a day.
+    #[must_use]
+    pub const fn daily_cost(name: &'static str, units: u32) -> Self {
+        Self { name, units, per: Duration::from_secs(86_400), measure: Measure::DailyCost }
+    }
 }
 
 /// What an answer's headers say of a limit.
@@ -25,11 +51,11 @@ pub struct LimitSpec {
 pub struct LimitReport {
     /// The limit's name.
     pub name: &'static str,
-    /// Calls allowed per period, where told.
-    pub calls: Option<u32>,
+    /// Units allowed per period, where told.
+    pub units: Option<u32>,
     /// The period, where told.
     pub per: Option<Duration>,
-    /// Calls left in the running period, where told.
+    /// Units left in the running period, where told.
     pub remaining: Option<u32>,
 }
 
@@ -39,7 +65,7 @@ pub trait Protocol: Send + Sync {
     fn limits(&self) -> Vec<LimitSpec>;
 
     /// What the headers of any answer, good or bad, say of the limits.
-    fn read_limits(&self, response: &Response) -> Vec<LimitReport>;
+    fn read_limits(&self, request: &Request, response: &Response) -> Vec<LimitReport>;
 
     /// The class of a failure, or `Ok` for an answer that the connector wants to read itself.
     ///
@@ -74,7 +100,7 @@ pub struct LimitStanding {
     /// Refusals in a row after which one call at a time asks.
     #[serde(default)]
     pub strikes: u32,
-    /// For a limit of an hour and longer: calls made, each group by the end of its time, the oldest first.
+    /// For a limit of an hour and longer: units spent, each group by the end of its time, the oldest first.
     #[serde(default)]
     pub spent: Vec<(Timestamp, u32)>,
 }

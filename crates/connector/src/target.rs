@@ -18,6 +18,8 @@ pub enum VerifyBy {
     UniqueKey,
     /// Listing the parent's objects and looking for our marker.
     ParentListing,
+    /// Listing all that was made or changed since the write was sent, and looking for a marker or what names the object.
+    RecentChanges,
     /// Not at all: an unknown outcome parks.
     Nothing,
 }
@@ -111,6 +113,7 @@ impl VerifyBy {
             Self::Id => "id",
             Self::UniqueKey => "unique key",
             Self::ParentListing => "marker among the parent's objects",
+            Self::RecentChanges => "marker or keys among the latest changes",
             Self::Nothing => "nothing: parks",
         }
     }
@@ -193,8 +196,9 @@ pub trait Target: Send + Sync {
     /// vendor that does not mention a write leaves it as an unknown outcome.
     async fn send(&self, writes: &[Write]) -> Vec<Result<Written, SendFailure>>;
 
-    /// Looks by strong reads whether the write happened.
-    async fn verify(&self, write: &Write) -> Result<Verdict, Fault>;
+    /// Looks by strong reads whether the write happened. It can not have happened before `since`, by our clock; none if it
+    /// is not known when it was sent.
+    async fn verify(&self, write: &Write, since: Option<Timestamp>) -> Result<Verdict, Fault>;
 
     /// After a restore, when the keys of later writes are forgotten: what this installation has made for the purpose of
     /// `write` since then, whichever key it bears (for a task: every marked one about the same object). By strong reads

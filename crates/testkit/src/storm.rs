@@ -219,7 +219,7 @@ impl Protocol for Plain {
         Vec::new()
     }
 
-    fn read_limits(&self, _response: &Response) -> Vec<LimitReport> {
+    fn read_limits(&self, _request: &Request, _response: &Response) -> Vec<LimitReport> {
         Vec::new()
     }
 

@@ -176,8 +176,8 @@ impl Target for Roles {
         target.send(writes).await.into_iter().map(believe).collect()
     }
 
-    async fn verify(&self, write: &Write) -> Result<Verdict, Fault> {
-        let verdict = self.0.target.as_ref().unwrap().verify(write).await?;
+    async fn verify(&self, write: &Write, since: Option<Timestamp>) -> Result<Verdict, Fault> {
+        let verdict = self.0.target.as_ref().unwrap().verify(write, since).await?;
         Ok(match (self.1, verdict) {
             (Spoilt::Forgetful, _) => Verdict::Absent,
             (_, Verdict::Absent) => Verdict::Found(Written::whole(None, SlotOrigin::Found)),
@@ -252,6 +252,7 @@ async fn a_credulous_writer_is_found_out() {
         "a write with a malformed answer is of unknown outcome",
         "a row that the answer leaves out is of unknown outcome",
         "a human's choice of owner stands",
+        "only who is made is made with an owner",
         "an object that is gone is told",
     ];
     assert_eq!(failures(Spoilt::Credulous).await, noticed);

@@ -89,7 +89,9 @@ impl Engine {
                     .to_owned(),
             });
         }
-        let verdict = match target.verify(&write).await {
+        // What is in doubt after a restore may have been sent at any time since.
+        let since = effect.sent_at.into_iter().chain(effect.doubt_since).min();
+        let verdict = match target.verify(&write, since).await {
             Ok(Verdict::Absent) => self.forgotten(effect, &write, target).await,
             verdict => verdict,
         };

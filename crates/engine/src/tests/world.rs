@@ -252,7 +252,7 @@ impl Target for Crm {
         writes.iter().map(done).collect()
     }
 
-    async fn verify(&self, write: &Write) -> Result<Verdict, Fault> {
+    async fn verify(&self, write: &Write, _since: Option<Timestamp>) -> Result<Verdict, Fault> {
         let did = self.did.lock().unwrap().iter().any(|done| done.key == write.key);
         let id = || Some(write.key.as_str().into());
         Ok(if did { Verdict::Found(Written::whole(id(), SlotOrigin::Created)) } else { Verdict::Absent })

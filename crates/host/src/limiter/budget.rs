@@ -1,4 +1,4 @@
-//! A long limit as a count of calls over a sliding window.
+//! A long limit as a count over a sliding window, or over a day that begins at a fixed hour.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,29 +6,32 @@ use std::time::Duration;
 /// The window slides in this many steps.
 pub(super) const STEPS: u32 = 96;
 
-/// Counts calls. A daily limit is no pace: a morning's rush may spend half of it. Times are durations since one
-/// fixed origin.
+/// Counts units: calls, or what calls cost. A daily limit is no pace: a morning's rush may spend half of it. Times are
+/// durations since one fixed origin.
 #[derive(Debug)]
 pub(super) struct Budget {
-    calls: u32,
+    units: u32,
     per: Duration,
+    /// When the count begins anew; none for a window that slides.
+    renews: Option<Duration>,
     used: u32,
-    /// Calls by step number, oldest first; steps without calls are left out. Those before the origin are negative.
+    /// Units by step number, oldest first; steps without any are left out. Those before the origin are negative.
     steps: VecDeque<(i128, u32)>,
 }
 
 impl Budget {
-    /// Allows `calls` (at least 1) in any window of `per`.
-    pub(super) fn new(calls: u32, per: Duration) -> Self {
-        Self { calls: calls.max(1), per: per.max(Duration::from_secs(1)), used: 0, steps: VecDeque::new() }
+    /// Allows `units` (at least 1) in any window of `per`, or between two renewals.
+    pub(super) fn new(units: u32, per: Duration, renews: Option<Duration>) -> Self {
+        let (units, per) = (units.max(1), per.max(Duration::from_secs(1)));
+        Self { units, per, renews, used: 0, steps: VecDeque::new() }
     }
 
-    /// Other numbers; calls already made go on counting.
-    pub(super) fn change(&mut self, calls: u32, per: Duration, now: Duration) {
-        self.calls = calls.max(1);
+    /// Other numbers; what is spent goes on counting.
+    pub(super) fn change(&mut self, units: u32, per: Duration, now: Duration) {
+        self.units = units.max(1);
         if self.per != per {
             let used = self.used;
-            *self = Self::new(self.calls, per);
+            *self = Self::new(self.units, per, self.renews);
             if used > 0 {
                 self.used = used;
                 self.steps.push_back((self.step(now), used));
@@ -36,53 +39,71 @@ impl Budget {
         }
     }
 
-    /// The allowed calls in a window.
-    pub(super) fn calls(&self) -> u32 {
-        self.calls
+    /// The allowed units in a window.
+    pub(super) fn units(&self) -> u32 {
+        self.units
     }
 
-    /// Calls made in the running window.
+    /// Units spent in the running window.
     pub(super) fn used(&mut self, now: Duration) -> u32 {
         self.forget(now);
         self.used
     }
 
-    /// How long until a call may go that must leave `reserve` calls to others; zero if it may go now.
-    pub(super) fn wait(&mut self, reserve: u32, now: Duration) -> Duration {
+    /// How long until so many units may be spent, with `reserve` left to others; zero if they may be now.
+    pub(super) fn wait(&mut self, units: u32, reserve: u32, now: Duration) -> Duration {
         self.forget(now);
-        let allowed = self.calls.saturating_sub(reserve).max(1);
+        let allowed = self.units.saturating_sub(reserve).max(units);
+        let fits = |used: u32| used.saturating_add(units) <= allowed;
         let mut used = self.used;
         for (step, count) in &self.steps {
-            if used < allowed {
+            if fits(used) {
                 break;
             }
             used -= count;
-            if used < allowed {
+            if fits(used) {
                 return self.end_of(*step).saturating_sub(now);
             }
         }
         Duration::ZERO
     }
 
-    /// Counts a call that `wait` has just allowed.
-    pub(super) fn take(&mut self, now: Duration) {
+    /// Counts units that `wait` has just allowed.
+    pub(super) fn take(&mut self, units: u32, now: Duration) {
+        self.forget(now);
         let step = self.step(now);
         match self.steps.back_mut() {
-            Some((last, count)) if *last == step => *count += 1,
-            _ => self.steps.push_back((step, 1)),
+            Some((last, count)) if *last == step => *count += units,
+            _ => self.steps.push_back((step, units)),
         }
-        self.used += 1;
+        self.used += units;
     }
 
-    /// Calls of the running window by their age, the oldest first: what `resume` takes up in another process.
+    /// By the vendor's word everybody together has spent no more than this of its day. What we have counted beyond was
+    /// of the day before: the vendor's day has begun earlier than ours. A sliding window has no day.
+    pub(super) fn hear(&mut self, spent: u32) {
+        while self.renews.is_some() && self.used > spent {
+            let Some((_, count)) = self.steps.front_mut() else { break };
+            let old = (*count).min(self.used - spent);
+            *count -= old;
+            self.used -= old;
+            if *count == 0 {
+                self.steps.pop_front();
+            }
+        }
+    }
+
+    /// Units of the running window by their age, the oldest first: what `resume` takes up in another process.
     pub(super) fn spent(&mut self, now: Duration) -> Vec<(Duration, u32)> {
         self.forget(now);
         let age = |step: i128| time(nanos(now) - (step + 1) * self.length());
         self.steps.iter().map(|(step, count)| (age(*step), *count)).collect()
     }
 
-    /// Counts calls that another process made, the oldest first.
+    /// Counts what another process spent, the oldest first.
     pub(super) fn resume(&mut self, spent: &[(Duration, u32)], now: Duration) {
+        let yesterday = |age: Duration| self.renews.is_some_and(|renews| now + self.per < renews + age);
+        let spent: Vec<_> = spent.iter().filter(|(age, _)| !yesterday(*age)).collect();
         for (age, count) in spent {
             let step = self.step(now) - nanos(*age).div_euclid(self.length());
             self.steps.push_back((step, *count));
@@ -100,6 +121,9 @@ impl Budget {
 
     /// When no window that ends then or later touches the step.
     fn end_of(&self, step: i128) -> Duration {
+        if let Some(renews) = self.renews {
+            return renews;
+        }
         time((step + 1) * self.length() + nanos(self.per)) + Duration::from_nanos(1)
     }
 
@@ -110,6 +134,9 @@ impl Budget {
             }
             self.used -= count;
             self.steps.pop_front();
+        }
+        while let Some(renews) = self.renews.as_mut().filter(|renews| **renews <= now) {
+            *renews += self.per;
         }
     }
 }
@@ -133,14 +160,14 @@ mod tests {
     proptest! {
         #[test]
         fn no_rolling_window_exceeds_the_budget(calls in 1u32..40, gaps in prop::collection::vec(0u64..40_000, 1..400)) {
-            let mut budget = Budget::new(calls, DAY);
+            let mut budget = Budget::new(calls, DAY, None);
             let mut now = Duration::ZERO;
             let mut times: Vec<Duration> = Vec::new();
             for gap in gaps {
                 now += Duration::from_secs(gap / 8);
-                now += budget.wait(0, now);
-                prop_assert_eq!(budget.wait(0, now), Duration::ZERO);
-                budget.take(now);
+                now += budget.wait(1, 0, now);
+                prop_assert_eq!(budget.wait(1, 0, now), Duration::ZERO);
+                budget.take(1, now);
                 times.push(now);
                 let within = times.iter().filter(|at| now - **at <= DAY).count();
                 prop_assert!(within <= calls as usize);
@@ -150,13 +177,13 @@ mod tests {
 
     #[test]
     fn a_reserve_is_left_to_others() {
-        let mut budget = Budget::new(10, DAY);
+        let mut budget = Budget::new(10, DAY, None);
         for _ in 0..8 {
-            assert_eq!(budget.wait(2, Duration::ZERO), Duration::ZERO);
-            budget.take(Duration::ZERO);
+            assert_eq!(budget.wait(1, 2, Duration::ZERO), Duration::ZERO);
+            budget.take(1, Duration::ZERO);
         }
-        assert!(budget.wait(2, Duration::ZERO) >= DAY);
-        assert_eq!(budget.wait(0, Duration::ZERO), Duration::ZERO);
+        assert!(budget.wait(1, 2, Duration::ZERO) >= DAY);
+        assert_eq!(budget.wait(1, 0, Duration::ZERO), Duration::ZERO);
     }
 
     proptest! {
@@ -166,10 +193,10 @@ mod tests {
         ) {
             let mut made = made;
             made.sort_unstable();
-            let mut before = Budget::new(20, DAY);
-            made.iter().for_each(|at| before.take(Duration::from_secs(*at)));
+            let mut before = Budget::new(20, DAY, None);
+            made.iter().for_each(|at| before.take(1, Duration::from_secs(*at)));
             let end = Duration::from_secs(made[made.len() - 1]);
-            let mut after = Budget::new(20, DAY);
+            let mut after = Budget::new(20, DAY, None);
             after.resume(&before.spent(end), Duration::ZERO);
             let later = Duration::from_secs(restart);
             // A step is 900 s long, and a call's place in it is not known.
@@ -181,14 +208,60 @@ mod tests {
 
     #[test]
     fn a_change_keeps_the_count() {
-        let mut budget = Budget::new(10, DAY);
+        let mut budget = Budget::new(10, DAY, None);
         for _ in 0..8 {
-            budget.take(Duration::ZERO);
+            budget.take(1, Duration::ZERO);
         }
         budget.change(5, DAY, Duration::ZERO);
-        assert!(budget.wait(0, Duration::ZERO) > Duration::ZERO);
+        assert!(budget.wait(1, 0, Duration::ZERO) > Duration::ZERO);
         budget.change(9, DAY * 2, Duration::ZERO);
         assert_eq!(budget.used(Duration::ZERO), 8);
-        assert_eq!(budget.wait(0, Duration::ZERO), Duration::ZERO);
+        assert_eq!(budget.wait(1, 0, Duration::ZERO), Duration::ZERO);
+    }
+
+    #[test]
+    fn fm_063_a_day_of_cost_begins_anew_at_its_hour() {
+        let hour = Duration::from_secs(3_600);
+        let mut budget = Budget::new(100, DAY, Some(hour));
+        budget.take(60, Duration::ZERO);
+        assert_eq!(budget.wait(40, 0, Duration::ZERO), Duration::ZERO);
+        assert_eq!(
+            budget.wait(41, 0, hour / 2),
+            hour / 2,
+            "what does not fit waits for midnight, not for a day"
+        );
+        assert_eq!(budget.wait(41, 0, hour), Duration::ZERO);
+        budget.take(100, hour);
+        assert_eq!(budget.wait(1, 0, hour), DAY);
+        assert_eq!(budget.used(hour + DAY), 0);
+    }
+
+    #[test]
+    fn fm_063_the_day_before_is_not_taken_up_after_a_restart() {
+        let hour = Duration::from_secs(3_600);
+        let mut before = Budget::new(100, DAY, Some(5 * hour));
+        before.take(30, Duration::ZERO);
+        before.take(20, 6 * hour);
+        before.take(10, 8 * hour);
+        assert_eq!(before.spent(8 * hour).iter().map(|(_, units)| units).sum::<u32>(), 30);
+        // The process starts again two hours before midnight, with midnight 2 h later than its own origin.
+        let mut after = Budget::new(100, DAY, Some(2 * hour));
+        after.resume(&[(23 * hour, 30), (21 * hour, 20), (hour, 10)], Duration::ZERO);
+        assert_eq!(after.used(Duration::ZERO), 30);
+        assert_eq!(after.used(2 * hour), 0);
+    }
+
+    #[test]
+    fn fm_063_the_vendors_word_says_that_its_day_began_earlier() {
+        let mut budget = Budget::new(100, DAY, Some(DAY));
+        (0..4).for_each(|hour| budget.take(20, Duration::from_secs(hour * 3_600)));
+        budget.hear(90);
+        assert_eq!(budget.used(Duration::from_secs(4 * 3_600)), 80, "others spend too");
+        budget.hear(25);
+        assert_eq!(budget.used(Duration::from_secs(4 * 3_600)), 25);
+        let mut sliding = Budget::new(100, DAY, None);
+        sliding.take(80, Duration::ZERO);
+        sliding.hear(25);
+        assert_eq!(sliding.used(Duration::ZERO), 80);
     }
 }

@@ -85,11 +85,12 @@ pub(super) struct Place {
     limiter: Arc<Limiter>,
     rank: Rank,
     pub(super) limits: Limits,
+    pub(super) cost: u32,
     wake: Arc<Notify>,
 }
 
 impl Place {
-    pub(super) fn take(limiter: &Arc<Limiter>, lane: CallLane, limits: Limits) -> Self {
+    pub(super) fn take(limiter: &Arc<Limiter>, lane: CallLane, (limits, cost): (Limits, u32)) -> Self {
         let wake = Arc::new(Notify::new());
         let rank = {
             let mut state = limiter.lock();
@@ -99,7 +100,7 @@ impl Place {
             gate.waiters.insert(rank, Waiter { limits, wake: Arc::clone(&wake) });
             rank
         };
-        Self { limiter: Arc::clone(limiter), rank, limits, wake }
+        Self { limiter: Arc::clone(limiter), rank, limits, cost, wake }
     }
 
     pub(super) fn lane(&self) -> CallLane {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use usher_connector::{CallLane, LimitReport, LimitSpec};
+use usher_connector::{CallLane, LimitReport, LimitSpec, Measure};
 
 use super::budget::{Budget, STEPS};
 use super::headroom::{Headroom, reserve};
@@ -33,9 +33,10 @@ enum Quota {
 #[derive(Debug)]
 pub(super) struct Limit {
     name: &'static str,
+    measure: Measure,
     allowance: Allowance,
     /// The vendor's numbers, declared or learned.
-    calls: u32,
+    units: u32,
     per: Duration,
     quota: Quota,
     /// The vendor's last word on what is left, and when it came.
@@ -44,28 +45,42 @@ pub(super) struct Limit {
     /// Refusals in a row without a word of how long; while there are any, one call at a time asks.
     strikes: u32,
     in_flight: u32,
+    /// What the calls in flight count.
+    under_way: u32,
 }
 
 impl Limit {
-    pub(super) fn new(spec: LimitSpec, allowance: Allowance) -> Self {
+    /// `midnight` is when the next day begins.
+    pub(super) fn new(spec: LimitSpec, allowance: Allowance, midnight: Duration) -> Self {
         let per = spec.per.clamp(Duration::from_millis(1), LONGEST);
         let quota = match allowance {
             Allowance::Unlimited => Quota::None,
             Allowance::Share(share) if per >= BUDGET_FROM => {
-                Quota::Budget(Budget::new(share.of(spec.calls), per), None)
+                let renews = (spec.measure == Measure::DailyCost).then_some(midnight);
+                Quota::Budget(Budget::new(share.of(spec.units), per, renews), None)
             }
-            Allowance::Share(share) => Quota::Pace(Pace::new(share.of(spec.calls), per)),
+            Allowance::Share(share) => Quota::Pace(Pace::new(share.of(spec.units), per)),
         };
         Self {
             name: spec.name,
+            measure: spec.measure,
             allowance,
-            calls: spec.calls,
+            units: spec.units,
             per,
             quota,
             remaining: None,
             blocked_until: Duration::ZERO,
             strikes: 0,
             in_flight: 0,
+            under_way: 0,
+        }
+    }
+
+    /// What a call of that cost counts here.
+    fn counts(&self, cost: u32) -> u32 {
+        match self.measure {
+            Measure::Calls => 1,
+            Measure::DailyCost => cost,
         }
     }
 
@@ -73,18 +88,18 @@ impl Limit {
         self.name
     }
 
-    /// How long until a call of that lane may go; zero if it may go now. Takes nothing.
-    pub(super) fn wait(&mut self, lane: CallLane, now: Duration) -> Duration {
-        let (spare, allowance) = (self.reserve(lane), self.allowance);
+    /// How long until a call of that lane and cost may go; zero if it may go now. Takes nothing.
+    pub(super) fn wait(&mut self, lane: CallLane, cost: u32, now: Duration) -> Duration {
+        let (spare, allowance, units) = (self.reserve(lane), self.allowance, self.counts(cost));
         let by_quota = match &mut self.quota {
             Quota::None => Duration::ZERO,
             Quota::Pace(pace) => {
-                let ours = allowance.of(self.calls.saturating_sub(pace.others(now)));
+                let ours = allowance.of(self.units.saturating_sub(pace.others(now)));
                 pace.wait(ours.saturating_sub(spare), now)
             }
             Quota::Budget(budget, room) => {
-                let by_vendor = room.map_or(Duration::ZERO, |room| room.wait(spare, now));
-                budget.wait(spare, now).max(by_vendor)
+                let by_vendor = room.map_or(Duration::ZERO, |room| room.wait(units, spare, now));
+                budget.wait(units, spare, now).max(by_vendor)
             }
         };
         let probed = if self.is_probing() && self.in_flight > 0 { PROBE } else { Duration::ZERO };
@@ -107,41 +122,44 @@ impl Limit {
     }
 
     /// Counts a call that `wait` has just allowed.
-    pub(super) fn take(&mut self, lane: CallLane, now: Duration) {
-        let spare = self.reserve(lane);
+    pub(super) fn take(&mut self, lane: CallLane, cost: u32, now: Duration) {
+        let (spare, units) = (self.reserve(lane), self.counts(cost));
         match &mut self.quota {
             Quota::None => {}
             Quota::Pace(pace) => pace.take(now),
             Quota::Budget(budget, room) => {
-                budget.take(now);
+                budget.take(units, now);
                 if let Some(room) = room {
-                    room.take(spare, now);
+                    room.take(units, spare, now);
                 }
             }
         }
         self.in_flight += 1;
+        self.under_way += units;
     }
 
     /// A counted call has ended.
-    pub(super) fn release(&mut self, now: Duration) {
+    pub(super) fn release(&mut self, cost: u32, now: Duration) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.under_way = self.under_way.saturating_sub(self.counts(cost));
         if let Quota::Pace(pace) = &mut self.quota {
             pace.end(now);
         }
     }
 
-    /// Learns from an answer whose call is still counted as in flight.
-    pub(super) fn report(&mut self, report: &LimitReport, now: Duration) {
+    /// Learns from an answer whose call, of that cost, is still counted as in flight.
+    pub(super) fn report(&mut self, report: &LimitReport, cost: u32, now: Duration) {
         self.learn(report, now);
         let Some(remaining) = report.remaining else { return };
         self.remaining = Some((remaining, now));
         let (memory, allowance) = (self.memory(), self.allowance);
+        // The vendor may not have counted the other calls under way yet.
+        let unseen = self.under_way.saturating_sub(self.counts(cost));
         match &mut self.quota {
             Quota::None => {}
-            Quota::Pace(pace) => pace.hear(self.calls, remaining, now),
-            Quota::Budget(_, room) => {
-                // The vendor may not have counted the other calls under way yet.
-                let unseen = self.in_flight.saturating_sub(1);
+            Quota::Pace(pace) => pace.hear(self.units, remaining, now),
+            Quota::Budget(budget, room) => {
+                budget.hear(self.units.saturating_sub(remaining).saturating_add(unseen));
                 let ours = allowance.of(remaining.saturating_sub(unseen));
                 *room = Some(Headroom::new(ours, now, memory));
             }
@@ -149,12 +167,12 @@ impl Limit {
     }
 
     fn learn(&mut self, report: &LimitReport, now: Duration) {
-        let calls = report.calls.filter(|calls| *calls > 0).unwrap_or(self.calls);
+        let units = report.units.filter(|units| *units > 0).unwrap_or(self.units);
         let per = report.per.filter(|per| !per.is_zero()).unwrap_or(self.per).min(LONGEST);
-        if (calls, per) == (self.calls, self.per) {
+        if (units, per) == (self.units, self.per) {
             return;
         }
-        let ours = self.allowance.of(calls);
+        let ours = self.allowance.of(units);
         match &mut self.quota {
             Quota::None => {}
             Quota::Pace(pace) if per < BUDGET_FROM => pace.change(ours, per),
@@ -162,8 +180,8 @@ impl Limit {
             // A limit that turns from a pace into a budget is another limit: keep to what was declared.
             _ => return,
         }
-        tracing::info!(limit = self.name, calls, period_ms = per.as_millis(), "learned the vendor's limit");
-        (self.calls, self.per) = (calls, per);
+        tracing::info!(limit = self.name, units, period_ms = per.as_millis(), "learned the vendor's limit");
+        (self.units, self.per) = (units, per);
     }
 
     /// No call before the pause is over. Without a duration, a time after which asking again is decent: it doubles
@@ -220,13 +238,13 @@ impl Limit {
         let (allowed, used) = match &mut self.quota {
             Quota::None => (None, None),
             Quota::Pace(pace) => (Some(pace.calls()), None),
-            Quota::Budget(budget, _) => (Some(budget.calls()), Some(budget.used(now))),
+            Quota::Budget(budget, _) => (Some(budget.units()), Some(budget.used(now))),
         };
         let memory = self.memory();
         let remaining = self.remaining.filter(|(_, told)| now < *told + memory).map(|(left, _)| left);
         LimitStatus {
             name: self.name,
-            calls: self.calls,
+            units: self.units,
             per: self.per,
             allowed,
             used,
@@ -238,7 +256,7 @@ impl Limit {
     }
 
     fn reserve(&self, lane: CallLane) -> u32 {
-        reserve(lane, self.allowance.of(self.calls))
+        reserve(lane, self.allowance.of(self.units))
     }
 
     /// How long a word of the vendor holds: a period, or a step of a budget.

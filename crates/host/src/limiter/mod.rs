@@ -30,15 +30,15 @@ pub use self::settings::{Allowance, LimiterSettings, Share, ShareError};
 pub struct LimitStatus {
     /// Its name.
     pub name: &'static str,
-    /// The vendor's calls per period, declared or learned.
-    pub calls: u32,
+    /// The vendor's units per period, declared or learned.
+    pub units: u32,
     /// The period.
     pub per: Duration,
-    /// Our part of `calls`; `None` if we set ourselves no limit.
+    /// Our part of `units`; `None` if we set ourselves no limit.
     pub allowed: Option<u32>,
-    /// Calls that we made in the running period, for limits of an hour and longer; counted since the start.
+    /// Units that we spent in the running period, for limits of an hour and longer; counted since the start.
     pub used: Option<u32>,
-    /// Calls left by the vendor's last word, unless that is too old.
+    /// Units left by the vendor's last word, unless that is too old.
     pub remaining: Option<u32>,
     /// How long the vendor wants no call.
     pub blocked_for: Option<Duration>,
@@ -54,7 +54,7 @@ pub(crate) struct Standing {
     pub(crate) limit: &'static str,
     pub(crate) blocked_for: Duration,
     pub(crate) strikes: u32,
-    /// Calls by their age, the oldest first.
+    /// Units by their age, the oldest first.
     pub(crate) spent: Vec<(Duration, u32)>,
 }
 
@@ -69,8 +69,8 @@ pub struct Limiter {
 struct State {
     limits: Vec<Limit>,
     gate: Gate,
-    /// What the last call of each lane counted against.
-    cited: BTreeMap<CallLane, Limits>,
+    /// What the last call of each lane counted against, and what it cost.
+    cited: BTreeMap<CallLane, (Limits, u32)>,
 }
 
 /// Leave to make one call. Hold it until the answer has been reported.
@@ -79,6 +79,7 @@ struct State {
 pub struct Permit {
     limiter: Arc<Limiter>,
     limits: Limits,
+    cost: u32,
 }
 
 enum Turn {
@@ -88,8 +89,9 @@ enum Turn {
 }
 
 impl Limiter {
-    /// A limiter for those limits. Fails with a defect if a name occurs twice or if there are more than 64.
-    pub fn new(specs: &[LimitSpec], settings: &LimiterSettings) -> Result<Self, Fault> {
+    /// A limiter for those limits. `midnight` is how long it takes until the next day begins. Fails with a defect if a
+    /// name occurs twice or if there are more than 64.
+    pub fn new(specs: &[LimitSpec], settings: &LimiterSettings, midnight: Duration) -> Result<Self, Fault> {
         if specs.len() > gate::MOST_LIMITS {
             return Err(Fault::new(FaultClass::Defect, "a connector declares more than 64 limits"));
         }
@@ -101,28 +103,29 @@ impl Limiter {
                     format!("the limit `{}` is declared twice", spec.name),
                 ));
             }
-            limits.push(Limit::new(*spec, settings.of(spec.name)));
+            limits.push(Limit::new(*spec, settings.of(spec.name), midnight));
         }
         let state = State { limits, gate: Gate::default(), cited: BTreeMap::new() };
         Ok(Self { origin: Instant::now(), state: Mutex::new(state) })
     }
 
-    /// Waits until a call of that lane may count against all those limits, at most `patience`.
+    /// Waits until a call of that lane and cost may count against all those limits, at most `patience`.
     ///
     /// A wait known to be longer is refused at once, as throttled with the time to wait. Dropping the future gives
     /// up the place and takes nothing.
     pub async fn acquire(
         self: &Arc<Self>,
         names: &[&'static str],
+        cost: u32,
         lane: CallLane,
         patience: Duration,
     ) -> Result<Permit, Fault> {
         let limits = self.resolve(names)?;
         let deadline = Instant::now() + patience;
-        let place = Place::take(self, lane, limits);
+        let place = Place::take(self, lane, (limits, cost));
         loop {
             match self.turn(&place, deadline) {
-                Turn::Go => return Ok(Permit { limiter: Arc::clone(self), limits }),
+                Turn::Go => return Ok(Permit { limiter: Arc::clone(self), limits, cost }),
                 Turn::Refused { limit, wait } => return Err(refusal(limit, wait)),
                 Turn::Sleep(pause) => {
                     // A wake-up that comes between the look and the sleep is kept by the place.
@@ -132,8 +135,9 @@ impl Limiter {
         }
     }
 
-    /// Learns from an answer's headers. Limits that the connector did not declare are passed over.
-    pub fn report(&self, reports: &[LimitReport]) {
+    /// Learns from the headers of an answer to a call of that cost. Limits that the connector did not declare are passed
+    /// over.
+    pub fn report(&self, reports: &[LimitReport], cost: u32) {
         if reports.is_empty() {
             return;
         }
@@ -141,7 +145,7 @@ impl Limiter {
         let mut state = self.lock();
         for report in reports {
             if let Some(limit) = state.limits.iter_mut().find(|limit| limit.name() == report.name) {
-                limit.report(report, now);
+                limit.report(report, cost, now);
             }
         }
         state.gate.wake();
@@ -170,14 +174,14 @@ impl Limiter {
         }
     }
 
-    /// How long a call of that lane would wait now if it counts against the same limits as the last one of its lane.
+    /// How long a call of that lane would wait now if it is like the last one of its lane.
     pub(crate) fn wait(&self, lane: CallLane) -> Duration {
         let now = self.now();
         let mut state = self.lock();
         let State { limits, cited, .. } = &mut *state;
-        let Some(cited) = cited.get(&lane) else { return Duration::ZERO };
+        let Some((cited, cost)) = cited.get(&lane) else { return Duration::ZERO };
         let counted = limits.iter_mut().enumerate().filter(|(index, _)| cited.has(*index));
-        counted.map(|(_, limit)| limit.wait(lane, now)).max().unwrap_or_default()
+        counted.map(|(_, limit)| limit.wait(lane, *cost, now)).max().unwrap_or_default()
     }
 
     /// How many calls of that lane wait.
@@ -218,12 +222,12 @@ impl Limiter {
         let left = deadline.saturating_duration_since(Instant::now());
         let mut state = self.lock();
         let State { limits, gate, cited } = &mut *state;
-        cited.insert(place.lane(), place.limits);
+        cited.insert(place.lane(), (place.limits, place.cost));
         let slowest = limits
             .iter_mut()
             .enumerate()
             .filter(|(index, _)| place.limits.has(*index))
-            .map(|(_, limit)| (limit.wait(place.lane(), now), limit.name()))
+            .map(|(_, limit)| (limit.wait(place.lane(), place.cost, now), limit.name()))
             .max_by_key(|(wait, _)| *wait);
         let Some((wait, limit)) = slowest else { return Turn::Go };
         let first = gate.is_first(place);
@@ -237,7 +241,7 @@ impl Limiter {
             return Turn::Sleep(wait);
         }
         for (_, limit) in limits.iter_mut().enumerate().filter(|(index, _)| place.limits.has(*index)) {
-            limit.take(place.lane(), now);
+            limit.take(place.lane(), place.cost, now);
         }
         Turn::Go
     }
@@ -273,7 +277,7 @@ impl Drop for Permit {
         let State { limits, gate, .. } = &mut *state;
         let mut probed = false;
         for (_, limit) in limits.iter_mut().enumerate().filter(|(index, _)| self.limits.has(*index)) {
-            limit.release(now);
+            limit.release(self.cost, now);
             probed |= limit.is_probing();
         }
         if probed {

@@ -5,18 +5,19 @@
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(86_400);
 const LONG: Duration = Duration::from_secs(100_000);
 
 fn spec(name: &'static str, calls: u32, per: Duration) -> LimitSpec {
-    LimitSpec { name, calls, per }
+    LimitSpec::calls(name, calls, per)
 }
 
 fn limiter(specs: &[LimitSpec]) -> Arc<Limiter> {
-    Arc::new(Limiter::new(specs, &LimiterSettings::all(Allowance::Share(Share::ALL))).unwrap())
+    Arc::new(Limiter::new(specs, &LimiterSettings::all(Allowance::Share(Share::ALL)), DAY).unwrap())
 }
 
 fn left(name: &'static str, remaining: u32) -> LimitReport {
-    LimitReport { name, calls: None, per: None, remaining: Some(remaining) }
+    LimitReport { name, units: None, per: None, remaining: Some(remaining) }
 }
 
 /// Lets every spawned task run until it waits.
@@ -42,7 +43,7 @@ async fn fm_064_many_waiters_never_exceed_any_window() {
         let (limiter, times) = (Arc::clone(&limiter), Arc::clone(&times));
         let names: &[&'static str] = if index % 2 == 0 { &["burst"] } else { &["burst", "search"] };
         tasks.spawn(async move {
-            let permit = limiter.acquire(names, CallLane::Pull, LONG).await.unwrap();
+            let permit = limiter.acquire(names, 1, CallLane::Pull, LONG).await.unwrap();
             times.lock().unwrap().push((limiter.now(), names.len() == 2));
             drop(permit);
         });
@@ -60,7 +61,7 @@ async fn fm_064_many_waiters_never_exceed_any_window() {
 #[tokio::test(start_paused = true)]
 async fn better_lanes_overtake_and_a_lane_keeps_its_order() {
     let limiter = limiter(&[spec("second", 1, SECOND)]);
-    drop(limiter.acquire(&["second"], CallLane::Pull, LONG).await.unwrap());
+    drop(limiter.acquire(&["second"], 1, CallLane::Pull, LONG).await.unwrap());
     let order = Arc::new(Mutex::new(Vec::new()));
     let mut tasks = tokio::task::JoinSet::new();
     let lanes = [
@@ -74,7 +75,7 @@ async fn better_lanes_overtake_and_a_lane_keeps_its_order() {
     for (index, lane) in lanes.into_iter().enumerate() {
         let (limiter, order) = (Arc::clone(&limiter), Arc::clone(&order));
         tasks.spawn(async move {
-            let _permit = limiter.acquire(&["second"], lane, LONG).await.unwrap();
+            let _permit = limiter.acquire(&["second"], 1, lane, LONG).await.unwrap();
             order.lock().unwrap().push((lane, index));
         });
     }
@@ -89,14 +90,14 @@ async fn better_lanes_overtake_and_a_lane_keeps_its_order() {
 #[tokio::test(start_paused = true)]
 async fn a_full_limit_does_not_hold_up_others() {
     let limiter = limiter(&[spec("search", 1, 60 * SECOND), spec("burst", 100, SECOND)]);
-    drop(limiter.acquire(&["search"], CallLane::Write, LONG).await.unwrap());
+    drop(limiter.acquire(&["search"], 1, CallLane::Write, LONG).await.unwrap());
     let blocked = tokio::spawn({
         let limiter = Arc::clone(&limiter);
-        async move { limiter.acquire(&["search"], CallLane::Write, LONG).await.map(drop) }
+        async move { limiter.acquire(&["search"], 1, CallLane::Write, LONG).await.map(drop) }
     });
     settle().await;
     let start = limiter.now();
-    drop(limiter.acquire(&["burst"], CallLane::Backfill, LONG).await.unwrap());
+    drop(limiter.acquire(&["burst"], 1, CallLane::Backfill, LONG).await.unwrap());
     assert_eq!(limiter.now(), start);
     blocked.await.unwrap().unwrap();
 }
@@ -104,15 +105,15 @@ async fn a_full_limit_does_not_hold_up_others() {
 #[tokio::test(start_paused = true)]
 async fn a_waiter_that_gives_up_takes_nothing_and_lets_the_next_one_pass() {
     let limiter = limiter(&[spec("second", 1, SECOND)]);
-    drop(limiter.acquire(&["second"], CallLane::Pull, LONG).await.unwrap());
+    drop(limiter.acquire(&["second"], 1, CallLane::Pull, LONG).await.unwrap());
     let first = tokio::spawn({
         let limiter = Arc::clone(&limiter);
-        async move { limiter.acquire(&["second"], CallLane::Write, LONG).await.map(drop) }
+        async move { limiter.acquire(&["second"], 1, CallLane::Write, LONG).await.map(drop) }
     });
     settle().await;
     let second = tokio::spawn({
         let limiter = Arc::clone(&limiter);
-        async move { limiter.acquire(&["second"], CallLane::Write, 2 * SECOND).await.map(drop) }
+        async move { limiter.acquire(&["second"], 1, CallLane::Write, 2 * SECOND).await.map(drop) }
     });
     settle().await;
     first.abort();
@@ -129,7 +130,7 @@ async fn i9_no_call_precedes_a_retry_after() {
     let waiter = tokio::spawn({
         let limiter = Arc::clone(&limiter);
         assert_eq!(limiter.block("burst", Some(7 * SECOND)), Some(7 * SECOND));
-        async move { limiter.acquire(&["burst"], CallLane::Write, LONG).await.map(|_| limiter.now()) }
+        async move { limiter.acquire(&["burst"], 1, CallLane::Write, LONG).await.map(|_| limiter.now()) }
     });
     settle().await;
     assert_eq!(limiter.snapshot()[0].blocked_for, Some(7 * SECOND));
@@ -152,26 +153,26 @@ async fn fm_064_an_exhausted_day_is_probed_by_one_call_at_growing_pauses() {
     let limiter = limiter(&[spec("daily", 1000, 86_400 * SECOND)]);
     let mut pauses = Vec::new();
     for _ in 0..7 {
-        let permit = limiter.acquire(&["daily"], CallLane::Write, LONG).await.unwrap();
+        let permit = limiter.acquire(&["daily"], 1, CallLane::Write, LONG).await.unwrap();
         let asked = limiter.now();
         // A second call would be refused as well: it waits for the first one's answer.
-        let fault = limiter.acquire(&["daily"], CallLane::Write, Duration::ZERO).await.map(drop);
+        let fault = limiter.acquire(&["daily"], 1, CallLane::Write, Duration::ZERO).await.map(drop);
         assert_eq!(fault.is_err(), !pauses.is_empty());
         pauses.push(limiter.block("daily", None).unwrap().as_secs());
         // Calls that were under way together count once.
         assert!(limiter.block("daily", None).unwrap().as_secs() <= pauses[pauses.len() - 1]);
         limiter.passed(&["daily"]);
         drop(permit);
-        let next = limiter.acquire(&["daily"], CallLane::Write, LONG).await.unwrap();
+        let next = limiter.acquire(&["daily"], 1, CallLane::Write, LONG).await.unwrap();
         assert!(limiter.now() - asked >= Duration::from_secs(pauses[pauses.len() - 1]));
         drop(next);
     }
     assert_eq!(pauses, [56, 112, 225, 450, 900, 900, 900]);
 
-    let probe = limiter.acquire(&["daily"], CallLane::Write, LONG).await.unwrap();
+    let probe = limiter.acquire(&["daily"], 1, CallLane::Write, LONG).await.unwrap();
     let waiting = tokio::spawn({
         let limiter = Arc::clone(&limiter);
-        async move { limiter.acquire(&["daily"], CallLane::Write, LONG).await.map(|_| limiter.now()) }
+        async move { limiter.acquire(&["daily"], 1, CallLane::Write, LONG).await.map(|_| limiter.now()) }
     });
     settle().await;
     assert!(!waiting.is_finished());
@@ -187,7 +188,7 @@ async fn fm_064_a_wait_beyond_patience_is_refused_at_once() {
     let limiter = limiter(&[spec("daily", 10, 86_400 * SECOND)]);
     limiter.block("daily", Some(600 * SECOND));
     let start = limiter.now();
-    let fault = limiter.acquire(&["daily"], CallLane::Write, 30 * SECOND).await.unwrap_err();
+    let fault = limiter.acquire(&["daily"], 1, CallLane::Write, 30 * SECOND).await.unwrap_err();
     assert_eq!(throttled(&fault), ("daily", 600));
     assert_eq!(limiter.now(), start);
     assert_eq!(limiter.snapshot()[0].waiting, 0);
@@ -199,10 +200,10 @@ async fn patience_ends_behind_others_too() {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..10 {
         let limiter = Arc::clone(&limiter);
-        tasks.spawn(async move { limiter.acquire(&["second"], CallLane::Write, LONG).await.map(drop) });
+        tasks.spawn(async move { limiter.acquire(&["second"], 1, CallLane::Write, LONG).await.map(drop) });
     }
     settle().await;
-    let fault = limiter.acquire(&["second"], CallLane::Pull, 3 * SECOND).await.unwrap_err();
+    let fault = limiter.acquire(&["second"], 1, CallLane::Pull, 3 * SECOND).await.unwrap_err();
     assert_eq!(throttled(&fault).0, "second");
     assert_eq!(limiter.now(), 3 * SECOND);
     assert!(tasks.join_all().await.iter().all(Result::is_ok));
@@ -211,7 +212,7 @@ async fn patience_ends_behind_others_too() {
 #[tokio::test(start_paused = true)]
 async fn a_daily_budget_leaves_the_last_part_to_writes() {
     let limiter = limiter(&[spec("daily", 100, 86_400 * SECOND)]);
-    let call = async |lane| limiter.acquire(&["daily"], lane, SECOND).await.map(drop);
+    let call = async |lane| limiter.acquire(&["daily"], 1, lane, SECOND).await.map(drop);
     for _ in 0..80 {
         call(CallLane::Backfill).await.unwrap();
     }
@@ -230,63 +231,66 @@ async fn a_daily_budget_leaves_the_last_part_to_writes() {
 #[tokio::test(start_paused = true)]
 async fn limits_are_learned_but_only_our_share_is_used() {
     let specs = [spec("burst", 100, 10 * SECOND)];
-    let limiter = Limiter::new(&specs, &LimiterSettings::default()).unwrap();
+    let limiter = Limiter::new(&specs, &LimiterSettings::default(), DAY).unwrap();
     assert_eq!(limiter.snapshot()[0].allowed, Some(50));
-    let told = |calls| LimitReport { name: "burst", calls: Some(calls), per: None, remaining: None };
-    limiter.report(&[told(190), LimitReport { name: "unknown", ..told(1) }]);
+    let told = |calls| LimitReport { name: "burst", units: Some(calls), per: None, remaining: None };
+    limiter.report(&[told(190), LimitReport { name: "unknown", ..told(1) }], 1);
     assert_eq!(limiter.snapshot()[0].allowed, Some(95));
-    limiter.report(&[told(0)]);
+    limiter.report(&[told(0)], 1);
     assert_eq!(limiter.snapshot()[0].allowed, Some(95));
-    limiter.report(&[LimitReport { per: Some(86_400 * SECOND), ..told(9) }]);
-    assert_eq!((limiter.snapshot()[0].calls, limiter.snapshot()[0].per), (190, 10 * SECOND));
+    limiter.report(&[LimitReport { per: Some(86_400 * SECOND), ..told(9) }], 1);
+    assert_eq!((limiter.snapshot()[0].units, limiter.snapshot()[0].per), (190, 10 * SECOND));
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_left_pauses_until_the_vendor_says_otherwise() {
     let limiter = limiter(&[spec("burst", 100, 10 * SECOND)]);
-    let permit = limiter.acquire(&["burst"], CallLane::Pull, LONG).await.unwrap();
-    limiter.report(&[left("burst", 0)]);
+    let permit = limiter.acquire(&["burst"], 1, CallLane::Pull, LONG).await.unwrap();
+    limiter.report(&[left("burst", 0)], 1);
     drop(permit);
     let waiter = tokio::spawn({
         let limiter = Arc::clone(&limiter);
-        async move { limiter.acquire(&["burst"], CallLane::Write, LONG).await.map(|_| limiter.now()) }
+        async move { limiter.acquire(&["burst"], 1, CallLane::Write, LONG).await.map(|_| limiter.now()) }
     });
     settle().await;
     assert!(!waiter.is_finished());
-    limiter.report(&[left("burst", 60)]);
+    limiter.report(&[left("burst", 60)], 1);
     assert_eq!(waiter.await.unwrap().unwrap(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
 async fn unlimited_still_obeys_the_vendors_pauses() {
     let settings = LimiterSettings::all(Allowance::Unlimited);
-    let limiter = Arc::new(Limiter::new(&[spec("burst", 1, 60 * SECOND)], &settings).unwrap());
+    let limiter = Arc::new(Limiter::new(&[spec("burst", 1, 60 * SECOND)], &settings, DAY).unwrap());
     for _ in 0..1000 {
-        drop(limiter.acquire(&["burst"], CallLane::Pull, Duration::ZERO).await.unwrap());
+        drop(limiter.acquire(&["burst"], 1, CallLane::Pull, Duration::ZERO).await.unwrap());
     }
-    limiter.report(&[left("burst", 0)]);
-    drop(limiter.acquire(&["burst"], CallLane::Pull, Duration::ZERO).await.unwrap());
+    limiter.report(&[left("burst", 0)], 1);
+    drop(limiter.acquire(&["burst"], 1, CallLane::Pull, Duration::ZERO).await.unwrap());
     limiter.block("burst", Some(5 * SECOND));
-    assert!(limiter.acquire(&["burst"], CallLane::Pull, SECOND).await.is_err());
+    assert!(limiter.acquire(&["burst"], 1, CallLane::Pull, SECOND).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
 async fn unknown_and_double_names_are_defects() {
     let limiter = limiter(&[spec("burst", 1, SECOND)]);
-    let fault = limiter.acquire(&["brust"], CallLane::Pull, LONG).await.unwrap_err();
+    let fault = limiter.acquire(&["brust"], 1, CallLane::Pull, LONG).await.unwrap_err();
     assert_eq!(fault.class(), FaultClass::Defect);
     let twice = [spec("burst", 1, SECOND), spec("burst", 2, SECOND)];
-    assert_eq!(Limiter::new(&twice, &LimiterSettings::default()).unwrap_err().class(), FaultClass::Defect);
-    drop(limiter.acquire(&[], CallLane::Pull, Duration::ZERO).await.unwrap());
+    assert_eq!(
+        Limiter::new(&twice, &LimiterSettings::default(), DAY).unwrap_err().class(),
+        FaultClass::Defect
+    );
+    drop(limiter.acquire(&[], 1, CallLane::Pull, Duration::ZERO).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
 async fn fm_066_others_on_the_quota_leave_backfill_waiting_and_writes_going() {
     let limiter = limiter(&[spec("burst", 100, 10 * SECOND)]);
-    let call = async |lane| limiter.acquire(&["burst"], lane, Duration::ZERO).await.map(drop);
+    let call = async |lane| limiter.acquire(&["burst"], 1, lane, Duration::ZERO).await.map(drop);
     call(CallLane::Write).await.unwrap();
     // One call is ours: the other apps of the account made 82.
-    limiter.report(&[left("burst", 17)]);
+    limiter.report(&[left("burst", 17)], 1);
     assert!(call(CallLane::Backfill).await.is_err());
     for _ in 0..10 {
         tokio::time::advance(SECOND / 10).await;
@@ -300,7 +304,7 @@ async fn fm_064_what_is_spent_and_what_is_blocked_outlive_the_process() {
     let specs = [spec("burst", 100, 10 * SECOND), spec("daily", 10, 86_400 * SECOND)];
     let before = limiter(&specs);
     for _ in 0..8 {
-        drop(before.acquire(&["daily"], CallLane::Write, LONG).await.unwrap());
+        drop(before.acquire(&["daily"], 1, CallLane::Write, LONG).await.unwrap());
     }
     before.block("burst", Some(90 * SECOND));
     before.block("daily", None);
@@ -312,13 +316,13 @@ async fn fm_064_what_is_spent_and_what_is_blocked_outlive_the_process() {
     assert_eq!(after.standing(), standing);
     tokio::time::advance(2_000 * SECOND).await;
     // It was refused, so one call asks before the others go.
-    let probe = after.acquire(&["daily"], CallLane::Write, Duration::ZERO).await.unwrap();
-    assert!(after.acquire(&["daily"], CallLane::Write, Duration::ZERO).await.is_err());
+    let probe = after.acquire(&["daily"], 1, CallLane::Write, Duration::ZERO).await.unwrap();
+    assert!(after.acquire(&["daily"], 1, CallLane::Write, Duration::ZERO).await.is_err());
     after.passed(&["daily"]);
-    drop(after.acquire(&["daily"], CallLane::Write, Duration::ZERO).await.unwrap());
+    drop(after.acquire(&["daily"], 1, CallLane::Write, Duration::ZERO).await.unwrap());
     drop(probe);
     assert!(
-        after.acquire(&["daily"], CallLane::Write, Duration::ZERO).await.is_err(),
+        after.acquire(&["daily"], 1, CallLane::Write, Duration::ZERO).await.is_err(),
         "the day's ten are spent"
     );
 }
@@ -327,8 +331,49 @@ async fn fm_064_what_is_spent_and_what_is_blocked_outlive_the_process() {
 async fn a_wait_is_told_for_the_limits_that_a_lane_last_counted_against() {
     let limiter = limiter(&[spec("burst", 1, 10 * SECOND), spec("search", 1, SECOND)]);
     assert_eq!(limiter.wait(CallLane::Write), Duration::ZERO);
-    drop(limiter.acquire(&["burst"], CallLane::Write, LONG).await.unwrap());
-    drop(limiter.acquire(&["search"], CallLane::Pull, LONG).await.unwrap());
+    drop(limiter.acquire(&["burst"], 1, CallLane::Write, LONG).await.unwrap());
+    drop(limiter.acquire(&["search"], 1, CallLane::Pull, LONG).await.unwrap());
     assert!(limiter.wait(CallLane::Write) > 9 * SECOND);
     assert!(limiter.wait(CallLane::Pull) <= SECOND + Duration::from_nanos(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fm_063_a_day_is_spent_by_what_calls_cost_and_ends_at_midnight() {
+    let specs = [spec("burst", 100, SECOND), LimitSpec::daily_cost("tokens", 100)];
+    let settings = LimiterSettings::all(Allowance::Share(Share::ALL));
+    let before = Arc::new(Limiter::new(&specs, &settings, 10 * SECOND).unwrap());
+    let call = async |limiter: &Arc<Limiter>, cost, lane| {
+        limiter.acquire(&["burst", "tokens"], cost, lane, SECOND).await.map(drop)
+    };
+    for _ in 0..4 {
+        call(&before, 20, CallLane::Backfill).await.unwrap();
+    }
+    assert_eq!(throttled(&call(&before, 1, CallLane::Backfill).await.unwrap_err()).0, "tokens");
+    call(&before, 5, CallLane::Write).await.unwrap();
+    assert_eq!((before.snapshot()[0].in_flight, before.snapshot()[1].used), (0, Some(85)));
+    assert!(call(&before, 20, CallLane::Write).await.is_err(), "15 are left");
+    assert!(before.wait(CallLane::Write) > SECOND, "the last call of its lane would have cost 20");
+
+    let after = Arc::new(Limiter::new(&specs, &settings, 10 * SECOND).unwrap());
+    after.resume(&before.standing());
+    assert_eq!(after.snapshot()[1].used, Some(85));
+    assert!(call(&after, 20, CallLane::Write).await.is_err(), "a restart gives nothing back");
+    tokio::time::advance(10 * SECOND).await;
+    call(&after, 20, CallLane::Write).await.unwrap();
+    assert_eq!(after.snapshot()[1].used, Some(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fm_066_what_others_spend_of_the_day_is_heard_by_cost() {
+    let limiter = limiter(&[LimitSpec::daily_cost("tokens", 30_000)]);
+    let permit = limiter.acquire(&["tokens"], 20, CallLane::Write, LONG).await.unwrap();
+    let told = LimitReport { units: Some(60_000), ..left("tokens", 30) };
+    limiter.report(&[told], 20);
+    drop(permit);
+    assert_eq!((limiter.snapshot()[0].units, limiter.snapshot()[0].allowed), (60_000, Some(60_000)));
+    let call =
+        async |cost| limiter.acquire(&["tokens"], cost, CallLane::Write, Duration::ZERO).await.map(drop);
+    call(20).await.unwrap();
+    assert!(call(20).await.is_err(), "10 are left");
+    call(10).await.unwrap();
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use backon::{ExponentialBuilder, Retryable as _};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use usher_connector::{
     Access, CallLane, Fault, FaultClass, Gauge, Http, LimitStanding, Protocol, Request, Response, http_date,
@@ -63,7 +63,8 @@ impl VendorHttp {
         settings.check().map_err(|error| {
             Fault::new(FaultClass::Misconfigured, "unusable HTTP settings").because(error)
         })?;
-        let limiter = Arc::new(Limiter::new(&spec.protocol.limits(), &settings.limits)?);
+        let limiter =
+            Arc::new(Limiter::new(&spec.protocol.limits(), &settings.limits, to_midnight(clock.now()))?);
         let client = client(&spec.base_url, &settings)?;
         let VendorSpec { connection, base_url: base, credential, protocol } = spec;
         Ok(Self { connection, base, credential, protocol, settings, clock, limiter, client })
@@ -92,7 +93,7 @@ impl VendorHttp {
         if let Some(before) = request.before {
             patience = patience.min(before.saturating_duration_since(Instant::now().into_std()));
         }
-        let acquired = self.limiter.acquire(request.limits, request.lane, patience).await;
+        let acquired = self.limiter.acquire(request.limits, request.cost, request.lane, patience).await;
         let permit = acquired.map_err(Failure::last)?;
         if request.before.is_some_and(|before| before < Instant::now().into_std()) {
             return Err(Failure::last(Fault::new(
@@ -111,7 +112,7 @@ impl VendorHttp {
         let exchanged = exchange(&self.client, wire, self.settings.max_body).await;
         self.log(request, started, exchanged.as_ref().ok());
         let response = exchanged.map_err(|failed| failed.settle(request.access, self.base.host()))?;
-        self.limiter.report(&self.protocol.read_limits(&response));
+        self.limiter.report(&self.protocol.read_limits(request, &response), request.cost);
         let judged = match outcome::refuse(&response) {
             Some(fault) => Err(fault),
             None => self.protocol.judge(request, &response),
@@ -281,6 +282,12 @@ impl Gauge for NoHttp {
 
 fn lapsed() -> Fault {
     Fault::new(FaultClass::Transient, "the lease over this write ran out before it was sent; it was not sent")
+}
+
+/// How long it takes until the next day of UTC begins.
+fn to_midnight(now: Timestamp) -> Duration {
+    const DAY: i64 = 86_400;
+    Duration::from_secs((DAY - now.as_second().rem_euclid(DAY)).unsigned_abs())
 }
 
 fn forward(duration: SignedDuration) -> Duration {

@@ -17,13 +17,13 @@ struct Manners;
 
 impl Protocol for Manners {
     fn limits(&self) -> Vec<LimitSpec> {
-        vec![LimitSpec { name: "burst", calls: 1000, per: Duration::from_secs(1) }]
+        vec![LimitSpec::calls("burst", 1000, Duration::from_secs(1))]
     }
 
-    fn read_limits(&self, response: &Response) -> Vec<LimitReport> {
+    fn read_limits(&self, _request: &Request, response: &Response) -> Vec<LimitReport> {
         let remaining = response.header("x-left").and_then(|left| left.parse().ok());
         remaining
-            .map(|_| LimitReport { name: "burst", calls: None, per: None, remaining })
+            .map(|_| LimitReport { name: "burst", units: None, per: None, remaining })
             .into_iter()
             .collect()
     }

@@ -78,13 +78,13 @@ impl Drive {
     /// The switches that act before a write: an owner is dropped without a word, a person is faster.
     pub(crate) fn before_write(&mut self, kind: Kind, id: Option<u64>, changes: &mut Changes, by: By) {
         let faults = self.faults.clone();
-        if kind == Kind::Activity || !changes.fields.contains_key("owner_id") {
+        if !changes.fields.contains_key("owner_id") {
             return;
         }
         if self.fires(faults.drop_owner, "drop_owner", by.at, by.correlation) {
             changes.fields.shift_remove("owner_id");
         }
-        if let Some(id) = id
+        if let Some(id) = id.filter(|_| kind != Kind::Activity)
             && self.fires(faults.human_first, "human_first", by.at, by.correlation)
         {
             self.other_owner(kind, id, By { actor: Actor::Human, correlation: 0, ..by });

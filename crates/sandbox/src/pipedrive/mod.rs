@@ -2,6 +2,7 @@
 
 pub(crate) mod call;
 pub(crate) mod change;
+pub(crate) mod changelog;
 pub(crate) mod control;
 pub(crate) mod cursor;
 pub(crate) mod entities;

@@ -3,7 +3,7 @@
 use super::call::{Answer, Call};
 use super::kinds::Kind;
 use super::state::Drive;
-use super::{entities, fields_api, hooks_api, labels, leads, list, pipelines, search, users};
+use super::{changelog, entities, fields_api, hooks_api, labels, leads, list, pipelines, search, users};
 
 /// One operation of the API.
 #[derive(Debug, Clone, Copy)]
@@ -85,6 +85,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     op("GET", "v1/dealFields", 20, |d, c| fields_api::list_v1(d, c, Deal)),
     op("POST", "v1/dealFields", 10, |d, c| fields_api::create_v1(d, c, Deal)),
     op("GET", "v1/dealFields/{}", 2, |d, c| fields_api::read_v1(d, c, Deal)),
+    op("GET", "v1/persons/{}/changelog", 20, |d, c| changelog::list(d, c, Person)),
+    op("GET", "v1/deals/{}/changelog", 20, |d, c| changelog::list(d, c, Deal)),
     op("GET", "v1/users/me", 2, users::me),
     op("GET", "v1/users", 20, users::list),
     op("GET", "v1/users/{}", 2, users::read),

@@ -221,6 +221,16 @@ async fn v1(check: &mut Checker) {
         check.get(path).await;
     }
     check.call("GET", "v1/users/{id}", "v1/users/11", None).await;
+    for object in ["persons", "deals"] {
+        let ids = check.pipe.sim().ids(object);
+        let id = *ids.first().unwrap();
+        for owner in [ANA, 1] {
+            check.pipe.sim().assign_as_human(object, id, owner).unwrap();
+        }
+        let path = format!("v1/{object}/{id}/changelog");
+        let shown = check.call("GET", &format!("v1/{object}/{{id}}/changelog"), &path, None).await;
+        assert_eq!(shown["data"][0]["new_value"], "1", "the newest first");
+    }
     check.call("GET", "v1/users/{id}", "v1/users/99", None).await;
     let hook = json!({"subscription_url": "https://usher.example/hook", "event_action": "*", "event_object": "lead",
         "name": "usher"});

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail, ensure};
 use jiff::SignedDuration;
 use usher_connector::{Fault, FaultClass, Pull, Role, SendFailure, Subscription};
-use usher_model::{IdentityKey, IdentityKind};
+use usher_model::{IdentityKey, IdentityKind, SlotKind};
 
 use super::bench::Bench;
 use super::source_paging::{Band, streams};
@@ -40,7 +40,10 @@ async fn probe(bench: &Bench) -> anyhow::Result<Vec<(String, Option<Fault>)>> {
         for capability in target_samples::verifiable(target) {
             let write = target_samples::write(bench, capability.kind)?;
             let own = bench.connect()?.target.context("no target")?;
-            probes.push((format!("verify {}", capability.kind.as_str()), own.verify(&write).await.err()));
+            probes.push((
+                format!("verify {}", capability.kind.as_str()),
+                own.verify(&write, target_samples::since(bench)).await.err(),
+            ));
         }
     }
     Ok(probes)
@@ -113,6 +116,10 @@ async fn write_once(bench: &Bench) -> anyhow::Result<Vec<Fault>> {
             Err(SendFailure::Fault(fault)) => Some(fault),
             _ => None,
         }));
+    }
+    if target.history_batch() > 0 {
+        let person = target_samples::target(bench)?.1.make(SlotKind::Person);
+        faults.extend(target.owner_history(&[(SlotKind::Person, person)]).await.err());
     }
     Ok(faults)
 }

@@ -48,6 +48,8 @@ enum Needs {
     Inbound,
     Directory,
     Target,
+    /// It sends several writes in one call.
+    Batches,
     /// It makes calls.
     Calls,
     /// Its objects can be fetched by id.
@@ -112,10 +114,11 @@ const CHECKS: &[Check] = checks![
     Target "a write with a malformed answer is of unknown outcome" => target_faults::malformed,
     Target "a throttled write did nothing" => target_faults::throttled,
     Target "a write without a valid token did nothing" => target_faults::unauthorized,
-    Target "each row of a batch has its own outcome" => target_rows::partial,
-    Target "a row that the answer leaves out is of unknown outcome" => target_rows::omitted,
-    Target "one bad row does not sink the batch" => target_rows::one_bad,
+    Batches "each row of a batch has its own outcome" => target_rows::partial,
+    Batches "a row that the answer leaves out is of unknown outcome" => target_rows::omitted,
+    Batches "one bad row does not sink the batch" => target_rows::one_bad,
     Target "a human's choice of owner stands" => target::human_won,
+    Target "only who is made is made with an owner" => target::made_with_owner,
     Target "an owner who left is rejected" => target::owner_left,
     Target "an object that is gone is told" => target::gone,
     Target "a dropped owner is noticed" => target::owner_dropped,
@@ -133,6 +136,13 @@ impl Needs {
             Self::Inbound => (connection.inbound.is_some(), "inbound"),
             Self::Directory => (connection.directory.is_some(), "directory"),
             Self::Target => (connection.target.is_some(), "target"),
+            Self::Batches => {
+                let target = connection.target.as_ref();
+                (
+                    target.is_some_and(|target| target.capabilities().iter().any(|can| can.max_batch > 1)),
+                    "batches",
+                )
+            }
             Self::Calls => (calls, "calls"),
             Self::Fetch => {
                 (connection.source.as_ref().is_some_and(|source| source.fetch_limit() > 0), "fetch")

@@ -125,6 +125,11 @@ pub trait InboundWorld: Send + Sync {
     /// Whether the proof covers the time of the call.
     fn signs_time(&self) -> bool;
 
+    /// Whether the proof covers the body; a password proves only who calls.
+    fn signs_body(&self) -> bool {
+        true
+    }
+
     /// A body with one item that can not be understood, and how many good ones are beside it.
     fn with_one_bad(&self) -> (Vec<u8>, usize);
 }

@@ -2,12 +2,12 @@
 
 use anyhow::{Context as _, bail, ensure};
 use jiff::{SignedDuration, Timestamp};
-use usher_connector::{Body, FaultClass, SendFailure, Verdict, VerifyBy, Write};
-use usher_model::{EffectBody, EffectKind, SlotKind};
+use usher_connector::{Body, FaultClass, SendFailure, Verdict, VerifyBy, Write, Written};
+use usher_model::{EffectBody, EffectKind, ExternalId, SlotKind};
 
 use super::Outcome;
 use super::bench::Bench;
-use super::target_samples::{by_id, can, class, owner, send, target, task, update, write};
+use super::target_samples::{by_id, can, class, owner, send, since, target, task, update, write};
 
 pub(super) async fn applies(bench: &Bench) -> Outcome {
     let (target, world) = target(bench)?;
@@ -20,7 +20,7 @@ pub(super) async fn applies(bench: &Bench) -> Outcome {
         ensure!(world.applied(&write) == 1, "{kind}: applied {} times", world.applied(&write));
         let binds = write.body.binds().is_some();
         ensure!(written.id.is_some() == binds, "{kind}: binds a slot: {binds}, came with {:?}", written.id);
-        match target.verify(&write).await {
+        match target.verify(&write, since(bench)).await {
             Ok(Verdict::Found(found)) => {
                 ensure!(found.id == written.id, "{kind}: verified as another object");
             }
@@ -79,8 +79,12 @@ pub(super) async fn dry_run(bench: &Bench) -> Outcome {
         let wire: Vec<_> = bench.relay()?.seen().into_iter().filter(|seen| seen.writes).collect();
         ensure!(wire.len() == described.len(), "{kind}: {} requests reached the vendor", wire.len());
         for (seen, told) in wire.iter().zip(&described) {
-            let Body::Json(body) = &told.body else { bail!("{kind}: a write without JSON") };
-            let same = seen.method == told.method.as_str() && seen.path == told.path && seen.body == *body;
+            let body = match &told.body {
+                Body::Json(body) => body.as_slice(),
+                Body::Empty => &[],
+                Body::Form(_) => bail!("{kind}: a write without JSON"),
+            };
+            let same = seen.method == told.method.as_str() && seen.path == told.path && seen.body == body;
             ensure!(
                 same && seen.query.is_empty() == told.query.is_empty(),
                 "{kind}: another request was made"
@@ -106,6 +110,54 @@ pub(super) async fn human_won(bench: &Bench) -> Outcome {
     }
     ensure!(world.changes() == before, "something was written all the same");
     Ok(())
+}
+
+/// A person who is made may come with an owner; one who is there already, one whose owner left and one whose owner the
+/// vendor drops may not be told to have got it.
+pub(super) async fn made_with_owner(bench: &Bench) -> Outcome {
+    let (target, world) = target(bench)?;
+    if !can(target, EffectKind::EnsurePerson) || !can(target, EffectKind::UpdateObject) {
+        return Ok(());
+    }
+    let owners = world.owners();
+    let [first, second, ..] = owners.as_slice() else { bail!("the rig has one owner only") };
+    let made = Write { owner: Some(first.clone()), ..write(bench, EffectKind::EnsurePerson)? };
+    let Ok(written) = send(target, &made).await? else { bail!("it was not made") };
+    ensure!(written.owned == owns(bench, &written, first).await?, "what is told of the owner is wrong");
+    let again = Write { owner: Some(second.clone()), ..write(bench, EffectKind::EnsurePerson)? };
+    let again = Write { body: made.body.clone(), ..again };
+    match send(target, &again).await? {
+        Ok(found) if found.id == written.id && !found.owned => {}
+        other => bail!("a person who is there came out as {other:?}"),
+    }
+    ensure!(!owns(bench, &written, second).await?, "a person who was there got another owner");
+    let left = Write { owner: Some(world.left()), ..write(bench, EffectKind::EnsurePerson)? };
+    let sent = send(target, &left).await?;
+    match &sent {
+        Ok(written) => ensure!(!written.owned, "made with an owner who left"),
+        Err(_) => {
+            let again = class(bench, &sent) == Some(FaultClass::Transient);
+            ensure!(again && world.applied(&left) == 0, "an owner who left came out as {sent:?}");
+        }
+    }
+    world.drop_owners();
+    let dropped = Write { owner: Some(first.clone()), ..write(bench, EffectKind::EnsurePerson)? };
+    match send(target, &dropped).await? {
+        Ok(written) if !written.owned => Ok(()),
+        other => bail!("the vendor dropped the owner, and the write came out as {other:?}"),
+    }
+}
+
+/// Whether that owner stands on the person.
+async fn owns(bench: &Bench, person: &Written, owner: &ExternalId) -> anyhow::Result<bool> {
+    let (target, _) = target(bench)?;
+    let id = person.id.as_ref().context("a person without an id")?;
+    let mut body = update(by_id(SlotKind::Person, id), owner);
+    if let EffectBody::UpdateObject { fields, .. } = &mut body {
+        fields.clear();
+    }
+    let write = Write { body, ..write(bench, EffectKind::UpdateObject)? };
+    Ok(matches!(target.verify(&write, since(bench)).await, Ok(Verdict::Found(_))))
 }
 
 pub(super) async fn owner_left(bench: &Bench) -> Outcome {

@@ -6,14 +6,17 @@ use usher_connector::{Capability, FaultClass, Target, Verdict, VerifyBy, Write};
 
 use super::Outcome;
 use super::bench::Bench;
-use super::target_samples::{class, send, target, verifiable, write};
+use super::target_samples::{class, send, since, target, verifiable, write};
 use crate::relay::{Aim, Answer, Meddle};
 
 /// The times that an intent is tried again.
 const REPEATS: usize = 10;
 
 async fn verdict(bench: &Bench, target: &dyn Target, write: &Write) -> anyhow::Result<Verdict> {
-    target.verify(write).await.map_err(|fault| anyhow::anyhow!("verify: {:?}: {fault}", bench.class(&fault)))
+    target
+        .verify(write, since(bench))
+        .await
+        .map_err(|fault| anyhow::anyhow!("verify: {:?}: {fault}", bench.class(&fault)))
 }
 
 /// Sends while every writing request meets that fate, and hands out the class of the failure.

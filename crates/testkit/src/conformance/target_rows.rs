@@ -7,7 +7,7 @@ use usher_model::{EffectBody, EffectKind};
 use super::Outcome;
 use super::bench::Bench;
 use super::rig::TargetWorld;
-use super::target_samples::{Sent, can, class, target, write};
+use super::target_samples::{Sent, can, class, since, target, write};
 
 /// Three writes of each kind that travels in batches and for which the rig can have that bad day.
 async fn batches(
@@ -45,7 +45,7 @@ async fn is_own(bench: &Bench, write: &Write, sent: &Sent) -> Outcome {
         "{kind}: counts as done and is applied {} times",
         world.applied(write)
     );
-    match (target.verify(write).await, sent) {
+    match (target.verify(write, since(bench)).await, sent) {
         (Ok(Verdict::Found(found)), Ok(written)) => {
             ensure!(found.id == written.id, "{kind}: a neighbour's outcome");
         }
@@ -78,7 +78,7 @@ pub(super) async fn omitted(bench: &Bench) -> Outcome {
         if sent.is_err() {
             let class = class(bench, &sent);
             ensure!(class == Some(FaultClass::OutcomeUnknown), "{kind}: a row left out came out as {sent:?}");
-            let verdict = target(bench)?.0.verify(&write).await.context(kind)?;
+            let verdict = target(bench)?.0.verify(&write, since(bench)).await.context(kind)?;
             ensure!(matches!(verdict, Verdict::Found(_)), "{kind}: done and verified as {verdict:?}");
         } else {
             is_own(bench, &write, &sent).await?;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use usher_connector::{Capability, FaultClass, OwnerRead, SendFailure, Target, VerifyBy, Write, Written};
 use usher_model::{
@@ -112,6 +113,11 @@ pub(super) fn compared() -> OwnerRead {
 /// The key that a test's write number has.
 pub(super) fn key(number: u32) -> EffectKey {
     EffectKey::new(format!("c0f0{number:028x}"))
+}
+
+/// Surely before any write of the suite was sent, and within what a look at the latest changes covers.
+pub(super) fn since(bench: &Bench) -> Option<Timestamp> {
+    bench.world().now().checked_sub(SignedDuration::from_mins(5)).ok()
 }
 
 /// The owner that writes ask for.

@@ -1,6 +1,8 @@
 //! Ready rigs: the simulated vendors, a folder of files, and a sender that only calls.
 
 mod catcher;
+mod drive;
+mod drive_counter;
 mod files;
 mod forms;
 mod hooks;
@@ -9,6 +11,7 @@ mod hub_counter;
 
 use jiff::Timestamp;
 
+pub use self::drive::{pipedrive, pipedrive_marked};
 pub use self::files::files;
 pub use self::forms::typeform;
 pub use self::hooks::hooks;

@@ -19,7 +19,7 @@ impl Protocol for Manners {
         Vec::new()
     }
 
-    fn read_limits(&self, _response: &Response) -> Vec<LimitReport> {
+    fn read_limits(&self, _request: &Request, _response: &Response) -> Vec<LimitReport> {
         Vec::new()
     }
 

@@ -1,0 +1,114 @@
+//! Organizations: all of them by listing, then what changed. A deleted one leaves the lists without a word.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use usher_connector::window::{Ask, WindowState};
+use usher_connector::{AccountBatch, CallLane, CrmAccount, Cursor, Fault, FaultClass, Http};
+use usher_model::ExternalId;
+
+use crate::api::{self, ORGANIZATIONS};
+use crate::config::Windows;
+use crate::find::into_object;
+use crate::wire::{self, Next, Object, Page, page, repeats};
+
+/// Changes are asked for no sooner than this after the last time: each question costs as much as ten reads.
+const EVERY: SignedDuration = SignedDuration::from_mins(15);
+const VERSION: u16 = 1;
+
+/// Where the reading stands.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct State {
+    /// Still listing, from this page on (`""` for the first).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    listing: Option<String>,
+    /// Follows changes from when the listing began.
+    changes: WindowState,
+    /// A question that takes several pages, the next of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+pub(super) async fn step(
+    http: &dyn Http,
+    windows: Windows,
+    cursor: Option<&Cursor>,
+    now: Timestamp,
+) -> Result<AccountBatch, Fault> {
+    let mut state = match cursor {
+        Some(cursor) => State::read(cursor)?,
+        None => State { listing: Some(String::new()), changes: WindowState::starting_at(now), next: None },
+    };
+    if let Some(from) = state.listing.clone() {
+        let request = api::list(ORGANIZATIONS, CallLane::Refresh).query("sort_by", "id");
+        let page = read(http, request, &from).await?;
+        state.listing = page.1;
+        // What changed meanwhile is read when it is due.
+        let done = state.listing.is_none();
+        return state.batch(page.0, done);
+    }
+    let window = windows.live(ORGANIZATIONS);
+    let due = state.next.is_some() || now.duration_since(state.changes.mark()) >= EVERY;
+    let question = if due { window.ask(&mut state.changes, now) } else { None };
+    let Some(Ask::Range { from, to }) = question else { return state.batch(Vec::new(), true) };
+    let request = api::list(ORGANIZATIONS, CallLane::Refresh)
+        .query("updated_since", api::second(from))
+        .query("updated_until", api::second(to.saturating_add(SignedDuration::from_secs(1)).unwrap_or(to)))
+        .query("sort_by", "update_time")
+        .query("sort_direction", "asc");
+    let (accounts, next) = read(http, request, &state.next.take().unwrap_or_default()).await?;
+    if next.is_none() {
+        window.absorb(&mut state.changes, &[], false)?;
+    }
+    let done = next.is_none();
+    state.next = next;
+    state.batch(accounts, done)
+}
+
+/// A page of accounts and where the next one begins.
+async fn read(
+    http: &dyn Http,
+    request: usher_connector::Request,
+    from: &str,
+) -> Result<(Vec<CrmAccount>, Option<String>), Fault> {
+    let behind = (!from.is_empty()).then_some(from);
+    let Page { rows, next } = page(&http.send(api::after(request, behind)).await?)?;
+    let next = match next {
+        Some(Next::Cursor(next)) if Some(next.as_str()) == behind => return Err(repeats()),
+        Some(Next::Cursor(next)) => Some(next),
+        _ => None,
+    };
+    Ok((rows.into_iter().filter_map(into_object).filter_map(|row| account(&row)).collect(), next))
+}
+
+impl State {
+    fn read(cursor: &Cursor) -> Result<Self, Fault> {
+        if cursor.version != VERSION {
+            let message = format!("the stored position in the organizations has version {}", cursor.version);
+            return Err(Fault::new(FaultClass::Misconfigured, message).advise(
+                "it was written by a newer program: run that one, or restore the backup made before it",
+            ));
+        }
+        Self::deserialize(&cursor.state).map_err(|error| {
+            Fault::new(FaultClass::Defect, "the stored position can not be read").because(error)
+        })
+    }
+
+    fn batch(self, accounts: Vec<CrmAccount>, done: bool) -> Result<AccountBatch, Fault> {
+        let state = serde_json::to_value(self)
+            .map_err(|error| Fault::new(FaultClass::Defect, "a position has no JSON form").because(error))?;
+        Ok(AccountBatch { accounts, next: Cursor { version: VERSION, state }, done })
+    }
+}
+
+fn account(organization: &Object) -> Option<CrmAccount> {
+    let website = wire::text(organization, "website").map(str::to_owned);
+    let country = organization.get("address").and_then(|address| address.get("country")?.as_str());
+    Some(CrmAccount {
+        external_id: ExternalId::new(wire::id(organization)?),
+        name: wire::text(organization, "name").unwrap_or_default().to_owned(),
+        websites: website.into_iter().collect(),
+        owner: wire::refers(organization, "owner_id").map(ExternalId::new),
+        country: country.filter(|country| !country.is_empty()).map(str::to_owned),
+        gone: wire::flag(organization, "is_deleted"),
+    })
+}

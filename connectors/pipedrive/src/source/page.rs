@@ -1,0 +1,102 @@
+//! Pages of a stream: by cursor in v2, by offset in v1, where leads are.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use usher_connector::{CallLane, Fault, FaultClass, Request};
+
+use super::PipedriveSource;
+use crate::api::{self, LEADS};
+use crate::protocol::refusal;
+use crate::wire::{self, Next, Page, page, repeats};
+
+/// Pages of one instant that are read in one step before it counts as endless.
+const MOST_PAGES: usize = 40;
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+impl PipedriveSource {
+    /// A page of what changed between the two instants, both included, the oldest first. v1 has no upper bound: what lies
+    /// behind it ends the question.
+    pub(super) async fn between(
+        &self,
+        object: &str,
+        from: Timestamp,
+        to: Timestamp,
+        next: Option<&Next>,
+    ) -> Result<Page, Fault> {
+        if object == LEADS {
+            let request = api::leads(start(next), CallLane::Pull)
+                .query("updated_since", api::second(from))
+                .query("sort", "update_time ASC");
+            let mut page = page(&self.http.send(request).await?)?;
+            let beyond = |row: &Value| changed_at(row).is_some_and(|at| at > to);
+            if page.rows.last().is_some_and(beyond) {
+                page.next = None;
+            }
+            page.rows.retain(|row| !beyond(row));
+            return Ok(page);
+        }
+        let until = to.saturating_add(SECOND).unwrap_or(to);
+        let request = api::list(object, CallLane::Pull)
+            .query("updated_since", api::second(from))
+            .query("updated_until", api::second(until))
+            .query("sort_by", "update_time")
+            .query("sort_direction", "asc");
+        let answer = self.http.send(behind(request, next)).await?;
+        if refusal(&answer).is_some() {
+            return Err(stale());
+        }
+        page(&answer)
+    }
+
+    /// Everything of one instant.
+    pub(super) async fn ties(&self, object: &str, at: Timestamp) -> Result<Vec<Value>, Fault> {
+        let (mut rows, mut next) = (Vec::new(), None);
+        for _ in 0..MOST_PAGES {
+            let page = self.between(object, at, at, next.as_ref()).await?;
+            rows.extend(page.rows);
+            match page.next {
+                None => return Ok(rows),
+                Some(found) if Some(&found) == next.as_ref() => return Err(repeats()),
+                found => next = found,
+            }
+        }
+        Err(Fault::new(FaultClass::Transient, "Pipedrive shows more changes of one instant than can be"))
+    }
+
+    /// A page of everything; none if the vendor does not take the cursor any more.
+    pub(super) async fn whole(&self, object: &str, next: Option<&Next>) -> Result<Option<Page>, Fault> {
+        let request = if object == LEADS {
+            api::leads(start(next), CallLane::Backfill).query("sort", "add_time ASC")
+        } else {
+            behind(api::list(object, CallLane::Backfill).query("sort_by", "id"), next)
+        };
+        let answer = self.http.send(request).await?;
+        if refusal(&answer).is_some() {
+            return Ok(None);
+        }
+        page(&answer).map(Some)
+    }
+}
+
+fn behind(request: Request, next: Option<&Next>) -> Request {
+    match next {
+        Some(Next::Cursor(cursor)) => api::after(request, Some(cursor)),
+        _ => request,
+    }
+}
+
+fn start(next: Option<&Next>) -> u64 {
+    match next {
+        Some(Next::Start(start)) => *start,
+        _ => 0,
+    }
+}
+
+fn changed_at(row: &Value) -> Option<Timestamp> {
+    wire::instant(row.get("update_time")?.as_str()?)
+}
+
+fn stale() -> Fault {
+    Fault::new(FaultClass::Transient, "Pipedrive does not take its own cursor any more")
+        .advise("the page is read again from its beginning")
+}

@@ -1,0 +1,68 @@
+//! Which owners objects had, by Pipedrive's changelog.
+
+use futures::future::try_join_all;
+use serde::Deserialize;
+use serde_json::Value;
+use usher_connector::{CallLane, ChangedBy, Fault, OwnerEntry};
+use usher_model::{ExternalId, SlotKind};
+
+use super::{PipedriveTarget, objects_of};
+use crate::api::{self, PERSONS};
+use crate::find::is_id;
+use crate::protocol::refusal;
+use crate::wire::{instant, page};
+
+/// Objects per look: each is a call of its own.
+pub(super) const MOST: usize = 10;
+
+/// The keys under which changelogs have the owner.
+const OWNER: [&str; 2] = ["owner_id", "user_id"];
+
+#[derive(Deserialize)]
+struct Row {
+    field_key: String,
+    new_value: Value,
+    time: String,
+    #[serde(default)]
+    change_source: Option<String>,
+}
+
+/// The owners of each object, newest first. What the token's user owns is owned by nobody.
+pub(super) async fn owners(
+    target: &PipedriveTarget,
+    objects: &[(SlotKind, ExternalId)],
+) -> Result<Vec<Vec<OwnerEntry>>, Fault> {
+    let mut histories = try_join_all(objects.iter().map(|(kind, id)| entries(target, *kind, id))).await?;
+    let me = ExternalId::new(target.me.id(&*target.http, CallLane::Refresh).await?.to_string());
+    for entry in histories.iter_mut().flatten() {
+        entry.owner = entry.owner.take().filter(|owner| *owner != me);
+    }
+    Ok(histories)
+}
+
+async fn entries(
+    target: &PipedriveTarget,
+    kind: SlotKind,
+    id: &ExternalId,
+) -> Result<Vec<OwnerEntry>, Fault> {
+    // Organizations and activities are not given away by us in the name of a lead.
+    if objects_of(kind) != Some(PERSONS) || !is_id(id.as_str()) {
+        return Ok(Vec::new());
+    }
+    let answer = target.http.send(api::changelog(PERSONS, id.as_str())).await?;
+    if refusal(&answer).is_some() {
+        return Ok(Vec::new());
+    }
+    let rows = page(&answer)?.rows.into_iter().filter_map(|row| serde_json::from_value::<Row>(row).ok());
+    Ok(rows.filter(|row| OWNER.contains(&row.field_key.as_str())).filter_map(entry).collect())
+}
+
+fn entry(row: Row) -> Option<OwnerEntry> {
+    let owner = match row.new_value {
+        Value::String(text) => Some(text).filter(|text| !text.is_empty()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let by = if row.change_source.as_deref() == Some("app") { ChangedBy::Human } else { ChangedBy::Program };
+    Some(OwnerEntry { owner: owner.map(ExternalId::new), at: instant(&row.time)?, by })
+}

@@ -1,0 +1,163 @@
+//! Persons: found by e-mail, else by number and name, else created. Nothing is unique at Pipedrive, so looking comes first.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use usher_connector::{CallLane, Fault, FaultClass, Request, SendFailure, Write, Written};
+use usher_model::{EffectBody, ExternalId, IdentityKind};
+
+use super::{PipedriveTarget, Sent, created, defect, found, number};
+use crate::api::{self, PERSONS};
+use crate::fields::Definitions;
+use crate::find::{self, has_email};
+use crate::wire::{self, Object};
+
+pub(super) async fn send(target: &PipedriveTarget, item: &Write) -> Sent {
+    let who = Who::of(item)?;
+    if let Some(person) = look(target, &who).await? {
+        return Ok(found(&person));
+    }
+    if target.custom.marker.is_some() || !target.custom.fields.is_empty() {
+        target.fields.of(PERSONS, std::iter::empty(), CallLane::Write).await?;
+    }
+    let made = target.write(request(target, item)?).await;
+    if matches!(made, Err(SendFailure::Fault(ref fault)) if fault.class() == FaultClass::Rejected) {
+        target.fields.forget(PERSONS);
+    }
+    if item.owner.is_some() && matches!(made, Err(SendFailure::OwnerRejected { .. })) {
+        // The next try is without, so that at least the person is there.
+        return Err(Fault::new(FaultClass::Transient, "Pipedrive refuses the person's owner").into());
+    }
+    let made = made?;
+    // An answer may leave out what was not accepted.
+    let owned = item.owner.is_some()
+        && wire::refers(&made, "owner_id").as_deref() == item.owner.as_ref().map(ExternalId::as_str);
+    Ok(Written { note: body(target, item)?.1, owned, ..created(&made) })
+}
+
+/// Who is there already. Without an address only a number under the same name tells: a number may be a whole company's.
+async fn look(target: &PipedriveTarget, who: &Who) -> Result<Option<Object>, Fault> {
+    let http = &*target.http;
+    if !who.emails.is_empty() {
+        let mut known = find::by_email(http, &who.emails, CallLane::Write).await?;
+        return Ok(who.emails.iter().find_map(|email| known.remove(email)));
+    }
+    let Some(phone) = &who.phone else { return Ok(None) };
+    let shown = find::by_search(http, PERSONS, "phone", phone, CallLane::Write).await?;
+    if let Some(person) = shown.into_iter().find(|person| who.is(person)) {
+        return Ok(Some(person));
+    }
+    let recent = find::recent(http, PERSONS, CallLane::Write).await?;
+    Ok(recent.into_iter().find(|person| who.is(person)))
+}
+
+/// The body, and what was left out of it. Custom fields are named by their keys as far as those are known.
+fn body(target: &PipedriveTarget, item: &Write) -> Result<(Value, Option<String>), SendFailure> {
+    let EffectBody::EnsurePerson { fields, .. } = &item.body else {
+        return Err(defect("a write of another kind was taken for a person"));
+    };
+    let who = Who::of(item)?;
+    let rows = |values: Vec<&String>| -> Vec<Value> {
+        let row = |(at, value)| json!({ "value": value, "primary": at == 0, "label": "work" });
+        values.into_iter().enumerate().map(row).collect()
+    };
+    let mut body = json!({ "name": who.name });
+    if let Some(owner) = &item.owner {
+        body["owner_id"] = json!(number(owner.as_str())?);
+    }
+    if !who.emails.is_empty() {
+        body["emails"] = json!(rows(who.emails.iter().take(1).collect()));
+    }
+    if let Some(phone) = &who.phone {
+        body["phones"] = json!(rows(vec![phone]));
+    }
+    let known = target.fields.cached(PERSONS).map(|(_, known)| known);
+    let (custom, note) = custom(target, item, fields, known.as_deref());
+    if !custom.is_empty() {
+        body["custom_fields"] = Value::Object(custom);
+    }
+    Ok((body, note))
+}
+
+fn custom(
+    target: &PipedriveTarget,
+    item: &Write,
+    fields: &BTreeMap<String, Value>,
+    known: Option<&Definitions>,
+) -> (Map<String, Value>, Option<String>) {
+    let (mut custom, mut left_out) = (Map::new(), Vec::new());
+    let key = json!(item.key);
+    let own = target.custom.marker.iter().map(|name| (name, &key));
+    let given = target
+        .custom
+        .fields
+        .iter()
+        .filter_map(|(field, name)| Some((name, fields.get(field).filter(|value| !value.is_null())?)));
+    for (name, value) in own.chain(given) {
+        match known.map(|known| known.fitted(name, value)) {
+            None => drop(custom.insert(name.clone(), value.clone())),
+            Some(Ok((key, value))) => drop(custom.insert(key, value)),
+            Some(Err(reason)) => left_out.push(format!("{name} ({reason})")),
+        }
+    }
+    let note = (!left_out.is_empty()).then(|| format!("left out: {}", left_out.join(", ")));
+    (custom, note)
+}
+
+pub(super) fn request(target: &PipedriveTarget, item: &Write) -> Result<Request, SendFailure> {
+    Ok(api::create(PERSONS, &body(target, item)?.0)?)
+}
+
+/// What tells a person from others.
+#[derive(Debug)]
+pub(super) struct Who {
+    /// In lower case, as given first: a key may be a cleaned form that Pipedrive does not know.
+    pub(super) emails: Vec<String>,
+    pub(super) phone: Option<String>,
+    /// What Pipedrive shows; it wants one.
+    pub(super) name: String,
+}
+
+impl Who {
+    pub(super) fn of(item: &Write) -> Result<Self, SendFailure> {
+        let EffectBody::EnsurePerson { keys, fields, .. } = &item.body else {
+            return Err(defect("a write of another kind was taken for a person"));
+        };
+        let text = |field: &str| {
+            fields.get(field).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty())
+        };
+        let of = |kind| keys.iter().filter(move |key| key.kind == kind).map(|key| key.value.as_str());
+        let mut emails: Vec<String> = Vec::new();
+        for email in text("email").into_iter().chain(of(IdentityKind::Email)).map(str::to_lowercase) {
+            if !emails.contains(&email) {
+                emails.push(email);
+            }
+        }
+        let phone = text("phone").or_else(|| of(IdentityKind::Phone).next()).map(str::to_owned);
+        let name = name(text).or_else(|| emails.first().cloned()).or_else(|| phone.clone());
+        let Some(name) = name else {
+            let message = "Pipedrive can not hold a person without name, e-mail and phone number";
+            return Err(Fault::new(FaultClass::Rejected, message).advise("map one of these fields").into());
+        };
+        Ok(Self { emails, phone, name })
+    }
+
+    /// Whether that is the person, as far as addresses, or number and name, tell.
+    pub(super) fn is(&self, person: &Object) -> bool {
+        if !self.emails.is_empty() {
+            return self.emails.iter().any(|email| has_email(person, email));
+        }
+        let same_name =
+            wire::text(person, "name").is_some_and(|name| name.to_lowercase() == self.name.to_lowercase());
+        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+        let has =
+            |phone: &String| wire::values(person, "phones").iter().any(|own| digits(own) == digits(phone));
+        same_name && self.phone.as_ref().is_some_and(has)
+    }
+}
+
+/// The whole name from its parts; parts win.
+pub(super) fn name<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
+    let parts: Vec<&str> = ["first_name", "last_name"].into_iter().filter_map(&text).collect();
+    if parts.is_empty() { text("full_name").map(str::to_owned) } else { Some(parts.join(" ")) }
+}

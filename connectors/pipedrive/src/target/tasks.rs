@@ -1,0 +1,175 @@
+//! Tasks: activities with their participants and a marker line in the note, closed and handed over.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+use usher_connector::{CallLane, Fault, FaultClass, Request, SendFailure, Write, Written};
+use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind, SlotOrigin};
+
+use super::{PipedriveTarget, Sent, created, defect, known, number, read};
+use crate::api::{self, ACTIVITIES};
+use crate::find::into_object;
+use crate::wire::{self, Next, Object, page, repeats};
+
+/// How the line in an activity's note begins by which it is found again.
+const MARKER: &str = "usher:";
+/// Pages of one object's activities that are read before the list counts as endless.
+const MOST_PAGES: usize = 40;
+
+pub(super) fn marker(item: &Write) -> String {
+    format!("{MARKER}{}", item.key)
+}
+
+pub(super) async fn create(target: &PipedriveTarget, item: &Write) -> Sent {
+    let EffectBody::CreateTask { owner, .. } = &item.body else {
+        return Err(defect("a write of another kind was taken for a task"));
+    };
+    let made = target.write(request(target, item)?).await?;
+    let id = wire::id(&made).unwrap_or_default();
+    if !has_owner(&made, owner) && !set_owner(target, &id, owner).await {
+        return Err(ownerless(&id).into());
+    }
+    Ok(created(&made))
+}
+
+/// Sets the owner of a task that came out without it, once. True if it has it now. A task that is still without must not
+/// end as refused: trying the write again would make a second task.
+async fn set_owner(target: &PipedriveTarget, id: &str, owner: &ExternalId) -> bool {
+    let Ok(owner_id) = number(owner.as_str()) else { return false };
+    let Ok(request) = api::change(ACTIVITIES, id, &json!({ "owner_id": owner_id })) else { return false };
+    target.write(request).await.is_ok_and(|after| has_owner(&after, owner))
+}
+
+fn has_owner(task: &Object, owner: &ExternalId) -> bool {
+    wire::refers(task, "owner_id").as_deref() == Some(owner.as_str())
+}
+
+fn ownerless(id: &str) -> Fault {
+    let message =
+        format!("Pipedrive created activity {id}, but it does not show the owner that was asked for");
+    Fault::new(FaultClass::Defect, message).advise(
+        "assign the activity in Pipedrive and check that no automation changes it; then `usher failed retry` finds it \
+         and makes no second one",
+    )
+}
+
+/// Closes the task; where only an untouched one may be, nobody must have done it yet.
+pub(super) async fn close(target: &PipedriveTarget, item: &Write) -> Sent {
+    let EffectBody::CloseTask { task, only_untouched } = &item.body else {
+        return Err(defect("a write of another kind was taken for the closing of a task"));
+    };
+    let present = read(target, task, CallLane::Write).await?;
+    if *only_untouched && wire::flag(&present, "done") {
+        return Err(SendFailure::Touched);
+    }
+    target.write(change(item)?).await.map(|_| Written::whole(None, SlotOrigin::Found))
+}
+
+pub(super) async fn reassign(target: &PipedriveTarget, item: &Write) -> Sent {
+    let EffectBody::ReassignTask { to, .. } = &item.body else {
+        return Err(defect("a write of another kind was taken for the handing over of a task"));
+    };
+    let after = target.write(change(item)?).await?;
+    if has_owner(&after, to) {
+        return Ok(Written::whole(None, SlotOrigin::Found));
+    }
+    let message = "Pipedrive took the write and kept another owner of the activity";
+    Err(Fault::new(FaultClass::Rejected, message).advise("look at the activity, then retry the write").into())
+}
+
+/// The change of a task that is there.
+pub(super) fn change(item: &Write) -> Result<Request, SendFailure> {
+    let (task, body) = match &item.body {
+        EffectBody::CloseTask { task, .. } => (task, json!({ "done": true })),
+        EffectBody::ReassignTask { task, to } => (task, json!({ "owner_id": number(to.as_str())? })),
+        _ => return Err(defect("a write of another kind was taken for the change of a task")),
+    };
+    Ok(api::change(ACTIVITIES, known(task)?.1, &body)?)
+}
+
+pub(super) fn request(target: &PipedriveTarget, item: &Write) -> Result<Request, SendFailure> {
+    let EffectBody::CreateTask { subject, body, due, owner, about, .. } = &item.body else {
+        return Err(defect("a write of another kind was taken for a task"));
+    };
+    let due = due.to_zoned(TimeZone::UTC);
+    let mut activity = json!({
+        "subject": subject,
+        "type": target.custom.task_type,
+        "owner_id": number(owner.as_str())?,
+        "due_date": due.strftime("%Y-%m-%d").to_string(),
+        "due_time": due.strftime("%H:%M").to_string(),
+        "note": format!("{}<br><br>{}", html(body), marker(item)),
+    });
+    let mut participants: Vec<Value> = Vec::new();
+    for object in about {
+        let (_, id) = known(object)?;
+        match object {
+            ObjectRef::Id { kind: SlotKind::Person, .. } => {
+                participants.push(json!({ "person_id": number(id)?, "primary": participants.is_empty() }));
+            }
+            ObjectRef::Id { kind: SlotKind::Company, .. } => activity["org_id"] = json!(number(id)?),
+            _ => return Err(defect("a task can be about persons and companies only")),
+        }
+    }
+    if !participants.is_empty() {
+        activity["participants"] = json!(participants);
+    }
+    Ok(api::create(ACTIVITIES, &activity)?)
+}
+
+/// Tasks of ours about the same object that were made since then, whichever write they belong to.
+pub(super) async fn ours_since(
+    target: &PipedriveTarget,
+    write: &Write,
+    since: Timestamp,
+) -> Result<Vec<ExternalId>, Fault> {
+    let EffectBody::CreateTask { about, .. } = &write.body else { return Ok(Vec::new()) };
+    let Some(parent) = about.first() else { return Ok(Vec::new()) };
+    // Of an unreadable age, it is better taken for ours of that time than made a second time.
+    let young = |row: &Object| wire::time(row, "add_time").is_none_or(|made| made >= since);
+    let rows = of_parent(target, parent, MARKER).await?;
+    Ok(rows.iter().filter(|row| young(row)).filter_map(wire::id).map(ExternalId::new).collect())
+}
+
+/// The activities about that object whose note has that text.
+pub(super) async fn of_parent(
+    target: &PipedriveTarget,
+    parent: &ObjectRef,
+    text: &str,
+) -> Result<Vec<Object>, Fault> {
+    let unplannable = |_| Fault::new(FaultClass::Defect, "a task that could never be sent is to be verified");
+    // By person, only those are listed whose primary participant it is, as it is of ours.
+    let filter = match parent {
+        ObjectRef::Id { kind: SlotKind::Company, .. } => "org_id",
+        _ => "person_id",
+    };
+    let id = known(parent).map_err(unplannable)?.1;
+    let request = api::list(ACTIVITIES, CallLane::Verify).query(filter, id);
+    let (mut found, mut cursor): (Vec<Object>, Option<String>) = (Vec::new(), None);
+    for _ in 0..MOST_PAGES {
+        let page = page(&target.http.send(api::after(request.clone(), cursor.as_deref())).await?)?;
+        let rows = page.rows.into_iter().filter_map(into_object);
+        found.extend(rows.filter(|row| wire::text(row, "note").is_some_and(|note| note.contains(text))));
+        match page.next {
+            None => return Ok(found),
+            Some(Next::Cursor(next)) if Some(&next) != cursor.as_ref() => cursor = Some(next),
+            Some(_) => break,
+        }
+    }
+    Err(repeats())
+}
+
+/// Pipedrive shows a note as HTML; what a person typed into a form must stay text there.
+fn html(text: &str) -> String {
+    let mut html = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            '&' => html.push_str("&amp;"),
+            '<' => html.push_str("&lt;"),
+            '>' => html.push_str("&gt;"),
+            '\n' => html.push_str("<br>"),
+            other => html.push(other),
+        }
+    }
+    html
+}

@@ -1,0 +1,140 @@
+//! The whole program with Pipedrive as CRM: what a form lead comes to there, on good days and bad ones.
+
+use serde_json::{Value, json};
+use usher_sandbox::{Actor, Faults, PipedriveSim, PipedriveUser, Span};
+
+use crate::installation::{Installation, object, text, until};
+
+/// The usual installation with another CRM, which keeps its real limits.
+async fn installation(settle: &str) -> Installation {
+    let installation = Installation::with(
+        "live",
+        &format!("write: {{ settle: {settle}, treat_as_unowned: [admin@agency.example] }}"),
+    )
+    .await;
+    let crm = installation.sandbox.pipedrive();
+    for (id, first) in [(101, "Ana"), (102, "Ben"), (103, "Carla")] {
+        crm.put_user(PipedriveUser {
+            id,
+            name: format!("{first} Example"),
+            email: format!("{}@agency.example", first.to_lowercase()),
+            active: true,
+            deleted: false,
+            timezone: "Europe/Berlin".to_owned(),
+            role_id: 1,
+            admin: false,
+        });
+    }
+    for (name, kind) in [("Usher key", "varchar"), ("Need", "varchar")] {
+        let field = json!({ "field_of": "persons", "field": { "name": name, "type": kind } });
+        crm.seed(&field.to_string()).unwrap();
+    }
+    let address = format!("    base_url: {}\n", installation.sandbox.hubspot_url);
+    let there = format!("    base_url: {}\n", installation.sandbox.pipedrive_url);
+    installation.edit("usher.yaml", &address, &there);
+    installation.edit("usher.yaml", "hubspot-main", "pipedrive-main");
+    installation.edit(
+        "usher.yaml",
+        "    connector: hubspot\n",
+        "    connector: pipedrive\n    persons: { marker: Usher key, fields: { service_line: Need } }\n",
+    );
+    installation.edit(
+        "usher.yaml",
+        "    limits: off\n    pull: { objects: [contacts], every: 1s }",
+        "    limits: { share: 100% }\n    pull: { objects: [persons], every: 2s }",
+    );
+    let public = format!("http: {{ public_url: \"http://127.0.0.1:{}\",", installation.port);
+    installation.edit("usher.yaml", "http: {", &public);
+    installation.write("crm.token", "pipedrive-sandbox");
+    installation
+}
+
+fn persons_with(crm: &PipedriveSim, email: &str) -> Vec<u64> {
+    let all = crm.ownership("persons").into_iter();
+    all.filter(|person| person.email.as_deref() == Some(email)).map(|person| person.id).collect()
+}
+
+fn activities(crm: &PipedriveSim, person: u64) -> Vec<Value> {
+    let all = crm.ids("activities").into_iter().filter_map(|id| crm.read("activities", id));
+    all.filter(|activity| activity["person_id"] == person).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_lead_becomes_a_person_with_owner_and_activity() {
+    let installation = installation("6s").await;
+    let checked = installation.run(&["check", "--online"]).await;
+    assert!(checked.status.success(), "{}", text(&checked.stderr));
+    let crm = installation.sandbox.pipedrive();
+    let daemon = installation.start().await;
+    until("the webhook is made", async || crm.webhooks().len() == 1).await;
+    installation.submit("ana@acme.example", "Ana Cruz");
+    installation.drained(1).await;
+    let persons = persons_with(&crm, "ana@acme.example");
+    assert_eq!(persons.len(), 1);
+    let person = crm.read("persons", persons[0]).unwrap();
+    let owner = person["owner_id"].as_u64().unwrap();
+    assert!([101, 102].contains(&owner), "{person}");
+    assert_eq!(person["name"], "Ana Cruz");
+    let custom: Vec<&str> =
+        person["custom_fields"].as_object().unwrap().values().filter_map(Value::as_str).collect();
+    assert_eq!(custom.len(), 2, "our key and the field of the lead: {person}");
+    let tasks = activities(&crm, persons[0]);
+    assert_eq!(tasks.len(), 1);
+    assert_eq!(
+        (&tasks[0]["owner_id"], &tasks[0]["type"], &tasks[0]["done"]),
+        (&json!(owner), &json!("task"), &json!(false))
+    );
+
+    // Somebody whom a person enters at Pipedrive comes by webhook; whoever asks again keeps the owner that a human chose.
+    let entered = object(
+        json!({ "name": "Zoe Late", "emails": [{ "value": "zoe@late.example", "primary": true, "label": "work" }] }),
+    );
+    let entered = crm.create("persons", &entered, &object(json!({})), Actor::Human).unwrap();
+    installation.drained(2).await;
+    until("the person has a task", async || activities(&crm, entered).len() == 1).await;
+    crm.assign_as_human("persons", persons[0], 103).unwrap();
+    installation.submit("ana@acme.example", "Ana Cruz");
+    installation.drained(2).await;
+    assert_eq!(crm.read("persons", persons[0]).unwrap()["owner_id"], 103);
+
+    let summary = crm.summary();
+    assert_eq!((summary.duplicate_persons, summary.duplicate_tasks), (0, 0));
+    let refused = ["pipedrive 429", "pipedrive 403 page"]
+        .map(|what| summary.requests.get(what).copied().unwrap_or_default());
+    assert_eq!(refused, [0, 0], "{:?}", summary.requests);
+    assert!(!installation.log().contains("@acme"), "no personal data in the log");
+    assert_eq!(daemon.stop(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_039_lost_answers_and_a_lagging_index_make_nothing_twice() {
+    let installation = installation("6s").await;
+    let crm = installation.sandbox.pipedrive();
+    let daemon = installation.start().await;
+    // No search shows anything new, and of the first writes each is done without an answer.
+    installation.sandbox.set_faults(Faults {
+        search_lag_ms: Span(3_600_000, 3_600_000),
+        lost_response: 0.5,
+        server_error: 0.1,
+        throttle_burst: 0.1,
+        times: Some(25),
+        only_paths: vec!["/api/v2/".to_owned()],
+        ..Faults::default()
+    });
+    let people = ["ana", "ben", "cem", "dora", "eva", "finn"];
+    for person in people {
+        installation.submit(&format!("{person}@acme.example"), &format!("{person} Example"));
+    }
+    installation.drained(people.len() as u64).await;
+    for person in people {
+        let found = persons_with(&crm, &format!("{person}@acme.example"));
+        assert_eq!(found.len(), 1, "{person}");
+        assert_eq!(activities(&crm, found[0]).len(), 1, "{person}");
+    }
+    let summary = crm.summary();
+    assert_eq!((summary.duplicate_persons, summary.duplicate_tasks), (0, 0));
+    assert!(summary.faults.get("lost_response").copied().unwrap_or_default() > 0, "{:?}", summary.faults);
+    let status = installation.json(&["status"]).await;
+    assert_eq!(status["leads"]["closed:written"], json!(people.len()), "{status}");
+    assert_eq!(daemon.stop(), Some(0));
+}
