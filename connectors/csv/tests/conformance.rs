@@ -16,7 +16,8 @@ async fn conformance() {
             "inbound",
             "signed time",
             "directory",
-            "target"
+            "target",
+            "batches"
         ]
     );
 }

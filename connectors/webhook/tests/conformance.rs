@@ -7,6 +7,16 @@ async fn conformance() {
     let report = conformance::run(rigs::hooks(usher_webhook::Webhook)).await;
     assert_eq!(
         report.passed_over(),
-        ["source", "cap", "fetch", "hook and pull", "source calls", "calls", "directory", "target"]
+        [
+            "source",
+            "cap",
+            "fetch",
+            "hook and pull",
+            "source calls",
+            "calls",
+            "directory",
+            "target",
+            "batches"
+        ]
     );
 }
