@@ -43,7 +43,7 @@ impl Company {
     /// its commands; but where the disk takes most of the time anyhow, the senders' next ones are late by what is done
     /// between two commits, and the leads' steps grow together while they wait.
     pub(super) fn slice(&self, senders: usize) -> Duration {
-        if senders > 0 && self.commit >= SLUGGISH { self.commit / 4 } else { SLICE }
+        if senders > 0 && self.commit >= SLUGGISH { self.commit / 6 } else { SLICE }
     }
 
     /// How long a group waits for them, counted from its beginning.
