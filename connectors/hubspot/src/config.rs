@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::SignedDuration;
-use usher_connector::window::Window;
-use usher_connector::{Configured, Connection, Host, Protocol, Scope};
+use usher_connector::window::{Spans, Window};
+use usher_connector::{Configured, Connection, HookSecrets, Host, Protocol, Scope};
 use usher_document::{Cursor, MapReader, OneOrMany, SecretRef};
 use usher_model::SlotKind;
 
@@ -18,10 +17,6 @@ use crate::source::{HubSpotSource, PROPERTIES};
 use crate::target::{CHOICES, Carrier, HubSpotTarget, Keys};
 use crate::{DEAL_SCOPES, LEAD_SCOPES};
 
-/// The client secret that signs webhooks, and the one before it during a rotation.
-pub(crate) const SECRET: &str = "inbound.secret";
-pub(crate) const PREVIOUS_SECRET: &str = "inbound.previous_secret";
-
 /// What the filters and paging of a search take besides the property names, in characters.
 const SEARCH_FRAME: usize = 600;
 
@@ -29,25 +24,18 @@ const SEARCH_FRAME: usize = 600;
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     properties: Vec<String>,
-    overlap: SignedDuration,
-    horizon: SignedDuration,
+    spans: Spans,
     availability: bool,
-    inbound: Option<InboundSettings>,
+    /// The client secret signs webhooks.
+    inbound: Option<HookSecrets>,
     keys: Keys,
     carrier: Carrier,
-}
-
-#[derive(Debug, Clone)]
-struct InboundSettings {
-    secret: SecretRef,
-    previous: Option<SecretRef>,
 }
 
 #[derive(Debug, Default)]
 struct PullSettings {
     properties: Vec<String>,
-    overlap: Option<Duration>,
-    horizon: Option<Duration>,
+    spans: Spans,
 }
 
 impl Settings {
@@ -60,12 +48,7 @@ impl Settings {
         let contacts = map.optional_at("contacts").map_or(Some(None), |at| read_key(&at).map(Some));
         let tasks = map.optional_at("tasks").map_or(Some(None), |at| read_key(&at).map(Some));
         let carrier = read_carrier(map);
-        let inbound = map.optional_at("inbound").map(|at| read_inbound(&at));
-        let inbound = match inbound {
-            Some(None) => return None,
-            Some(Some(inbound)) => Some(inbound),
-            None => None,
-        };
+        let inbound = map.optional_at("inbound").map_or(Some(None), |at| HookSecrets::read(&at).map(Some));
         let (carrier, key) = carrier?;
         let (leads, deals) = match carrier.kind {
             SlotKind::Lead => (key, None),
@@ -75,10 +58,9 @@ impl Settings {
         let pull = pull?;
         Some(Self {
             properties: pull.properties,
-            overlap: signed(pull.overlap.unwrap_or(Duration::from_secs(120))),
-            horizon: signed(pull.horizon.unwrap_or(Duration::from_secs(3_600))),
+            spans: pull.spans,
             availability: availability?,
-            inbound,
+            inbound: inbound?,
             keys,
             carrier,
         })
@@ -86,10 +68,7 @@ impl Settings {
 
     fn windows(&self) -> Windows {
         let grain = SignedDuration::from_millis(1);
-        Windows {
-            live: Window { overlap: self.overlap, hold_back: SignedDuration::ZERO, grain },
-            sweep: Window { overlap: self.overlap, hold_back: self.horizon, grain },
-        }
+        Windows { live: self.spans.live(grain), sweep: self.spans.sweep(grain) }
     }
 }
 
@@ -104,9 +83,7 @@ pub(crate) struct Windows {
 
 impl Configured for Settings {
     fn secrets(&self) -> Vec<(&'static str, SecretRef)> {
-        let Some(inbound) = &self.inbound else { return Vec::new() };
-        let previous = inbound.previous.clone().map(|secret| (PREVIOUS_SECRET, secret));
-        [(SECRET, inbound.secret.clone())].into_iter().chain(previous).collect()
+        self.inbound.as_ref().map(HookSecrets::named).unwrap_or_default()
     }
 
     fn further_scopes(&self) -> &'static [Scope] {
@@ -122,7 +99,7 @@ impl Configured for Settings {
     }
 
     fn connect(&self, host: Host) -> Connection {
-        let secrets: Vec<_> = [SECRET, PREVIOUS_SECRET].iter().filter_map(|name| host.secret(name)).collect();
+        let secrets = HookSecrets::good(&host);
         let inbound = (!secrets.is_empty()).then(|| Arc::new(HubSpotInbound::new(secrets)) as Arc<_>);
         let windows = self.windows();
         let (http, connection) = (host.http, host.connection);
@@ -150,21 +127,8 @@ fn read_pull(at: &Cursor<'_>) -> Option<PullSettings> {
         Some(at) => read_properties(at),
         None => Some(Vec::new()),
     };
-    let overlap = read_span(&mut map, "overlap", Duration::from_secs(24 * 3_600));
-    let horizon = read_span(&mut map, "horizon", Duration::from_secs(7 * 24 * 3_600));
-    good.then_some(PullSettings { properties: properties?, overlap: overlap?, horizon: horizon? })
-}
-
-/// `None` if the value is wrong, `Some(None)` if it is left out.
-fn read_span(map: &mut MapReader<'_>, key: &str, most: Duration) -> Option<Option<Duration>> {
-    let Some(at) = map.optional_at(key) else { return Some(None) };
-    let span = at.duration()?;
-    if span > most {
-        let hours = most.as_secs() / 3_600;
-        at.error("out-of-range", format!("`{key}` is at most {hours}h")).found(at.raw()).report();
-        return None;
-    }
-    Some(Some(span))
+    let spans = Spans::read(&mut map);
+    good.then_some(PullSettings { properties: properties?, spans: spans? })
 }
 
 fn read_objects(at: &Cursor<'_>) -> Option<()> {
@@ -263,58 +227,15 @@ fn is_internal(at: &Cursor<'_>, name: &str) -> Option<()> {
     valid.then_some(())
 }
 
-fn read_inbound(at: &Cursor<'_>) -> Option<InboundSettings> {
-    let mut map = at.map()?;
-    let secret = map.required("secret");
-    let previous = map.optional_at("previous_secret").map(|at| at.read::<SecretRef>());
-    map.finish();
-    let previous = match previous {
-        Some(None) => return None,
-        Some(found) => found,
-        None => None,
-    };
-    Some(InboundSettings { secret: secret?, previous })
-}
-
-fn signed(span: Duration) -> SignedDuration {
-    SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX)
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
-    use usher_document::{Decode, Diagnostics, SourceFile, load_into};
-
     use super::*;
-
-    struct Whole(Option<Settings>);
-
-    impl Decode for Whole {
-        fn decode(at: &Cursor<'_>) -> Option<Self> {
-            let mut map = at.map()?;
-            for common in ["connector", "auth", "base_url", "mapping"] {
-                let _ = map.optional_at(common);
-            }
-            // As the host reads `pull`: its own key, then the connector's.
-            if let Some(mut pull) = map.optional_at("pull").and_then(|at| at.map()) {
-                let connector = crate::MANIFEST.pull_keys;
-                ["every"].iter().chain(connector).for_each(|key| {
-                    let _ = pull.optional_at(key);
-                });
-                pull.finish();
-            }
-            let settings = Settings::read(&mut map);
-            map.finish();
-            Some(Self(settings))
-        }
-    }
+    use crate::MANIFEST;
 
     /// The settings of a connection's YAML, and every problem found in it.
     pub(crate) fn read(yaml: &str) -> (Option<Settings>, Vec<String>) {
-        let file = SourceFile::new("usher.yaml", yaml);
-        let diagnostics = Diagnostics::default();
-        let settings = load_into::<Whole>(&file, &diagnostics).and_then(|whole| whole.0);
-        (settings, diagnostics.into_sorted().into_iter().map(|problem| problem.message).collect())
+        usher_testkit::settings_of(&MANIFEST, Settings::read, yaml)
     }
 
     #[test]

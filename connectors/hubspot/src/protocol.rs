@@ -159,10 +159,10 @@ mod tests {
 
     use super::*;
     use crate::api;
-    use crate::testing::response;
+    use usher_testkit::answered;
 
     fn judged(request: &Request, status: u16, body: &Value) -> Result<(), Fault> {
-        HubSpotProtocol.judge(request, &response(status, body))
+        HubSpotProtocol.judge(request, &answered(status, body))
     }
 
     fn write() -> Request {
@@ -204,12 +204,12 @@ mod tests {
     #[test]
     fn fm_017_a_page_that_is_no_json_is_no_success() {
         for body in ["<html>login</html>", "", "  ", "ok"] {
-            let answer = Response { body: body.as_bytes().to_vec(), ..response(200, &json!({})) };
+            let answer = Response { body: body.as_bytes().to_vec(), ..answered(200, &json!({})) };
             let fault = HubSpotProtocol.judge(&Request::get("/x"), &answer).unwrap_err();
             assert_eq!(fault.class(), FaultClass::Transient, "{body:?}");
         }
         assert!(judged(&Request::get("/x"), 200, &json!({ "results": [] })).is_ok());
-        let empty = Response { body: Vec::new(), ..response(204, &json!({})) };
+        let empty = Response { body: Vec::new(), ..answered(204, &json!({})) };
         assert!(HubSpotProtocol.judge(&write(), &empty).is_ok());
     }
 
@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn fm_064_each_kind_of_429_empties_its_own_limit() {
         let limit_of = |request: &Request, body: Value| {
-            let mut answer = response(429, &body);
+            let mut answer = answered(429, &body);
             answer.headers.insert("Retry-After", "7".parse().unwrap());
             match HubSpotProtocol.judge(request, &answer).unwrap_err().class() {
                 FaultClass::Throttled { limit, retry_after } => {
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn limits_are_learned_from_headers() {
-        let (call, mut answer) = (Request::get("/x"), response(200, &json!({})));
+        let (call, mut answer) = (Request::get("/x"), answered(200, &json!({})));
         for (name, value) in [
             ("x-hubspot-ratelimit-max", "100"),
             ("x-hubspot-ratelimit-interval-milliseconds", "10000"),
@@ -295,6 +295,6 @@ mod tests {
             LimitReport { name: BURST, units: Some(100), per: Some(TEN_SECONDS), remaining: Some(88) }
         );
         assert_eq!(reports[1].remaining, Some(249_000));
-        assert_eq!(HubSpotProtocol.read_limits(&call, &response(200, &json!({}))), []);
+        assert_eq!(HubSpotProtocol.read_limits(&call, &answered(200, &json!({}))), []);
     }
 }

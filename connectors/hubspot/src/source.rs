@@ -147,9 +147,12 @@ impl HubSpotSource {
     }
 
     async fn list(&self, ask: &Pull) -> Result<Batch, Fault> {
-        let listing = ask.cursor.as_ref().map_or_else(|| Ok(Listing::default()), Listing::read)?;
+        let listing = ask
+            .cursor
+            .as_ref()
+            .map_or_else(|| Ok(Listing::default()), |cursor| cursor.state(LISTING_VERSION))?;
         if listing.finished {
-            return Ok(nothing(listing.to_cursor()?));
+            return Ok(nothing(Cursor::of(LISTING_VERSION, &listing)?));
         }
         let request = api::list(api::objects(CONTACTS), listing.after.as_deref(), CallLane::Backfill)
             .query("properties", self.properties.join(","))
@@ -161,7 +164,7 @@ impl HubSpotSource {
             return Err(repeats());
         }
         let next = Listing { finished: after.is_none(), after };
-        Ok(self.rows(&page).batch(next.to_cursor()?, next.finished))
+        Ok(self.rows(&page).batch(Cursor::of(LISTING_VERSION, &next)?, next.finished))
     }
 
     fn rows(&self, page: &Page<'_>) -> Rows {
@@ -269,24 +272,6 @@ impl Source for HubSpotSource {
 
     fn fetch_limit(&self) -> usize {
         BATCH
-    }
-}
-
-impl Listing {
-    fn read(cursor: &Cursor) -> Result<Self, Fault> {
-        if cursor.version != LISTING_VERSION {
-            let message = format!("the stored position has version {}", cursor.version);
-            return Err(Fault::new(FaultClass::Misconfigured, message).advise("start the backfill again"));
-        }
-        Self::deserialize(&cursor.state).map_err(|error| {
-            Fault::new(FaultClass::Defect, "the stored position can not be read").because(error)
-        })
-    }
-
-    fn to_cursor(&self) -> Result<Cursor, Fault> {
-        let state = serde_json::to_value(self)
-            .map_err(|error| Fault::new(FaultClass::Defect, "a position has no JSON form").because(error))?;
-        Ok(Cursor { version: LISTING_VERSION, state })
     }
 }
 

@@ -1,87 +1,34 @@
-//! A scripted vendor for the tests: a closure answers each request, judged as the host would judge it.
+//! A scripted HubSpot for the tests.
 
-use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use async_trait::async_trait;
-use http::HeaderMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use usher_connector::{Access, Body, CallLane, Fault, FaultClass, Http, Protocol, Request, Response};
+use usher_connector::{Access, CallLane, Request};
+use usher_testkit::{Script, asked};
 
 use crate::protocol::HubSpotProtocol;
 
-type Answers = Box<dyn FnMut(&Request) -> (u16, Value) + Send>;
-
-pub(crate) struct Script {
-    answers: Mutex<Answers>,
-    seen: Mutex<Vec<Request>>,
+/// A vendor that answers by this closure. Which values objects take is asked before they are made; here they take all.
+pub(crate) fn vendor(mut answers: impl FnMut(&Request) -> (u16, Value) + Send + 'static) -> Arc<Script> {
+    Script::new(HubSpotProtocol, move |request| {
+        if is_about_values(request) { (200, json!({ "results": [] })) } else { answers(request) }
+    })
 }
 
-impl fmt::Debug for Script {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Script")
-    }
+/// Every request so far, those about the values that objects take left out.
+pub(crate) fn seen(script: &Script) -> Vec<Request> {
+    script.seen().into_iter().filter(|request| !is_about_values(request)).collect()
 }
 
-/// A vendor that answers by this closure.
-pub(crate) fn vendor(answers: impl FnMut(&Request) -> (u16, Value) + Send + 'static) -> Arc<Script> {
-    Arc::new(Script { answers: Mutex::new(Box::new(answers)), seen: Mutex::default() })
-}
-
-impl Script {
-    /// Every request so far.
-    pub(crate) fn seen(&self) -> Vec<Request> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// The requests that may change something.
-    pub(crate) fn writes(&self) -> Vec<Request> {
-        self.seen().into_iter().filter(|request| request.access == Access::Write).collect()
-    }
-}
-
-#[async_trait]
-impl Http for Script {
-    async fn send(&self, request: Request) -> Result<Response, Fault> {
-        // Which values contacts take is asked before contacts are made; here they take all.
-        if (request.access, request.lane) == (Access::Read, CallLane::Write)
-            && request.path.starts_with("/crm/properties/")
-        {
-            return Ok(response(200, &json!({ "results": [] })));
-        }
-        let (status, body) = (self.answers.lock().unwrap_or_else(PoisonError::into_inner))(&request);
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
-        let answer = response(status, &body);
-        HubSpotProtocol.judge(&request, &answer).map_err(|fault| match (request.access, fault.class()) {
-            (Access::Write, FaultClass::Transient) => fault.reclassed(FaultClass::OutcomeUnknown),
-            _ => fault,
-        })?;
-        Ok(answer)
-    }
-}
-
-/// An answer with that body; a text is the body as it is, so that it need not be JSON.
-pub(crate) fn response(status: u16, body: &Value) -> Response {
-    let body = match body {
-        Value::Null => Vec::new(),
-        Value::String(text) => text.clone().into_bytes(),
-        other => other.to_string().into_bytes(),
-    };
-    Response { status, headers: HeaderMap::new(), body }
-}
-
-/// The JSON body of a request; `null` if it has none.
-pub(crate) fn body(request: &Request) -> Value {
-    match &request.body {
-        Body::Json(bytes) => serde_json::from_slice(bytes).unwrap_or(Value::Null),
-        _ => Value::Null,
-    }
+fn is_about_values(request: &Request) -> bool {
+    (request.access, request.lane) == (Access::Read, CallLane::Write)
+        && request.path.starts_with("/crm/properties/")
 }
 
 /// The `id` of every input of a batch request.
 pub(crate) fn ids(request: &Request) -> Vec<String> {
-    let body = body(request);
+    let body = asked(request);
     let inputs = body["inputs"].as_array().cloned().unwrap_or_default();
     inputs.iter().map(|input| input["id"].as_str().unwrap_or_default().to_owned()).collect()
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::SignedDuration;
-use usher_connector::window::Window;
-use usher_connector::{Configured, Connection, Host, Protocol};
+use usher_connector::window::{Spans, Window};
+use usher_connector::{Configured, Connection, HookSecrets, Host, Protocol};
 use usher_document::{Cursor, MapReader, SecretRef};
 
 use crate::api::{DEALS, LEADS, ORGANIZATIONS, PERSONS};
@@ -18,44 +17,34 @@ use crate::source::PipedriveSource;
 use crate::target::{Custom, PipedriveTarget};
 use crate::webhooks::Webhooks;
 
-/// The password that webhooks bring, and the one before it during a rotation.
-pub(crate) const SECRET: &str = "inbound.secret";
-pub(crate) const PREVIOUS_SECRET: &str = "inbound.previous_secret";
-
 /// The connector's own keys of a connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     windows: Windows,
-    inbound: Option<InboundSettings>,
+    /// The password that webhooks bring.
+    inbound: Option<HookSecrets>,
     custom: Custom,
 }
 
-#[derive(Debug, Clone)]
-struct InboundSettings {
-    secret: SecretRef,
-    previous: Option<SecretRef>,
-}
-
 /// How the two lanes that follow the present read.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Windows {
-    overlap: SignedDuration,
-    horizon: SignedDuration,
-}
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Windows(Spans);
 
 impl Windows {
     /// At the edge of now.
     pub(crate) fn live(self, objects: &str) -> Window {
-        // Leads are stamped in milliseconds, all else in seconds.
-        let grain =
-            if objects == LEADS { SignedDuration::from_millis(1) } else { SignedDuration::from_secs(1) };
-        Window { overlap: self.overlap, hold_back: SignedDuration::ZERO, grain }
+        self.0.live(grain(objects))
     }
 
     /// Once more, for what a list has shown late.
     pub(crate) fn sweep(self, objects: &str) -> Window {
-        Window { hold_back: self.horizon, ..self.live(objects) }
+        self.0.sweep(grain(objects))
     }
+}
+
+/// Leads are stamped in milliseconds, all else in seconds.
+fn grain(objects: &str) -> SignedDuration {
+    if objects == LEADS { SignedDuration::from_millis(1) } else { SignedDuration::from_secs(1) }
 }
 
 impl Settings {
@@ -64,34 +53,21 @@ impl Settings {
             Some(at) => read_pull(&at),
             None => Some(Windows::default()),
         };
-        let inbound = map.optional_at("inbound").map(|at| read_inbound(&at));
+        let inbound = map.optional_at("inbound").map_or(Some(None), |at| HookSecrets::read(&at).map(Some));
         let persons =
             map.optional_at("persons").map_or_else(|| Some(Custom::default()), |at| read_persons(&at));
         let tasks = map.optional_at("tasks").map_or(Some(None), |at| read_tasks(&at).map(Some));
-        let inbound = match inbound {
-            Some(None) => return None,
-            Some(found) => found,
-            None => None,
-        };
         let mut custom = persons?;
         if let Some(kind) = tasks? {
             custom.task_type = kind;
         }
-        Some(Self { windows: windows?, inbound, custom })
-    }
-}
-
-impl Default for Windows {
-    fn default() -> Self {
-        Self { overlap: SignedDuration::from_mins(2), horizon: SignedDuration::from_hours(1) }
+        Some(Self { windows: windows?, inbound: inbound?, custom })
     }
 }
 
 impl Configured for Settings {
     fn secrets(&self) -> Vec<(&'static str, SecretRef)> {
-        let Some(inbound) = &self.inbound else { return Vec::new() };
-        let previous = inbound.previous.clone().map(|secret| (PREVIOUS_SECRET, secret));
-        [(SECRET, inbound.secret.clone())].into_iter().chain(previous).collect()
+        self.inbound.as_ref().map(HookSecrets::named).unwrap_or_default()
     }
 
     fn protocol(&self) -> Option<Arc<dyn Protocol>> {
@@ -99,12 +75,11 @@ impl Configured for Settings {
     }
 
     fn connect(&self, host: Host) -> Connection {
-        let passwords: Vec<_> =
-            [SECRET, PREVIOUS_SECRET].iter().filter_map(|name| host.secret(name)).collect();
+        let passwords = HookSecrets::good(&host);
         let (http, connection, objects) = (host.http.clone(), host.connection.clone(), vec![PERSONS]);
         let fields = Arc::new(Fields::new(http.clone()));
         let webhooks = self.inbound.is_some().then(|| {
-            let password = host.secret(SECRET);
+            let password = HookSecrets::present(&host);
             Arc::new(Webhooks::new(connection.clone(), http.clone(), objects.clone(), password)) as Arc<_>
         });
         let inbound = (!passwords.is_empty())
@@ -129,27 +104,8 @@ fn read_pull(at: &Cursor<'_>) -> Option<Windows> {
     if let Some(start) = map.optional_at("start") {
         good &= start.choice(&[("now", ())]).is_some();
     }
-    let usual = Windows::default();
-    let overlap = read_span(&mut map, "overlap", usual.overlap, Duration::from_secs(24 * 3_600));
-    let horizon = read_span(&mut map, "horizon", usual.horizon, Duration::from_secs(7 * 24 * 3_600));
-    let windows = Windows { overlap: overlap?, horizon: horizon? };
-    good.then_some(windows)
-}
-
-fn read_span(
-    map: &mut MapReader<'_>,
-    key: &str,
-    usual: SignedDuration,
-    most: Duration,
-) -> Option<SignedDuration> {
-    let Some(at) = map.optional_at(key) else { return Some(usual) };
-    let span = at.duration()?;
-    if span > most {
-        let hours = most.as_secs() / 3_600;
-        at.error("out-of-range", format!("`{key}` is at most {hours}h")).found(at.raw()).report();
-        return None;
-    }
-    SignedDuration::try_from(span).ok()
+    let spans = Spans::read(&mut map);
+    good.then_some(Windows(spans?))
 }
 
 fn read_objects(at: &Cursor<'_>) -> Option<()> {
@@ -167,36 +123,13 @@ fn read_objects(at: &Cursor<'_>) -> Option<()> {
     good.then_some(())
 }
 
-fn read_inbound(at: &Cursor<'_>) -> Option<InboundSettings> {
-    let mut map = at.map()?;
-    let secret = map.required("secret");
-    let previous = map.optional_at("previous_secret").map(|at| at.read::<SecretRef>());
-    map.finish();
-    let previous = match previous {
-        Some(None) => return None,
-        Some(found) => found,
-        None => None,
-    };
-    Some(InboundSettings { secret: secret?, previous })
-}
-
 /// Custom fields of persons, by the names that people see.
 fn read_persons(at: &Cursor<'_>) -> Option<Custom> {
     let mut map = at.map()?;
-    let marker = map.optional_at("marker").map(|at| read_name(&at));
-    let fields = map.optional_at("fields").map(|at| read_fields(&at));
+    let marker = map.optional_at("marker").map_or(Some(None), |at| read_name(&at).map(Some));
+    let fields = map.optional_at("fields").map_or_else(|| Some(BTreeMap::new()), |at| read_fields(&at));
     map.finish();
-    let marker = match marker {
-        Some(None) => return None,
-        Some(found) => found,
-        None => None,
-    };
-    let fields = match fields {
-        Some(None) => return None,
-        Some(Some(fields)) => fields,
-        None => BTreeMap::new(),
-    };
-    Some(Custom { marker, fields, ..Custom::default() })
+    Some(Custom { marker: marker?, fields: fields?, ..Custom::default() })
 }
 
 /// Field of the lead, name of the custom field.
@@ -240,38 +173,12 @@ fn read_tasks(at: &Cursor<'_>) -> Option<String> {
 #[cfg(test)]
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
-    use usher_document::{Decode, Diagnostics, SourceFile, load_into};
-
     use super::*;
-
-    struct Whole(Option<Settings>);
-
-    impl Decode for Whole {
-        fn decode(at: &Cursor<'_>) -> Option<Self> {
-            let mut map = at.map()?;
-            for common in ["connector", "auth", "base_url", "mapping"] {
-                let _ = map.optional_at(common);
-            }
-            // As the host reads `pull`: its own key, then the connector's.
-            if let Some(mut pull) = map.optional_at("pull").and_then(|at| at.map()) {
-                let connector = crate::MANIFEST.pull_keys;
-                ["every"].iter().chain(connector).for_each(|key| {
-                    let _ = pull.optional_at(key);
-                });
-                pull.finish();
-            }
-            let settings = Settings::read(&mut map);
-            map.finish();
-            Some(Self(settings))
-        }
-    }
+    use crate::MANIFEST;
 
     /// The settings of a connection's YAML, and every problem found in it.
     pub(crate) fn read(yaml: &str) -> (Option<Settings>, Vec<String>) {
-        let file = SourceFile::new("usher.yaml", yaml);
-        let diagnostics = Diagnostics::default();
-        let settings = load_into::<Whole>(&file, &diagnostics).and_then(|whole| whole.0);
-        (settings, diagnostics.into_sorted().into_iter().map(|problem| problem.message).collect())
+        usher_testkit::settings_of(&MANIFEST, Settings::read, yaml)
     }
 
     #[test]

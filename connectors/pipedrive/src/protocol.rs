@@ -222,10 +222,10 @@ mod tests {
 
     use super::*;
     use crate::api::{self, PERSONS};
-    use crate::testing::response;
+    use usher_testkit::answered;
 
     fn judged(request: &Request, status: u16, body: &Value) -> Result<(), Fault> {
-        PipedriveProtocol.judge(request, &response(status, body))
+        PipedriveProtocol.judge(request, &answered(status, body))
     }
 
     fn calls() -> (Request, Request, Request) {
@@ -296,7 +296,7 @@ mod tests {
     }
 
     fn limit_of(request: &Request, headers: &[(&'static str, &str)]) -> (&'static str, Option<i64>) {
-        let mut answer = response(429, &json!({ "success": false, "error": "Too many requests" }));
+        let mut answer = answered(429, &json!({ "success": false, "error": "Too many requests" }));
         headers.iter().for_each(|(name, value)| drop(answer.headers.insert(*name, value.parse().unwrap())));
         match PipedriveProtocol.judge(request, &answer).unwrap_err().class() {
             FaultClass::Throttled { limit, retry_after } => (limit, retry_after.map(|wait| wait.as_secs())),
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn limits_are_learned_from_headers() {
-        let mut answer = response(200, &json!({}));
+        let mut answer = answered(200, &json!({}));
         for (name, value) in [
             ("x-ratelimit-limit", "40"),
             ("x-ratelimit-remaining", "39"),
@@ -351,6 +351,6 @@ mod tests {
         let tokens = (TOKENS, Some(60_000), Some(59_990));
         assert_eq!(told(&api::users()), [(BURST, Some(40), Some(39)), tokens]);
         assert_eq!(told(&api::search(PERSONS, "email", "a", CallLane::Pull))[0].0, SEARCH);
-        assert_eq!(PipedriveProtocol.read_limits(&api::users(), &response(200, &json!({}))), []);
+        assert_eq!(PipedriveProtocol.read_limits(&api::users(), &answered(200, &json!({}))), []);
     }
 }

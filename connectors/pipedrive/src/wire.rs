@@ -161,7 +161,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::response;
+    use usher_testkit::answered;
 
     #[test]
     fn fm_017_only_a_page_of_the_documented_shape_is_a_page() {
@@ -175,10 +175,10 @@ mod tests {
             json!({ "success": false, "data": [], "additional_data": { "next_cursor": null } }),
             json!({ "status": "ok", "data": [], "additional_data": { "next_cursor": null } }),
         ] {
-            assert_eq!(page(&response(200, &bad)).unwrap_err().class(), FaultClass::Transient, "{bad}");
+            assert_eq!(page(&answered(200, &bad)).unwrap_err().class(), FaultClass::Transient, "{bad}");
         }
         let told = |additional: Value| {
-            page(&response(200, &json!({ "success": true, "data": [1], "additional_data": additional })))
+            page(&answered(200, &json!({ "success": true, "data": [1], "additional_data": additional })))
                 .unwrap()
                 .next
         };

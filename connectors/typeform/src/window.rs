@@ -67,30 +67,14 @@ pub(crate) struct Seen {
 }
 
 impl Progress {
-    /// Reads the state of a cursor; a version of another program is refused rather than guessed at.
+    /// The state of a cursor; an empty one without it.
     pub(crate) fn read(cursor: Option<&Cursor>) -> Result<Self, Fault> {
-        let Some(cursor) = cursor else {
-            return Ok(Self::default());
-        };
-        let unknown = || {
-            Fault::new(
-                FaultClass::Misconfigured,
-                "the stored position is of a version that this program does not know",
-            )
-            .advise("run the version of Usher that wrote it, or a newer one")
-        };
-        if cursor.version != VERSION {
-            return Err(unknown());
-        }
-        serde_json::from_value(cursor.state.clone()).map_err(|error| unknown().because(error))
+        cursor.map_or_else(|| Ok(Self::default()), |cursor| cursor.state(VERSION))
     }
 
     /// The state as a cursor.
     pub(crate) fn cursor(&self) -> Result<Cursor, Fault> {
-        let state = serde_json::to_value(self).map_err(|error| {
-            Fault::new(FaultClass::Defect, "the position has no JSON form").because(error)
-        })?;
-        Ok(Cursor { version: VERSION, state })
+        Cursor::of(VERSION, self)
     }
 
     /// Goes on with the open window or opens the next; `None` if there is nothing to read yet.

@@ -9,6 +9,8 @@
 
 mod directory;
 mod fault;
+mod hook_secrets;
+mod html;
 mod http;
 mod inbound;
 mod limit;
@@ -25,6 +27,8 @@ pub mod window;
 
 pub use crate::directory::{AccountBatch, CrmAccount, CrmPerson, Directory};
 pub use crate::fault::{Fault, FaultClass};
+pub use crate::hook_secrets::HookSecrets;
+pub use crate::html::as_html;
 pub use crate::http::{Access, Body, CallLane, Http, Request, Response, Shape};
 pub use crate::inbound::{Check, Inbound, Item, Parts, Refusal, Reply, SplitError};
 pub use crate::limit::{Gauge, LimitReport, LimitSpec, LimitStanding, Measure, Protocol};

@@ -2,11 +2,12 @@
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use usher_model::{ExternalId, Lane, ObjectType, Record};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultClass};
 
 /// A position in a stream, opaque to the host and committed together with the records that it covers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,28 @@ pub struct Cursor {
     pub version: u16,
     /// The connector's own state.
     pub state: Value,
+}
+
+impl Cursor {
+    /// A position of that version. Fails with a defect if the state has no JSON form.
+    pub fn of(version: u16, state: &impl Serialize) -> Result<Self, Fault> {
+        let state = serde_json::to_value(state)
+            .map_err(|error| Fault::new(FaultClass::Defect, "a position has no JSON form").because(error))?;
+        Ok(Self { version, state })
+    }
+
+    /// The state, if it is of that version; another program's is refused rather than guessed at.
+    pub fn state<T: DeserializeOwned>(&self, version: u16) -> Result<T, Fault> {
+        let refused = |message| {
+            let advice = "run the version of usher that wrote it, or restore the backup made before that ran";
+            Fault::new(FaultClass::Misconfigured, message).advise(advice)
+        };
+        if self.version != version {
+            return Err(refused(format!("the stored position has version {}", self.version)));
+        }
+        T::deserialize(&self.state)
+            .map_err(|error| refused("the stored position can not be read".to_owned()).because(error))
+    }
 }
 
 /// One stream of a source.

@@ -14,6 +14,8 @@ mod port;
 mod postgres;
 mod relay;
 pub mod rigs;
+mod script;
+mod settings;
 mod storm;
 mod until;
 
@@ -22,5 +24,7 @@ pub use crate::detour::Detour;
 pub use crate::lossy::{Cut, Honesty, LossyDisk};
 pub use crate::port::free_port;
 pub use crate::postgres::Cluster;
+pub use crate::script::{Script, answered, asked};
+pub use crate::settings::settings_of;
 pub use crate::storm::{Storm, Wreckage, storm};
 pub use crate::until::{TookTooLong, until};

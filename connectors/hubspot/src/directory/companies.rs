@@ -47,7 +47,7 @@ pub(super) async fn step(
     now: Timestamp,
 ) -> Result<AccountBatch, Fault> {
     let mut state = match cursor {
-        Some(cursor) => State::read(cursor)?,
+        Some(cursor) => cursor.state(VERSION)?,
         None => State::starting_at(now),
     };
     let (accounts, done) = match state.phase.clone() {
@@ -75,7 +75,7 @@ pub(super) async fn step(
             (accounts, done)
         }
     };
-    Ok(AccountBatch { accounts, next: state.to_cursor()?, done })
+    Ok(AccountBatch { accounts, next: Cursor::of(VERSION, &state)?, done })
 }
 
 impl State {
@@ -94,24 +94,6 @@ impl State {
         if archived_due {
             self.archived_listed = now;
         }
-    }
-
-    fn read(cursor: &Cursor) -> Result<Self, Fault> {
-        if cursor.version != VERSION {
-            let message = format!("the stored position in the companies has version {}", cursor.version);
-            return Err(Fault::new(FaultClass::Misconfigured, message).advise(
-                "it was written by a newer program: run that one, or restore the backup made before it",
-            ));
-        }
-        Self::deserialize(&cursor.state).map_err(|error| {
-            Fault::new(FaultClass::Defect, "the stored position can not be read").because(error)
-        })
-    }
-
-    fn to_cursor(&self) -> Result<Cursor, Fault> {
-        let state = serde_json::to_value(self)
-            .map_err(|error| Fault::new(FaultClass::Defect, "a position has no JSON form").because(error))?;
-        Ok(Cursor { version: VERSION, state })
     }
 }
 

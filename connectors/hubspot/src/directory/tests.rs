@@ -7,7 +7,8 @@ use usher_connector::window::Window;
 use usher_connector::{FaultClass, Request};
 
 use super::*;
-use crate::testing::{Script, at, body, vendor};
+use crate::testing::{at, vendor};
+use usher_testkit::{Script, asked};
 
 fn directory(script: &Arc<Script>, availability: bool) -> HubSpotDirectory {
     let grain = SignedDuration::from_millis(1);
@@ -127,14 +128,14 @@ async fn companies_are_listed_then_followed_live_and_behind_the_horizon() {
     }
     assert_eq!(later, [(false, false), (false, true), (true, false)]);
     let search = script.seen().into_iter().find(|request| request.path.ends_with("/search")).unwrap();
-    assert_eq!(body(&search)["sorts"][0]["propertyName"], "hs_lastmodifieddate");
+    assert_eq!(asked(&search)["sorts"][0]["propertyName"], "hs_lastmodifieddate");
     assert_eq!(search.lane, CallLane::Refresh);
 }
 
 #[tokio::test]
 async fn fm_041_people_are_looked_up_by_strong_reads_only() {
     let script = vendor(|request| {
-        assert_eq!(body(request)["idProperty"], "email");
+        assert_eq!(asked(request)["idProperty"], "email");
         (
             207,
             json!({ "results": [

@@ -7,7 +7,8 @@ use serde_json::json;
 use super::*;
 use usher_connector::Request;
 
-use crate::testing::{Script, at, body, ids, vendor};
+use crate::testing::{at, ids, vendor};
+use usher_testkit::{Script, asked};
 
 const MS: SignedDuration = SignedDuration::from_millis(1);
 
@@ -47,7 +48,7 @@ async fn the_search_asks_for_the_window_the_properties_and_no_offset() {
     let [one, two] = &script.seen()[..] else { panic!("two calls") };
     assert_eq!(one.path, "/crm/objects/2026-09/contacts/search");
     assert_eq!((one.limits, one.lane), (&["search", "daily"][..], CallLane::Pull));
-    let filters = |request| body(request)["filterGroups"][0]["filters"].clone();
+    let filters = |request| asked(request)["filterGroups"][0]["filters"].clone();
     assert_eq!(
         filters(one)[0],
         json!({ "propertyName": "lastmodifieddate", "operator": "GTE", "value": "1795341540000" })
@@ -57,17 +58,17 @@ async fn the_search_asks_for_the_window_the_properties_and_no_offset() {
         filters(two)[1],
         json!({ "propertyName": "lastmodifieddate", "operator": "LTE", "value": "1795341900000" })
     );
-    assert!(body(two).get("after").is_none());
-    let properties = body(two)["properties"].clone();
+    assert!(asked(two).get("after").is_none());
+    let properties = asked(two)["properties"].clone();
     assert!(properties.as_array().unwrap().contains(&json!("lead_budget")));
-    assert!(body(two).to_string().len() < api::SEARCH_BODY);
+    assert!(asked(two).to_string().len() < api::SEARCH_BODY);
 }
 
 #[tokio::test]
 async fn fm_002_ties_at_one_time_are_read_by_id() {
     // 450 contacts changed in one millisecond; a page holds 200.
     let script = vendor(|request| {
-        let body = body(request);
+        let body = asked(request);
         let filters = body["filterGroups"][0]["filters"].as_array().unwrap().clone();
         let after = filters
             .iter()
@@ -103,7 +104,7 @@ async fn fm_002_ties_at_one_time_are_read_by_id() {
     }
     assert_eq!(seen.len(), 450);
     let sorts: Vec<Value> =
-        script.seen().iter().map(|r| body(r)["sorts"][0]["propertyName"].clone()).collect();
+        script.seen().iter().map(|r| asked(r)["sorts"][0]["propertyName"].clone()).collect();
     assert_eq!(sorts.iter().filter(|sort| **sort == "hs_object_id").count(), 3);
 }
 
@@ -217,7 +218,7 @@ async fn hook_and_pull_give_the_same_record() {
 /// A vendor with contacts (id, stamp) that filters, sorts and pages as the search does.
 fn account(contacts: Vec<(u64, Option<i64>)>) -> impl FnMut(&Request) -> (u16, Value) + Send {
     move |request| {
-        let body = body(request);
+        let body = asked(request);
         let filters = body["filterGroups"][0]["filters"].as_array().unwrap().clone();
         let number = |value: &Value| value.as_str().unwrap().parse::<i64>().unwrap();
         let holds = |(id, stamp): &(u64, Option<i64>)| {

@@ -96,7 +96,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::testing::{body, ids, vendor};
+    use crate::testing::{ids, vendor};
+    use usher_testkit::asked;
 
     #[tokio::test]
     async fn fm_049_the_history_tells_who_owned_a_contact_and_whether_a_human_said_so() {
@@ -117,8 +118,8 @@ mod tests {
         });
         let objects: Vec<(SlotKind, ExternalId)> =
             (0..60).map(|n| (SlotKind::Person, format!("{n}").into())).collect();
-        let asked = [objects, vec![(SlotKind::Person, "gone".into())]].concat();
-        let told = owners(&*script, &asked).await.unwrap();
+        let objects = [objects, vec![(SlotKind::Person, "gone".into())]].concat();
+        let told = owners(&*script, &objects).await.unwrap();
         let first: Vec<_> =
             told[0].iter().map(|entry| (entry.owner.as_ref().map(ExternalId::as_str), entry.by)).collect();
         assert_eq!(
@@ -129,7 +130,7 @@ mod tests {
         assert!(told[60].is_empty());
         let sizes: Vec<usize> = script.seen().iter().map(|request| ids(request).len()).collect();
         assert_eq!(sizes, [50, 11]);
-        assert_eq!(body(&script.seen()[0])["propertiesWithHistory"], json!(["hubspot_owner_id"]));
+        assert_eq!(asked(&script.seen()[0])["propertiesWithHistory"], json!(["hubspot_owner_id"]));
         assert!(script.seen().iter().all(|request| request.lane == CallLane::Refresh));
     }
 }

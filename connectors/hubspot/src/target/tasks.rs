@@ -1,7 +1,7 @@
 //! Tasks as HubSpot takes them, with a marker line in the body.
 
 use serde_json::{Value, json};
-use usher_connector::{SendFailure, Write};
+use usher_connector::{SendFailure, Write, as_html};
 use usher_model::EffectBody;
 
 use super::batch::{Clue, Name, Row};
@@ -25,7 +25,7 @@ pub(super) fn row(keys: &Keys, write: usize, item: &Write) -> Result<(String, Ro
         "properties": {
             "hs_timestamp": due.to_string(),
             "hs_task_subject": subject,
-            "hs_task_body": format!("{}<br><br>{marker}", html(body)),
+            "hs_task_body": format!("{}<br><br>{marker}", as_html(body)),
             "hs_task_status": close::UNTOUCHED,
             "hs_task_type": "TODO",
             "hubspot_owner_id": owner,
@@ -38,19 +38,4 @@ pub(super) fn row(keys: &Keys, write: usize, item: &Write) -> Result<(String, Ro
     }
     let name = Name::Trace(trace, Some(Clue::Contains("hs_task_body", marker)));
     Ok((api::batch(TASKS, "create"), Row { write, input, name }, false))
-}
-
-/// HubSpot shows a task's body as HTML; what a person typed into a form must stay text there.
-fn html(text: &str) -> String {
-    let mut html = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        match character {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '\n' => html.push_str("<br>"),
-            other => html.push(other),
-        }
-    }
-    html
 }

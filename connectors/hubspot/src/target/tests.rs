@@ -11,7 +11,8 @@ use usher_model::{EffectKey, IdentityKey, IdentityKind, OwnerChange, Slot};
 mod inquiries;
 
 use super::*;
-use crate::testing::{Script, at, body, ids, vendor};
+use crate::testing::{at, ids, seen, vendor};
+use usher_testkit::{Script, asked};
 
 fn target(script: &Arc<Script>) -> HubSpotTarget {
     HubSpotTarget::new(script.clone(), Keys::default(), Carrier::default())
@@ -91,7 +92,7 @@ fn words(outcomes: &[Sent]) -> Vec<String> {
 }
 
 fn inputs(request: &Request) -> Vec<Value> {
-    body(request)["inputs"].as_array().unwrap().clone()
+    asked(request)["inputs"].as_array().unwrap().clone()
 }
 
 /// Creates every input as given; ids count from 1000. `echo` says whether the answer repeats the trace id.
@@ -146,7 +147,7 @@ async fn fm_049_only_who_is_made_gets_the_owner_along() {
             })
             .collect();
         assert_eq!(told, ["found 7", wanted]);
-        let requests = script.seen();
+        let requests = seen(&script);
         let create = requests.iter().find(|request| request.path.ends_with("/create")).unwrap();
         assert_eq!(inputs(create)[0]["properties"]["hubspot_owner_id"], "71");
     }
@@ -238,7 +239,7 @@ async fn fm_041_no_search_decides_that_a_person_is_missing() {
     let outcomes = target(&script).send(&[person("a", Some("ana@acme.example"))]).await;
     assert_eq!(words(&outcomes), ["transient"]);
     assert!(
-        script.writes().is_empty() && script.seen().iter().all(|request| !request.path.contains("search"))
+        script.writes().is_empty() && seen(&script).iter().all(|request| !request.path.contains("search"))
     );
 }
 
@@ -281,7 +282,7 @@ async fn fm_049_an_owner_is_written_only_over_the_expected_one() {
     let outcomes = target(&script).send(&writes).await;
     assert_eq!(words(&outcomes), ["found 71", "found 71", "human 60", "found 71", "found 71", "gone"]);
     assert_eq!(ids(&script.writes()[0]), ["1", "2", "4", "5"]);
-    assert_eq!(script.seen()[0].lane, CallLane::Write);
+    assert_eq!(seen(&script)[0].lane, CallLane::Write);
 }
 
 #[tokio::test]
@@ -339,7 +340,7 @@ async fn fm_045_bad_rows_are_found_by_halving_and_the_others_written() {
     assert_eq!(outcomes.iter().filter(|outcome| *outcome == "found 71").count(), 97);
     assert!(script.writes().len() <= 1 + 2 * 3 * 7, "{} calls", script.writes().len());
     assert_compared_right_before(&script);
-    assert_eq!(script.seen().len(), 2 * script.writes().len(), "one look for each call, no more");
+    assert_eq!(seen(&script).len(), 2 * script.writes().len(), "one look for each call, no more");
 }
 
 #[tokio::test]
@@ -392,7 +393,7 @@ async fn fm_049_a_second_owner_change_of_one_object_waits_and_looks_again() {
 
 /// Before each call that writes owners, the last call read the owners of the same objects.
 fn assert_compared_right_before(script: &Script) {
-    let seen = script.seen();
+    let seen = seen(script);
     for (at, request) in seen.iter().enumerate().filter(|(_, request)| request.access == Access::Write) {
         let before = at.checked_sub(1).and_then(|at| seen.get(at)).unwrap();
         assert_eq!(before.access, Access::Read, "call {at}");
@@ -438,7 +439,7 @@ async fn fm_049_a_young_read_saves_the_comparison_for_one_call_only() {
     let script = contacts(&[("1", None), ("2", None)]);
     let writes = [fresh("k1", "1", "71"), fresh("k2", "2", "71")];
     assert_eq!(words(&target(&script).send(&writes).await), ["found 71", "found 71"]);
-    let seen = script.seen();
+    let seen = seen(&script);
     assert_eq!(seen.len(), 1, "no comparison");
     assert_eq!(seen[0].before, Some(writes[0].owner_read.until), "and not later than the read is young");
 
@@ -519,7 +520,7 @@ async fn fm_039_a_write_without_a_readable_answer_is_unknown() {
             ["outcome_unknown"],
             "{status} {answer}"
         );
-        assert_eq!(script.seen().len(), 1, "never repeated");
+        assert_eq!(seen(&script).len(), 1, "never repeated");
     }
 }
 
@@ -544,7 +545,7 @@ async fn tasks_carry_associations_owner_marker_and_no_markup_of_strangers() {
             .collect();
         assert_eq!(types, [204, 192]);
         assert_eq!(input["associations"][0]["to"]["id"], "1");
-        assert_eq!(script.seen().len(), 1, "the answer shows the owner: nothing to read back");
+        assert_eq!(seen(&script).len(), 1, "the answer shows the owner: nothing to read back");
     }
 }
 
@@ -645,12 +646,12 @@ async fn companies_are_proposed_by_search_and_confirmed_by_a_strong_read() {
         inputs(&script.writes()[0])[0]["properties"],
         json!({ "name": "Acme", "domain": "other.example" })
     );
-    let search = &script.seen()[0];
+    let search = &seen(&script)[0];
     let most: Vec<Write> =
         (0..companies::MOST).map(|n| company("x", &format!("{n}{}.example", "a".repeat(200)))).collect();
     target(&script).send(&most).await;
     let longest =
-        script.seen().iter().filter(|r| r.path == search.path).map(|r| body(r).to_string().len()).max();
+        seen(&script).iter().filter(|r| r.path == search.path).map(|r| asked(r).to_string().len()).max();
     assert!(longest < Some(api::SEARCH_BODY), "{longest:?}");
     assert_eq!(target(&script).verify(&writes[1], None).await.unwrap(), Verdict::Unsure);
 }
@@ -683,7 +684,7 @@ async fn the_smaller_writes_and_their_verification() {
         }
         "/crm/objects/2026-09/tasks/batch/archive" => (204, Value::Null),
         "/crm/associations/2026-09/contacts/companies/batch/read" => {
-            match body(request)["inputs"][0]["after"].as_str() {
+            match asked(request)["inputs"][0]["after"].as_str() {
                 None => (
                     200,
                     json!({ "results": [{ "to": [{ "toObjectId": 9 }], "paging": { "next": { "after": "9" } } }] }),
@@ -795,7 +796,7 @@ fn keyed(script: &Arc<Script>) -> HubSpotTarget {
 fn taken() -> Arc<Script> {
     vendor(|request| {
         let row = |id: &str| json!({ "id": id, "properties": { "usher_key": "k1" } });
-        let by_key = body(request)["idProperty"] == "usher_key";
+        let by_key = asked(request)["idProperty"] == "usher_key";
         let k1 = ids(request).contains(&"k1".to_owned());
         match request.path.rsplit('/').next() {
             Some("create") => (
@@ -830,7 +831,7 @@ async fn fm_040_a_keyed_create_that_was_done_before_leads_to_what_it_made() {
     assert_eq!(verify(task("k2", "7")).await, "Absent");
     assert_eq!(verify(person("k1", Some("ana@acme.example"))).await, "created 7", "the key proves it ours");
     assert_eq!(verify(person("k2", Some("ana@acme.example"))).await, "Absent");
-    let listed = script.seen().iter().any(|request| request.path.contains("associations"));
+    let listed = seen(&script).iter().any(|request| request.path.contains("associations"));
     assert!(!listed, "one read by key replaces the listing of the contact's tasks");
 }
 
@@ -857,7 +858,7 @@ async fn a_key_property_is_made_if_it_is_missing_and_read_back() {
     let script = vendor(move |request| {
         let object = if request.path.contains("contacts") { "contacts" } else { "tasks" };
         if request.access == Access::Write {
-            let mut made = body(request);
+            let mut made = asked(request);
             assert_eq!(made["hasUniqueValue"], true);
             made["of"] = json!(object);
             defined.push(made);
@@ -917,7 +918,7 @@ async fn a_dry_run_shows_the_requests_that_are_sent() {
             Access::Read
                 if request.path.contains("search")
                     || request.path.contains("contacts/batch/read")
-                        && body(request)["idProperty"] == "email" =>
+                        && asked(request)["idProperty"] == "email" =>
             {
                 (200, json!({ "results": [] }))
             }
@@ -954,5 +955,5 @@ async fn every_kind_is_a_capability_and_nothing_panics_on_odd_input() {
     );
     assert_eq!(words(&hubspot.send(std::slice::from_ref(&unbound)).await), ["defect"]);
     assert!(hubspot.verify(&unbound, None).await.is_err());
-    assert_eq!(script.seen().len(), 0);
+    assert_eq!(seen(&script).len(), 0);
 }

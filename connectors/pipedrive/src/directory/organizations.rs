@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use usher_connector::window::{Ask, WindowState};
-use usher_connector::{AccountBatch, CallLane, CrmAccount, Cursor, Fault, FaultClass, Http};
+use usher_connector::{AccountBatch, CallLane, CrmAccount, Cursor, Fault, Http};
 use usher_model::ExternalId;
 
 use crate::api::{self, ORGANIZATIONS};
@@ -35,7 +35,7 @@ pub(super) async fn step(
     now: Timestamp,
 ) -> Result<AccountBatch, Fault> {
     let mut state = match cursor {
-        Some(cursor) => State::read(cursor)?,
+        Some(cursor) => cursor.state(VERSION)?,
         None => State { listing: Some(String::new()), changes: WindowState::starting_at(now), next: None },
     };
     if let Some(from) = state.listing.clone() {
@@ -81,22 +81,8 @@ async fn read(
 }
 
 impl State {
-    fn read(cursor: &Cursor) -> Result<Self, Fault> {
-        if cursor.version != VERSION {
-            let message = format!("the stored position in the organizations has version {}", cursor.version);
-            return Err(Fault::new(FaultClass::Misconfigured, message).advise(
-                "it was written by a newer program: run that one, or restore the backup made before it",
-            ));
-        }
-        Self::deserialize(&cursor.state).map_err(|error| {
-            Fault::new(FaultClass::Defect, "the stored position can not be read").because(error)
-        })
-    }
-
     fn batch(self, accounts: Vec<CrmAccount>, done: bool) -> Result<AccountBatch, Fault> {
-        let state = serde_json::to_value(self)
-            .map_err(|error| Fault::new(FaultClass::Defect, "a position has no JSON form").because(error))?;
-        Ok(AccountBatch { accounts, next: Cursor { version: VERSION, state }, done })
+        Ok(AccountBatch { accounts, next: Cursor::of(VERSION, &self)?, done })
     }
 }
 

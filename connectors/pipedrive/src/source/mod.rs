@@ -100,21 +100,24 @@ impl PipedriveSource {
     }
 
     async fn list(&self, object: &'static str, ask: &Pull) -> Result<Batch, Fault> {
-        let listing = ask.cursor.as_ref().map_or_else(|| Ok(Listing::default()), Listing::read)?;
+        let listing = ask
+            .cursor
+            .as_ref()
+            .map_or_else(|| Ok(Listing::default()), |cursor| cursor.state(LISTING_VERSION))?;
         if listing.finished {
-            return Ok(Rows::default().batch(listing.to_cursor()?, true));
+            return Ok(Rows::default().batch(Cursor::of(LISTING_VERSION, &listing)?, true));
         }
         let from = listing.cursor.clone().map(Next::Cursor).or(listing.start.map(Next::Start));
         // A cursor that is no good any more: the list begins anew, and what is known is dropped.
         let Some(page) = self.whole(object, from.as_ref()).await? else {
-            return Ok(Rows::default().batch(Listing::default().to_cursor()?, false));
+            return Ok(Rows::default().batch(Cursor::of(LISTING_VERSION, &Listing::default())?, false));
         };
         if page.next.is_some() && page.next == from {
             return Err(wire::repeats());
         }
         let next = Listing::behind(page.next);
         let rows = self.rows(object, page.rows, CallLane::Backfill).await?;
-        Ok(rows.batch(next.to_cursor()?, next.finished))
+        Ok(rows.batch(Cursor::of(LISTING_VERSION, &next)?, next.finished))
     }
 
     /// The outcome for one id. A person who was merged away is deleted, and whoever has the address now is the one it
@@ -197,22 +200,6 @@ impl Listing {
             Some(Next::Cursor(cursor)) => Self { cursor: Some(cursor), ..Self::default() },
             Some(Next::Start(start)) => Self { start: Some(start), ..Self::default() },
         }
-    }
-
-    fn read(cursor: &Cursor) -> Result<Self, Fault> {
-        if cursor.version != LISTING_VERSION {
-            let message = format!("the stored position has version {}", cursor.version);
-            return Err(Fault::new(FaultClass::Misconfigured, message).advise("start the backfill again"));
-        }
-        Self::deserialize(&cursor.state).map_err(|error| {
-            Fault::new(FaultClass::Defect, "the stored position can not be read").because(error)
-        })
-    }
-
-    fn to_cursor(&self) -> Result<Cursor, Fault> {
-        let state = serde_json::to_value(self)
-            .map_err(|error| Fault::new(FaultClass::Defect, "a position has no JSON form").because(error))?;
-        Ok(Cursor { version: LISTING_VERSION, state })
     }
 }
 

@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::*;
 use crate::api::{DEALS, LEADS};
-use crate::testing::{Script, listed, query, vendor};
+use crate::testing::{listed, query, vendor};
+use usher_testkit::Script;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef01234567";
 

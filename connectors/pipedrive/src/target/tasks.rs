@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use usher_connector::{CallLane, Fault, FaultClass, Request, SendFailure, Write, Written};
+use usher_connector::{CallLane, Fault, FaultClass, Request, SendFailure, Write, Written, as_html};
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind, SlotOrigin};
 
 use super::{PipedriveTarget, Sent, created, defect, known, number, read};
@@ -98,7 +98,7 @@ pub(super) fn request(target: &PipedriveTarget, item: &Write) -> Result<Request,
         "owner_id": number(owner.as_str())?,
         "due_date": due.strftime("%Y-%m-%d").to_string(),
         "due_time": due.strftime("%H:%M").to_string(),
-        "note": format!("{}<br><br>{}", html(body), marker(item)),
+        "note": format!("{}<br><br>{}", as_html(body), marker(item)),
     });
     let mut participants: Vec<Value> = Vec::new();
     for object in about {
@@ -157,19 +157,4 @@ pub(super) async fn of_parent(
         }
     }
     Err(repeats())
-}
-
-/// Pipedrive shows a note as HTML; what a person typed into a form must stay text there.
-fn html(text: &str) -> String {
-    let mut html = String::with_capacity(text.len() + 16);
-    for character in text.chars() {
-        match character {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '\n' => html.push_str("<br>"),
-            other => html.push(other),
-        }
-    }
-    html
 }

@@ -20,8 +20,11 @@ use usher_model::ExternalId;
 use crate::fault::{Fault, FaultClass};
 use crate::source::Cursor;
 
+mod spans;
 #[cfg(test)]
 mod tests;
+
+pub use self::spans::Spans;
 
 /// A whole overlap is read again once this part of it has passed.
 const WHOLE_EVERY: i32 = 4;
@@ -131,23 +134,12 @@ impl WindowState {
 
     /// The state as a cursor of its own.
     pub fn to_cursor(&self) -> Result<Cursor, Fault> {
-        let state = serde_json::to_value(self).map_err(|error| {
-            Fault::new(FaultClass::Defect, "a window state has no JSON form").because(error)
-        })?;
-        Ok(Cursor { version: Self::VERSION, state })
+        Cursor::of(Self::VERSION, self)
     }
 
     /// Reads a cursor that [`WindowState::to_cursor`] made.
     pub fn from_cursor(cursor: &Cursor) -> Result<Self, Fault> {
-        if cursor.version != Self::VERSION {
-            let message = format!("the stored position has version {}", cursor.version);
-            return Err(Fault::new(FaultClass::Misconfigured, message).advise(
-                "it was written by a newer program: run that one, or restore the backup made before it",
-            ));
-        }
-        Self::deserialize(&cursor.state).map_err(|error| {
-            Fault::new(FaultClass::Defect, "the stored position can not be read").because(error)
-        })
+        cursor.state(Self::VERSION)
     }
 }
 

@@ -294,12 +294,17 @@ fn forward(duration: SignedDuration) -> Duration {
     duration.max(SignedDuration::ZERO).unsigned_abs()
 }
 
+/// Open connections to one vendor that are kept while no call uses them. Each keeps the read buffer of the
+/// largest answer that it ever took, so a burst must not leave one for every call that it made at once.
+const IDLE_CONNECTIONS: usize = 8;
+
 pub(crate) fn client(base: &BaseUrl, settings: &HttpSettings) -> Result<reqwest::Client, Fault> {
     crate::tls::install();
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("usher/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(settings.connect_timeout)
         .timeout(settings.request_timeout)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .dns_resolver(GuardedDns);
