@@ -87,7 +87,13 @@ async fn fm_064_fm_070_what_rests_and_what_is_used_up_is_shown() {
     let until = now + SignedDuration::from_hours(3);
     let limits =
         [("daily", Some(until)), ("burst", Some(now)), ("search", None)].map(|(limit, blocked_until)| {
-            LimitStanding { limit: limit.to_owned(), blocked_until, strikes: 0, spent: Vec::new() }
+            LimitStanding {
+                limit: limit.to_owned(),
+                blocked_until,
+                strikes: 0,
+                units: None,
+                spent: Vec::new(),
+            }
         });
     store.put_quota(&crm, json!(limits), now).await.unwrap();
     store.close().await.unwrap();

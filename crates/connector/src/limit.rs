@@ -100,6 +100,9 @@ pub struct LimitStanding {
     /// Refusals in a row after which one call at a time asks.
     #[serde(default)]
     pub strikes: u32,
+    /// For a limit of an hour and longer of which the vendor has told anything: its units per period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<u32>,
     /// For a limit of an hour and longer: units spent, each group by the end of its time, the oldest first.
     #[serde(default)]
     pub spent: Vec<(Timestamp, u32)>,

@@ -8,12 +8,19 @@ pub(super) const STEPS: u32 = 96;
 
 /// Counts units: calls, or what calls cost. A daily limit is no pace: a morning's rush may spend half of it. Times are
 /// durations since one fixed origin.
+///
+/// A vendor whose words tell what is spent has the last one on when its day begins: past our midnight the count goes on
+/// until an answer says less, and a spent budget lets one call in each step ask.
 #[derive(Debug)]
 pub(super) struct Budget {
     units: u32,
     per: Duration,
     /// When the count begins anew; none for a window that slides.
     renews: Option<Duration>,
+    /// The vendor tells what is spent of its day.
+    told: bool,
+    /// The count is of the day before as far as we know; from then on a call may ask.
+    carried: Option<Duration>,
     used: u32,
     /// Units by step number, oldest first; steps without any are left out. Those before the origin are negative.
     steps: VecDeque<(i128, u32)>,
@@ -23,7 +30,7 @@ impl Budget {
     /// Allows `units` (at least 1) in any window of `per`, or between two renewals.
     pub(super) fn new(units: u32, per: Duration, renews: Option<Duration>) -> Self {
         let (units, per) = (units.max(1), per.max(Duration::from_secs(1)));
-        Self { units, per, renews, used: 0, steps: VecDeque::new() }
+        Self { units, per, renews, told: false, carried: None, used: 0, steps: VecDeque::new() }
     }
 
     /// Other numbers; what is spent goes on counting.
@@ -31,7 +38,7 @@ impl Budget {
         self.units = units.max(1);
         if self.per != per {
             let used = self.used;
-            *self = Self::new(self.units, per, self.renews);
+            *self = Self { told: self.told, ..Self::new(self.units, per, self.renews) };
             if used > 0 {
                 self.used = used;
                 self.steps.push_back((self.step(now), used));
@@ -53,24 +60,30 @@ impl Budget {
     /// How long until so many units may be spent, with `reserve` left to others; zero if they may be now.
     pub(super) fn wait(&mut self, units: u32, reserve: u32, now: Duration) -> Duration {
         self.forget(now);
-        let allowed = self.units.saturating_sub(reserve).max(units);
-        let fits = |used: u32| used.saturating_add(units) <= allowed;
         let mut used = self.used;
         for (step, count) in &self.steps {
-            if fits(used) {
+            if self.fits(used, units, reserve) {
                 break;
             }
             used -= count;
-            if fits(used) {
-                return self.end_of(*step).saturating_sub(now);
+            if self.fits(used, units, reserve) {
+                let end = self.end_of(*step);
+                return self.carried.map_or(end, |asks| asks.min(end)).saturating_sub(now);
             }
         }
         Duration::ZERO
     }
 
+    fn fits(&self, used: u32, units: u32, reserve: u32) -> bool {
+        used.saturating_add(units) <= self.units.saturating_sub(reserve).max(units)
+    }
+
     /// Counts units that `wait` has just allowed.
-    pub(super) fn take(&mut self, units: u32, now: Duration) {
+    pub(super) fn take(&mut self, units: u32, reserve: u32, now: Duration) {
         self.forget(now);
+        if !self.fits(self.used, units, reserve) {
+            self.carried = self.carried.map(|_| now + self.per / STEPS);
+        }
         let step = self.step(now);
         match self.steps.back_mut() {
             Some((last, count)) if *last == step => *count += units,
@@ -80,9 +93,13 @@ impl Budget {
     }
 
     /// By the vendor's word everybody together has spent no more than this of its day. What we have counted beyond was
-    /// of the day before: the vendor's day has begun earlier than ours. A sliding window has no day.
+    /// of the day before. A sliding window has no day.
     pub(super) fn hear(&mut self, spent: u32) {
-        while self.renews.is_some() && self.used > spent {
+        self.told = self.renews.is_some();
+        if self.used > spent {
+            self.carried = None;
+        }
+        while self.told && self.used > spent {
             let Some((_, count)) = self.steps.front_mut() else { break };
             let old = (*count).min(self.used - spent);
             *count -= old;
@@ -100,10 +117,13 @@ impl Budget {
         self.steps.iter().map(|(step, count)| (age(*step), *count)).collect()
     }
 
-    /// Counts what another process spent, the oldest first.
-    pub(super) fn resume(&mut self, spent: &[(Duration, u32)], now: Duration) {
+    /// Counts what another process spent, the oldest first; `told` if the vendor told it what was spent.
+    pub(super) fn resume(&mut self, spent: &[(Duration, u32)], told: bool, now: Duration) {
+        self.told = told && self.renews.is_some();
         let yesterday = |age: Duration| self.renews.is_some_and(|renews| now + self.per < renews + age);
-        let spent: Vec<_> = spent.iter().filter(|(age, _)| !yesterday(*age)).collect();
+        let counts = |age: Duration| !yesterday(age) || self.told && age < self.per;
+        let spent: Vec<_> = spent.iter().filter(|(age, _)| counts(*age)).collect();
+        self.carried = spent.iter().any(|(age, _)| yesterday(*age)).then_some(now);
         for (age, count) in spent {
             let step = self.step(now) - nanos(*age).div_euclid(self.length());
             self.steps.push_back((step, *count));
@@ -128,6 +148,14 @@ impl Budget {
     }
 
     fn forget(&mut self, now: Duration) {
+        if self.told
+            && self.carried.is_none()
+            && self.used > 0
+            && self.renews.is_some_and(|renews| renews <= now)
+        {
+            self.carried = Some(now);
+            self.renews = self.renews.map(|renews| renews + self.per);
+        }
         while let Some((step, count)) = self.steps.front().copied() {
             if self.end_of(step) > now {
                 break;
@@ -138,6 +166,7 @@ impl Budget {
         while let Some(renews) = self.renews.as_mut().filter(|renews| **renews <= now) {
             *renews += self.per;
         }
+        self.carried = self.carried.filter(|_| self.used > 0);
     }
 }
 
@@ -167,7 +196,7 @@ mod tests {
                 now += Duration::from_secs(gap / 8);
                 now += budget.wait(1, 0, now);
                 prop_assert_eq!(budget.wait(1, 0, now), Duration::ZERO);
-                budget.take(1, now);
+                budget.take(1, 0, now);
                 times.push(now);
                 let within = times.iter().filter(|at| now - **at <= DAY).count();
                 prop_assert!(within <= calls as usize);
@@ -180,7 +209,7 @@ mod tests {
         let mut budget = Budget::new(10, DAY, None);
         for _ in 0..8 {
             assert_eq!(budget.wait(1, 2, Duration::ZERO), Duration::ZERO);
-            budget.take(1, Duration::ZERO);
+            budget.take(1, 0, Duration::ZERO);
         }
         assert!(budget.wait(1, 2, Duration::ZERO) >= DAY);
         assert_eq!(budget.wait(1, 0, Duration::ZERO), Duration::ZERO);
@@ -194,10 +223,10 @@ mod tests {
             let mut made = made;
             made.sort_unstable();
             let mut before = Budget::new(20, DAY, None);
-            made.iter().for_each(|at| before.take(1, Duration::from_secs(*at)));
+            made.iter().for_each(|at| before.take(1, 0, Duration::from_secs(*at)));
             let end = Duration::from_secs(made[made.len() - 1]);
             let mut after = Budget::new(20, DAY, None);
-            after.resume(&before.spent(end), Duration::ZERO);
+            after.resume(&before.spent(end), false, Duration::ZERO);
             let later = Duration::from_secs(restart);
             // A step is 900 s long, and a call's place in it is not known.
             let most = before.used((end + later).saturating_sub(Duration::from_secs(1_800)));
@@ -210,7 +239,7 @@ mod tests {
     fn a_change_keeps_the_count() {
         let mut budget = Budget::new(10, DAY, None);
         for _ in 0..8 {
-            budget.take(1, Duration::ZERO);
+            budget.take(1, 0, Duration::ZERO);
         }
         budget.change(5, DAY, Duration::ZERO);
         assert!(budget.wait(1, 0, Duration::ZERO) > Duration::ZERO);
@@ -223,7 +252,7 @@ mod tests {
     fn fm_063_a_day_of_cost_begins_anew_at_its_hour() {
         let hour = Duration::from_secs(3_600);
         let mut budget = Budget::new(100, DAY, Some(hour));
-        budget.take(60, Duration::ZERO);
+        budget.take(60, 0, Duration::ZERO);
         assert_eq!(budget.wait(40, 0, Duration::ZERO), Duration::ZERO);
         assert_eq!(
             budget.wait(41, 0, hour / 2),
@@ -231,7 +260,7 @@ mod tests {
             "what does not fit waits for midnight, not for a day"
         );
         assert_eq!(budget.wait(41, 0, hour), Duration::ZERO);
-        budget.take(100, hour);
+        budget.take(100, 0, hour);
         assert_eq!(budget.wait(1, 0, hour), DAY);
         assert_eq!(budget.used(hour + DAY), 0);
     }
@@ -240,13 +269,13 @@ mod tests {
     fn fm_063_the_day_before_is_not_taken_up_after_a_restart() {
         let hour = Duration::from_secs(3_600);
         let mut before = Budget::new(100, DAY, Some(5 * hour));
-        before.take(30, Duration::ZERO);
-        before.take(20, 6 * hour);
-        before.take(10, 8 * hour);
+        before.take(30, 0, Duration::ZERO);
+        before.take(20, 0, 6 * hour);
+        before.take(10, 0, 8 * hour);
         assert_eq!(before.spent(8 * hour).iter().map(|(_, units)| units).sum::<u32>(), 30);
         // The process starts again two hours before midnight, with midnight 2 h later than its own origin.
         let mut after = Budget::new(100, DAY, Some(2 * hour));
-        after.resume(&[(23 * hour, 30), (21 * hour, 20), (hour, 10)], Duration::ZERO);
+        after.resume(&[(23 * hour, 30), (21 * hour, 20), (hour, 10)], false, Duration::ZERO);
         assert_eq!(after.used(Duration::ZERO), 30);
         assert_eq!(after.used(2 * hour), 0);
     }
@@ -254,14 +283,60 @@ mod tests {
     #[test]
     fn fm_063_the_vendors_word_says_that_its_day_began_earlier() {
         let mut budget = Budget::new(100, DAY, Some(DAY));
-        (0..4).for_each(|hour| budget.take(20, Duration::from_secs(hour * 3_600)));
+        (0..4).for_each(|hour| budget.take(20, 0, Duration::from_secs(hour * 3_600)));
         budget.hear(90);
         assert_eq!(budget.used(Duration::from_secs(4 * 3_600)), 80, "others spend too");
         budget.hear(25);
         assert_eq!(budget.used(Duration::from_secs(4 * 3_600)), 25);
         let mut sliding = Budget::new(100, DAY, None);
-        sliding.take(80, Duration::ZERO);
+        sliding.take(80, 0, Duration::ZERO);
         sliding.hear(25);
         assert_eq!(sliding.used(Duration::ZERO), 80);
+    }
+
+    #[test]
+    fn fm_063_past_midnight_the_count_goes_on_until_the_vendors_word_says_less() {
+        let hour = Duration::from_secs(3_600);
+        let step = DAY / STEPS;
+        let mut budget = Budget::new(100, DAY, Some(10 * hour));
+        budget.take(90, 0, hour);
+        budget.hear(95);
+        let midnight = 10 * hour;
+        assert_eq!(budget.used(midnight), 90, "the vendor's day may end later");
+        assert_eq!(budget.wait(10, 0, midnight), Duration::ZERO, "what is left may be spent");
+        assert_eq!(budget.wait(20, 0, midnight), Duration::ZERO, "one call asks");
+        budget.take(20, 0, midnight);
+        budget.hear(120);
+        assert_eq!(budget.wait(20, 0, midnight), step, "not yet: the next one asks a step later");
+        budget.take(20, 0, midnight + step);
+        budget.hear(25);
+        assert_eq!(budget.used(midnight + step), 25, "the vendor's day has begun");
+        assert_eq!(budget.wait(70, 0, midnight + step), Duration::ZERO);
+        assert!(budget.wait(80, 0, midnight + step) > 20 * hour, "and this one is not carried on");
+    }
+
+    #[test]
+    fn a_count_is_carried_on_for_one_day_at_most() {
+        let mut budget = Budget::new(100, DAY, Some(DAY));
+        budget.take(100, 0, Duration::ZERO);
+        budget.hear(100);
+        assert_eq!(budget.used(DAY), 100);
+        assert_eq!(budget.used(2 * DAY), 0);
+        budget.take(10, 0, 2 * DAY);
+        assert_eq!(budget.used(4 * DAY), 0, "nothing is carried over a day without a call");
+    }
+
+    #[test]
+    fn fm_063_the_day_before_counts_on_after_a_restart_where_the_vendor_tells() {
+        let hour = Duration::from_secs(3_600);
+        let spent = [(25 * hour, 10), (5 * hour, 90)];
+        let mut after = Budget::new(100, DAY, Some(22 * hour));
+        after.resume(&spent, true, Duration::ZERO);
+        assert_eq!(after.used(Duration::ZERO), 90);
+        assert_eq!(after.wait(20, 0, Duration::ZERO), Duration::ZERO, "one call asks");
+        after.take(20, 0, Duration::ZERO);
+        assert!(after.wait(20, 0, Duration::ZERO) > Duration::ZERO);
+        after.hear(20);
+        assert_eq!(after.used(Duration::ZERO), 20);
     }
 }

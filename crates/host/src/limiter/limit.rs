@@ -29,6 +29,15 @@ enum Quota {
     Budget(Budget, Option<Headroom>),
 }
 
+/// Where a limit stood when a call was counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark {
+    /// What the calls counted that had ended by then.
+    ended: u64,
+    /// What the call itself counts.
+    units: u32,
+}
+
 /// One limit. Times are durations since the limiter's origin.
 #[derive(Debug)]
 pub(super) struct Limit {
@@ -38,6 +47,8 @@ pub(super) struct Limit {
     /// The vendor's numbers, declared or learned.
     units: u32,
     per: Duration,
+    /// The vendor has told how many there are, or how many are left.
+    told: bool,
     quota: Quota,
     /// The vendor's last word on what is left, and when it came.
     remaining: Option<(u32, Duration)>,
@@ -47,6 +58,8 @@ pub(super) struct Limit {
     in_flight: u32,
     /// What the calls in flight count.
     under_way: u32,
+    /// What the calls that have ended count, since the start.
+    ended: u64,
 }
 
 impl Limit {
@@ -67,12 +80,14 @@ impl Limit {
             allowance,
             units: spec.units,
             per,
+            told: false,
             quota,
             remaining: None,
             blocked_until: Duration::ZERO,
             strikes: 0,
             in_flight: 0,
             under_way: 0,
+            ended: 0,
         }
     }
 
@@ -121,14 +136,14 @@ impl Limit {
         opened
     }
 
-    /// Counts a call that `wait` has just allowed.
-    pub(super) fn take(&mut self, lane: CallLane, cost: u32, now: Duration) {
+    /// Counts a call that `wait` has just allowed. Returns the mark that its report is to bear.
+    pub(super) fn take(&mut self, lane: CallLane, cost: u32, now: Duration) -> Mark {
         let (spare, units) = (self.reserve(lane), self.counts(cost));
         match &mut self.quota {
             Quota::None => {}
             Quota::Pace(pace) => pace.take(now),
             Quota::Budget(budget, room) => {
-                budget.take(units, now);
+                budget.take(units, spare, now);
                 if let Some(room) = room {
                     room.take(units, spare, now);
                 }
@@ -136,25 +151,35 @@ impl Limit {
         }
         self.in_flight += 1;
         self.under_way += units;
+        Mark { ended: self.ended, units }
+    }
+
+    /// The mark of an answer whose call did not count here.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { ended: self.ended, units: 0 }
     }
 
     /// A counted call has ended.
     pub(super) fn release(&mut self, cost: u32, now: Duration) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        self.under_way = self.under_way.saturating_sub(self.counts(cost));
+        let units = self.counts(cost);
+        self.under_way = self.under_way.saturating_sub(units);
+        self.ended += u64::from(units);
         if let Quota::Pace(pace) = &mut self.quota {
             pace.end(now);
         }
     }
 
-    /// Learns from an answer whose call, of that cost, is still counted as in flight.
-    pub(super) fn report(&mut self, report: &LimitReport, cost: u32, now: Duration) {
-        self.learn(report, now);
+    /// Learns from an answer whose call is still counted as in flight.
+    pub(super) fn report(&mut self, report: &LimitReport, mark: Mark, now: Duration) {
+        self.told = true;
+        self.learn(report.units, report.per, now);
         let Some(remaining) = report.remaining else { return };
         self.remaining = Some((remaining, now));
         let (memory, allowance) = (self.memory(), self.allowance);
-        // The vendor may not have counted the other calls under way yet.
-        let unseen = self.under_way.saturating_sub(self.counts(cost));
+        // Answers overtake each other: only what had ended before the call left is surely counted in its answer.
+        let since = u32::try_from(self.ended - mark.ended).unwrap_or(u32::MAX);
+        let unseen = self.under_way.saturating_add(since).saturating_sub(mark.units);
         match &mut self.quota {
             Quota::None => {}
             Quota::Pace(pace) => pace.hear(self.units, remaining, now),
@@ -166,9 +191,9 @@ impl Limit {
         }
     }
 
-    fn learn(&mut self, report: &LimitReport, now: Duration) {
-        let units = report.units.filter(|units| *units > 0).unwrap_or(self.units);
-        let per = report.per.filter(|per| !per.is_zero()).unwrap_or(self.per).min(LONGEST);
+    fn learn(&mut self, units: Option<u32>, per: Option<Duration>, now: Duration) {
+        let units = units.filter(|units| *units > 0).unwrap_or(self.units);
+        let per = per.filter(|per| !per.is_zero()).unwrap_or(self.per).min(LONGEST);
         if (units, per) == (self.units, self.per) {
             return;
         }
@@ -217,20 +242,25 @@ impl Limit {
 
     /// What another process must know to go on; nothing if a fresh start is as good.
     pub(super) fn standing(&mut self, now: Duration) -> Standing {
-        let spent = match &mut self.quota {
-            Quota::Budget(budget, _) => budget.spent(now),
-            Quota::None | Quota::Pace(_) => Vec::new(),
+        let (units, spent) = match &mut self.quota {
+            Quota::Budget(budget, _) => (self.told.then_some(self.units), budget.spent(now)),
+            Quota::None | Quota::Pace(_) => (None, Vec::new()),
         };
         let blocked_for = self.blocked_until.saturating_sub(now);
-        Standing { limit: self.name, blocked_for, strikes: self.strikes, spent }
+        Standing { limit: self.name, blocked_for, strikes: self.strikes, units, spent }
     }
 
     /// Takes up where another process stopped.
     pub(super) fn resume(&mut self, standing: &Standing, now: Duration) {
         self.strikes = standing.strikes;
         self.blocked_until = now + standing.blocked_for.min(self.per.max(LONGEST_PAUSE));
+        if let Quota::Budget(..) = &self.quota {
+            // Without it what was spent of a large plan would close a small one, and no call would learn better.
+            self.learn(standing.units, None, now);
+            self.told = standing.units.is_some();
+        }
         if let Quota::Budget(budget, _) = &mut self.quota {
-            budget.resume(&standing.spent, now);
+            budget.resume(&standing.spent, standing.units.is_some(), now);
         }
     }
 

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use usher_connector::{CallLane, Fault, FaultClass, LimitReport, LimitSpec};
 
 use self::gate::{Gate, Limits, Place};
-use self::limit::Limit;
+use self::limit::{Limit, Mark};
 pub use self::settings::{Allowance, LimiterSettings, Share, ShareError};
 
 /// A limit as `usher status` shows it.
@@ -54,6 +54,8 @@ pub(crate) struct Standing {
     pub(crate) limit: &'static str,
     pub(crate) blocked_for: Duration,
     pub(crate) strikes: u32,
+    /// The vendor's number of units, for a long limit of which it has told anything.
+    pub(crate) units: Option<u32>,
     /// Units by their age, the oldest first.
     pub(crate) spent: Vec<(Duration, u32)>,
 }
@@ -80,10 +82,12 @@ pub struct Permit {
     limiter: Arc<Limiter>,
     limits: Limits,
     cost: u32,
+    /// Of its limits, in declared order.
+    marks: Vec<Mark>,
 }
 
 enum Turn {
-    Go,
+    Go(Vec<Mark>),
     Sleep(Duration),
     Refused { limit: &'static str, wait: Duration },
 }
@@ -125,7 +129,7 @@ impl Limiter {
         let place = Place::take(self, lane, (limits, cost));
         loop {
             match self.turn(&place, deadline) {
-                Turn::Go => return Ok(Permit { limiter: Arc::clone(self), limits, cost }),
+                Turn::Go(marks) => return Ok(Permit { limiter: Arc::clone(self), limits, cost, marks }),
                 Turn::Refused { limit, wait } => return Err(refusal(limit, wait)),
                 Turn::Sleep(pause) => {
                     // A wake-up that comes between the look and the sleep is kept by the place.
@@ -133,22 +137,6 @@ impl Limiter {
                 }
             }
         }
-    }
-
-    /// Learns from the headers of an answer to a call of that cost. Limits that the connector did not declare are passed
-    /// over.
-    pub fn report(&self, reports: &[LimitReport], cost: u32) {
-        if reports.is_empty() {
-            return;
-        }
-        let now = self.now();
-        let mut state = self.lock();
-        for report in reports {
-            if let Some(limit) = state.limits.iter_mut().find(|limit| limit.name() == report.name) {
-                limit.report(report, cost, now);
-            }
-        }
-        state.gate.wake();
     }
 
     /// Lets no call through before `pause` is over, or for a decent while if the vendor did not say how long.
@@ -229,7 +217,7 @@ impl Limiter {
             .filter(|(index, _)| place.limits.has(*index))
             .map(|(_, limit)| (limit.wait(place.lane(), place.cost, now), limit.name()))
             .max_by_key(|(wait, _)| *wait);
-        let Some((wait, limit)) = slowest else { return Turn::Go };
+        let Some((wait, limit)) = slowest else { return Turn::Go(Vec::new()) };
         let first = gate.is_first(place);
         if wait > left || (left.is_zero() && !(first && wait.is_zero())) {
             return Turn::Refused { limit, wait: wait.max(Duration::from_secs(1)) };
@@ -240,10 +228,8 @@ impl Limiter {
         if !wait.is_zero() {
             return Turn::Sleep(wait);
         }
-        for (_, limit) in limits.iter_mut().enumerate().filter(|(index, _)| place.limits.has(*index)) {
-            limit.take(place.lane(), place.cost, now);
-        }
-        Turn::Go
+        let counted = limits.iter_mut().enumerate().filter(|(index, _)| place.limits.has(*index));
+        Turn::Go(counted.map(|(_, limit)| limit.take(place.lane(), place.cost, now)).collect())
     }
 
     fn resolve(&self, names: &[&'static str]) -> Result<Limits, Fault> {
@@ -267,6 +253,27 @@ impl Limiter {
     /// Every step under the lock leaves the state whole, so a panic elsewhere does not spoil it.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// Learns from the headers of the call's answer. Limits that the connector did not declare are passed over.
+    pub fn report(&self, reports: &[LimitReport]) {
+        if reports.is_empty() {
+            return;
+        }
+        let now = self.limiter.now();
+        let mut state = self.limiter.lock();
+        let mut marks = self.marks.iter();
+        for (index, limit) in state.limits.iter_mut().enumerate() {
+            let own = if self.limits.has(index) { marks.next() } else { None };
+            let mark = own.copied().unwrap_or_else(|| limit.mark());
+            let name = limit.name();
+            for report in reports.iter().filter(|report| report.name == name) {
+                limit.report(report, mark, now);
+            }
+        }
+        state.gate.wake();
     }
 }
 

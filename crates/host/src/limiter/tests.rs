@@ -20,6 +20,11 @@ fn left(name: &'static str, remaining: u32) -> LimitReport {
     LimitReport { name, units: None, per: None, remaining: Some(remaining) }
 }
 
+/// An answer to a call that counts nowhere.
+async fn hear(limiter: &Arc<Limiter>, reports: &[LimitReport]) {
+    limiter.acquire(&[], 1, CallLane::Pull, Duration::ZERO).await.unwrap().report(reports);
+}
+
 /// Lets every spawned task run until it waits.
 async fn settle() {
     for _ in 0..50 {
@@ -231,14 +236,14 @@ async fn a_daily_budget_leaves_the_last_part_to_writes() {
 #[tokio::test(start_paused = true)]
 async fn limits_are_learned_but_only_our_share_is_used() {
     let specs = [spec("burst", 100, 10 * SECOND)];
-    let limiter = Limiter::new(&specs, &LimiterSettings::default(), DAY).unwrap();
+    let limiter = Arc::new(Limiter::new(&specs, &LimiterSettings::default(), DAY).unwrap());
     assert_eq!(limiter.snapshot()[0].allowed, Some(50));
     let told = |calls| LimitReport { name: "burst", units: Some(calls), per: None, remaining: None };
-    limiter.report(&[told(190), LimitReport { name: "unknown", ..told(1) }], 1);
+    hear(&limiter, &[told(190), LimitReport { name: "unknown", ..told(1) }]).await;
     assert_eq!(limiter.snapshot()[0].allowed, Some(95));
-    limiter.report(&[told(0)], 1);
+    hear(&limiter, &[told(0)]).await;
     assert_eq!(limiter.snapshot()[0].allowed, Some(95));
-    limiter.report(&[LimitReport { per: Some(86_400 * SECOND), ..told(9) }], 1);
+    hear(&limiter, &[LimitReport { per: Some(86_400 * SECOND), ..told(9) }]).await;
     assert_eq!((limiter.snapshot()[0].units, limiter.snapshot()[0].per), (190, 10 * SECOND));
 }
 
@@ -246,7 +251,7 @@ async fn limits_are_learned_but_only_our_share_is_used() {
 async fn nothing_left_pauses_until_the_vendor_says_otherwise() {
     let limiter = limiter(&[spec("burst", 100, 10 * SECOND)]);
     let permit = limiter.acquire(&["burst"], 1, CallLane::Pull, LONG).await.unwrap();
-    limiter.report(&[left("burst", 0)], 1);
+    permit.report(&[left("burst", 0)]);
     drop(permit);
     let waiter = tokio::spawn({
         let limiter = Arc::clone(&limiter);
@@ -254,7 +259,7 @@ async fn nothing_left_pauses_until_the_vendor_says_otherwise() {
     });
     settle().await;
     assert!(!waiter.is_finished());
-    limiter.report(&[left("burst", 60)], 1);
+    hear(&limiter, &[left("burst", 60)]).await;
     assert_eq!(waiter.await.unwrap().unwrap(), Duration::ZERO);
 }
 
@@ -265,7 +270,7 @@ async fn unlimited_still_obeys_the_vendors_pauses() {
     for _ in 0..1000 {
         drop(limiter.acquire(&["burst"], 1, CallLane::Pull, Duration::ZERO).await.unwrap());
     }
-    limiter.report(&[left("burst", 0)], 1);
+    hear(&limiter, &[left("burst", 0)]).await;
     drop(limiter.acquire(&["burst"], 1, CallLane::Pull, Duration::ZERO).await.unwrap());
     limiter.block("burst", Some(5 * SECOND));
     assert!(limiter.acquire(&["burst"], 1, CallLane::Pull, SECOND).await.is_err());
@@ -290,7 +295,7 @@ async fn fm_066_others_on_the_quota_leave_backfill_waiting_and_writes_going() {
     let call = async |lane| limiter.acquire(&["burst"], 1, lane, Duration::ZERO).await.map(drop);
     call(CallLane::Write).await.unwrap();
     // One call is ours: the other apps of the account made 82.
-    limiter.report(&[left("burst", 17)], 1);
+    hear(&limiter, &[left("burst", 17)]).await;
     assert!(call(CallLane::Backfill).await.is_err());
     for _ in 0..10 {
         tokio::time::advance(SECOND / 10).await;
@@ -368,7 +373,7 @@ async fn fm_066_what_others_spend_of_the_day_is_heard_by_cost() {
     let limiter = limiter(&[LimitSpec::daily_cost("tokens", 30_000)]);
     let permit = limiter.acquire(&["tokens"], 20, CallLane::Write, LONG).await.unwrap();
     let told = LimitReport { units: Some(60_000), ..left("tokens", 30) };
-    limiter.report(&[told], 20);
+    permit.report(&[told]);
     drop(permit);
     assert_eq!((limiter.snapshot()[0].units, limiter.snapshot()[0].allowed), (60_000, Some(60_000)));
     let call =
@@ -376,4 +381,45 @@ async fn fm_066_what_others_spend_of_the_day_is_heard_by_cost() {
     call(20).await.unwrap();
     assert!(call(20).await.is_err(), "10 are left");
     call(10).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn fm_063_answers_that_overtake_each_other_forget_no_cost() {
+    let limiter = limiter(&[LimitSpec::daily_cost("tokens", 1_000)]);
+    let call = async || limiter.acquire(&["tokens"], 20, CallLane::Write, Duration::ZERO).await.unwrap();
+    let (first, second) = (call().await, call().await);
+    // The vendor counted the first before the second, and its answer comes last.
+    second.report(&[left("tokens", 960)]);
+    drop(second);
+    first.report(&[left("tokens", 980)]);
+    drop(first);
+    assert_eq!(limiter.snapshot()[0].used, Some(40));
+    let third = call().await;
+    third.report(&[left("tokens", 940)]);
+    drop(third);
+    assert_eq!(limiter.snapshot()[0].used, Some(60));
+    // Its next day has begun, by the word of a call that left after all others had ended.
+    let fourth = call().await;
+    fourth.report(&[left("tokens", 980)]);
+    drop(fourth);
+    assert_eq!(limiter.snapshot()[0].used, Some(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn fm_063_a_restart_knows_the_plan_that_was_learned() {
+    let specs = [LimitSpec::daily_cost("tokens", 30_000)];
+    let settings = LimiterSettings::default();
+    let before = Arc::new(Limiter::new(&specs, &settings, DAY).unwrap());
+    let call = async |limiter: &Arc<Limiter>, cost| {
+        limiter.acquire(&["tokens"], cost, CallLane::Write, Duration::ZERO).await
+    };
+    let permit = call(&before, 10).await.unwrap();
+    permit.report(&[LimitReport { units: Some(60_000), ..left("tokens", 59_990) }]);
+    drop(permit);
+    drop(call(&before, 16_000).await.unwrap());
+    let after = Arc::new(Limiter::new(&specs, &settings, DAY).unwrap());
+    after.resume(&before.standing());
+    assert_eq!(after.standing(), before.standing());
+    assert_eq!((after.snapshot()[0].allowed, after.snapshot()[0].used), (Some(30_000), Some(16_010)));
+    drop(call(&after, 10).await.unwrap());
 }

@@ -25,6 +25,7 @@ impl Gauge for VendorHttp {
                 .filter(|pause| !pause.is_zero())
                 .and_then(|pause| now.checked_add(pause).ok()),
             strikes: standing.strikes,
+            units: standing.units,
             spent: standing
                 .spent
                 .iter()
@@ -43,7 +44,8 @@ impl Gauge for VendorHttp {
                 standing.blocked_until.map_or(SignedDuration::ZERO, |until| until.duration_since(now));
             let spent =
                 standing.spent.iter().map(|(at, calls)| (forward(now.duration_since(*at)), *calls)).collect();
-            Some(Standing { limit, blocked_for: forward(blocked_for), strikes: standing.strikes, spent })
+            let LimitStanding { strikes, units, .. } = standing;
+            Some(Standing { limit, blocked_for: forward(blocked_for), strikes, units, spent })
         });
         self.limiter.resume(&taken.collect::<Vec<_>>());
     }

@@ -112,7 +112,7 @@ impl VendorHttp {
         let exchanged = exchange(&self.client, wire, self.settings.max_body).await;
         self.log(request, started, exchanged.as_ref().ok());
         let response = exchanged.map_err(|failed| failed.settle(request.access, self.base.host()))?;
-        self.limiter.report(&self.protocol.read_limits(request, &response), request.cost);
+        permit.report(&self.protocol.read_limits(request, &response));
         let judged = match outcome::refuse(&response) {
             Some(fault) => Err(fault),
             None => self.protocol.judge(request, &response),
