@@ -30,8 +30,10 @@ pub struct ClaimedEffect {
     pub bindings: Vec<SlotBinding>,
     /// Which attempt this is, from 1; stored before the attempt.
     pub attempt: u32,
-    /// When it was last handed to the vendor, before this claim.
+    /// When it was last handed to the vendor before this claim; of an unclear one, when its settle window began.
     pub sent_at: Option<Timestamp>,
+    /// When it was planned: it can not have been sent before.
+    pub planned_at: Timestamp,
     /// How often its outcome was looked up in vain.
     pub verified: u32,
     /// A restore has forgotten what happened since: the effect may have been sent then, under another key.

@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures::FutureExt;
+use jiff::Timestamp;
 use usher_connector::{Capability, Target, Verdict, VerifyBy};
 use usher_model::crash;
 use usher_store::{ClaimedEffect, Direction, EffectEnd};
@@ -89,9 +90,11 @@ impl Engine {
                     .to_owned(),
             });
         }
-        // What is in doubt after a restore may have been sent at any time since.
-        let since = effect.sent_at.into_iter().chain(effect.doubt_since).min();
-        let verdict = match target.verify(&write, since).await {
+        // When it was sent is not known: its settle window may have begun long after. What is in doubt after a restore may
+        // have been sent at any time since.
+        let since =
+            effect.sent_at.into_iter().chain(effect.doubt_since).fold(effect.planned_at, Timestamp::min);
+        let verdict = match target.verify(&write, Some(since)).await {
             Ok(Verdict::Absent) => self.forgotten(effect, &write, target).await,
             verdict => verdict,
         };

@@ -2,13 +2,14 @@
 
 use jiff::Timestamp;
 use usher_connector::{CrmAccount, CrmPerson, FaultClass};
+use usher_model::Clock as _;
 use usher_model::EffectKind::{CreateTask, EnsureInquiry, EnsurePerson, UpdateObject};
 use usher_model::{
     CloseReason, EffectBody, EffectKind, EffectState, ExternalId, ObjectRef, OwnedObject, SlotKind,
 };
 use usher_store::UndoFilter;
 
-use super::world::{Act, Crm, World};
+use super::world::{Act, Crm, World, until};
 use crate::settings::AlsoOwned;
 
 const KINDS: [SlotKind; 2] = [SlotKind::Lead, SlotKind::Deal];
@@ -107,6 +108,32 @@ async fn fm_040_a_lost_answer_makes_no_second_deal() {
         }
         assert_eq!(world.written().await, 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_040_what_a_dead_process_sent_is_looked_for_since_before_it_was_sent() {
+    let world = World::new().await;
+    world.inquire("ann").await;
+    world.decide().await;
+    let sent = world.clock.now();
+    world.crm.next.lock().unwrap().push_back(Act::Hang(std::sync::Arc::default()));
+    {
+        let sending = world.deliver();
+        tokio::pin!(sending);
+        let called = until("the call", async || !world.crm.calls.lock().unwrap().is_empty());
+        tokio::select! {
+            _ = &mut sending => panic!("the vendor has not answered"),
+            () = called => {}
+        }
+    }
+    world.clock.advance(3_600);
+    let world = world.restarted().await;
+    world.engine.store().take_over(world.clock.now()).await.unwrap();
+    settle(&world).await;
+    let since = world.crm.since.lock().unwrap().clone();
+    assert!(!since.is_empty());
+    assert!(since.iter().all(|since| since.is_some_and(|since| since <= sent)), "{since:?}, sent {sent}");
+    assert_eq!(world.written().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use sqlx::postgres::PgConnection;
 use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind, Slot};
 
 use super::{PostgresStore, doubt, finish, lasts};
-use crate::codec::{count, fresh_since, from_json, id, maybe_instant, ms, slot_name, text};
+use crate::codec::{count, fresh_since, from_json, id, instant, maybe_instant, ms, slot_name, text};
 use crate::delivering::{ClaimedEffect, Delivering, DueEffects, EffectOutcome, SlotBinding};
 use crate::ended;
 use crate::error::StoreError;
@@ -73,7 +73,7 @@ impl Delivering for PostgresStore {
                      UPDATE effect e SET state = 'sending', attempts = e.attempts + 1, sent_before = e.sent_at, \
                      sent_at = coalesce($4, usher_now()), lease_until = coalesce($4, usher_now()) + $5, claimed_by = $6 \
                      FROM due WHERE e.seq = due.seq \
-                     RETURNING e.due_at, e.seq, key, lead, episode, attempts, sent_before, verified, doubt_since, lapses, body",
+                     RETURNING e.due_at, e.seq, key, lead, episode, attempts, sent_before, planned_at, verified, doubt_since, lapses, body",
                 )
                 .bind(text(&connection))
                 .bind(kind.as_str())
@@ -106,7 +106,7 @@ impl Delivering for PostgresStore {
                      AND due_at <= coalesce($3, usher_now()) ORDER BY due_at, seq LIMIT $2 FOR UPDATE SKIP LOCKED) \
                      UPDATE effect e SET attempts = e.attempts + 1, due_at = coalesce($3, usher_now()) + $4, claimed_by = $5 \
                      FROM due WHERE e.seq = due.seq \
-                     RETURNING e.due_at, e.seq, key, lead, episode, attempts, sent_at, verified, doubt_since, lapses, body",
+                     RETURNING e.due_at, e.seq, key, lead, episode, attempts, sent_at, planned_at, verified, doubt_since, lapses, body",
                 )
                 .bind(text(&connection))
                 .bind(i64::from(limit))
@@ -163,7 +163,7 @@ impl PostgresStore {
     }
 }
 
-type ClaimedRow = (i64, i64, String, String, String, i64, Option<i64>, i64, Option<i64>, i64, String);
+type ClaimedRow = (i64, i64, String, String, String, i64, Option<i64>, i64, i64, Option<i64>, i64, String);
 
 /// The claimed effects in the order in which they were due, each with the ids of the slots that it needs; and the numbers
 /// of those whose stored form can not be read, with the reason.
@@ -216,14 +216,24 @@ async fn go_along(conn: &mut PgConnection, claimed: &mut [ClaimedEffect]) -> Res
 }
 
 fn read(connection: &ConnectionName, row: ClaimedRow) -> Result<ClaimedEffect, Fault> {
-    let (_, _, key, lead, episode, attempts, sent_at, verified, doubt_since, lapses, body) = row;
+    let (_, _, key, lead, episode, attempts, sent_at, planned_at, verified, doubt_since, lapses, body) = row;
     let body: EffectBody = from_json("effect", &body)?;
     let (key, lead, episode) = (EffectKey::new(key), id(&lead)?, id(&episode)?);
     let effect = Effect { key, connection: connection.clone(), lead, episode, body };
     let (attempt, verified, lapses) = (count(attempts)?, count(verified)?, count(lapses)?);
     let (sent_at, doubt_since) = (maybe_instant(sent_at)?, maybe_instant(doubt_since)?);
-    let bindings = Vec::new();
-    Ok(ClaimedEffect { effect, bindings, attempt, sent_at, verified, doubt_since, lapses, along: None })
+    let (planned_at, bindings) = (instant(planned_at)?, Vec::new());
+    Ok(ClaimedEffect {
+        effect,
+        bindings,
+        attempt,
+        sent_at,
+        planned_at,
+        verified,
+        doubt_since,
+        lapses,
+        along: None,
+    })
 }
 
 async fn bound_ids(

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind, Slot};
 
-use super::codec::{fresh_since, from_json, id, list, maybe_instant, ms, slot_name, text};
+use super::codec::{fresh_since, from_json, id, instant, list, maybe_instant, ms, slot_name, text};
 use super::fault::Fault;
 use super::writer::Priority;
 use super::{SqliteStore, doubt, finish};
@@ -71,7 +71,7 @@ impl Delivering for SqliteStore {
                            AND connection = ?1 AND kind = ?2 AND due_at <= ?4 AND doubt_since IS NULL \
                            ORDER BY due_at, seq LIMIT ?3)) \
                        GROUP BY seq ORDER BY min(tier), seq LIMIT ?3) \
-                     RETURNING due_at, seq, key, lead, episode, attempts, sent_before, verified, doubt_since, lapses, body",
+                     RETURNING due_at, seq, key, lead, episode, attempts, sent_before, planned_at, verified, doubt_since, lapses, body",
                 )
                 .bind(text(&connection))
                 .bind(kind.as_str())
@@ -101,7 +101,7 @@ impl Delivering for SqliteStore {
                 let rows: Vec<ClaimedRow> = sqlx::query_as(
                     "UPDATE effect SET attempts = attempts + 1, due_at = ?4 WHERE seq IN (SELECT seq FROM effect \
                      WHERE state = 'unknown' AND connection = ?1 AND due_at <= ?3 ORDER BY due_at, seq LIMIT ?2) \
-                     RETURNING due_at, seq, key, lead, episode, attempts, sent_at, verified, doubt_since, lapses, body",
+                     RETURNING due_at, seq, key, lead, episode, attempts, sent_at, planned_at, verified, doubt_since, lapses, body",
                 )
                 .bind(text(&connection))
                 .bind(limit)
@@ -141,7 +141,7 @@ impl Delivering for SqliteStore {
     }
 }
 
-type ClaimedRow = (i64, i64, String, String, String, u32, Option<i64>, u32, Option<i64>, u32, String);
+type ClaimedRow = (i64, i64, String, String, String, u32, Option<i64>, i64, u32, Option<i64>, u32, String);
 
 /// The claimed effects in the order in which they were due, each with the ids of the slots that it needs.
 async fn claimed(
@@ -196,13 +196,23 @@ async fn go_along(conn: &mut SqliteConnection, claimed: &mut [ClaimedEffect]) ->
 }
 
 fn read(connection: &ConnectionName, row: ClaimedRow) -> Result<ClaimedEffect, Fault> {
-    let (_, _, key, lead, episode, attempt, sent_at, verified, doubt_since, lapses, body) = row;
+    let (_, _, key, lead, episode, attempt, sent_at, planned_at, verified, doubt_since, lapses, body) = row;
     let body: EffectBody = from_json("effect", &body)?;
     let (key, lead, episode) = (EffectKey::new(key), id(&lead)?, id(&episode)?);
     let effect = Effect { key, connection: connection.clone(), lead, episode, body };
     let (sent_at, doubt_since) = (maybe_instant(sent_at)?, maybe_instant(doubt_since)?);
-    let bindings = Vec::new();
-    Ok(ClaimedEffect { effect, bindings, attempt, sent_at, verified, doubt_since, lapses, along: None })
+    let (planned_at, bindings) = (instant(planned_at)?, Vec::new());
+    Ok(ClaimedEffect {
+        effect,
+        bindings,
+        attempt,
+        sent_at,
+        planned_at,
+        verified,
+        doubt_since,
+        lapses,
+        along: None,
+    })
 }
 
 async fn bound_ids(

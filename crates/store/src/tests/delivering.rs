@@ -220,6 +220,7 @@ pub(crate) async fn fm_077_a_taken_over_claim_changes_nothing(backend: impl Back
     assert!(claim(&store, EnsurePerson, 66).await.is_empty());
     let looked = store.claim_unknown(&crm(), 9, at(66), at(99)).await.unwrap().remove(0);
     assert_eq!((looked.attempt, looked.sent_at), (2, Some(at(65))), "it may land from then on");
+    assert_eq!(looked.planned_at, at(1), "it may have landed long before");
     assert!(store.claim_unknown(&crm(), 9, at(67), at(99)).await.unwrap().is_empty(), "claimed already");
 
     let planned = |claim: &crate::ClaimedEffect| {
