@@ -90,9 +90,17 @@ async fn settle_owners(
     outcomes: &mut Outcomes,
 ) {
     let ids: Vec<&str> = doubtful.values().map(String::as_str).collect();
-    let Ok(owners) = update::owners(http, object, &ids, CallLane::Verify).await else {
-        // They exist, which is what counts; their ids must not be lost for a read that failed.
-        return;
+    let owners = match update::owners(http, object, &ids, CallLane::Verify).await {
+        Ok(owners) => owners,
+        Err(fault) => {
+            // They exist, and verification finds them again and looks at their owners.
+            for write in doubtful.keys() {
+                let message = "HubSpot does not say whether what it made has its owner";
+                let unknown = Fault::new(FaultClass::OutcomeUnknown, message).because(fault.to_string());
+                outcomes.set(*write, Err(unknown.into()));
+            }
+            return;
+        }
     };
     let mut wrong = doubtful;
     wrong.retain(|write, id| !has_owner(writes, *write, owners.get(id)));
@@ -108,6 +116,18 @@ async fn settle_owners(
     for (write, id) in wrong {
         outcomes.set(write, Err(ownerless(object, &id).into()));
     }
+}
+
+/// What a lost answer made may have lost its owner too. Another owner is somebody's choice since then.
+pub(super) async fn is_owned(
+    http: &dyn Http,
+    object: &'static str,
+    item: &Write,
+    id: &str,
+) -> Result<(), Fault> {
+    let owners = update::owners(http, object, &[id], CallLane::Verify).await?;
+    let bare = owner(item).is_some() && owners.get(id).is_some_and(Option::is_none);
+    if bare { Err(ownerless(object, id)) } else { Ok(()) }
 }
 
 /// Sets the owners of these objects in one more call, and says which have them now.

@@ -54,7 +54,7 @@ pub(super) async fn send(
             if matches!(&outcome, Outcome::Refused(error) if !error.is_conflict()) {
                 rules.forget();
             }
-            if item.owner.is_some() && matches!(&outcome, Outcome::Refused(error) if !error.is_conflict()) {
+            if item.owner.is_some() && is_refused_for_good(&outcome) {
                 // It may be the owner whom HubSpot does not take: the next try is without.
                 let message = "HubSpot refuses to make the contact with its owner";
                 outcomes.set(write, Err(Fault::new(FaultClass::Transient, message).into()));
@@ -68,7 +68,7 @@ pub(super) async fn send(
     for (write, first) in later {
         if outcomes.is_open(write) {
             let outcome = match outcomes.0.get(first) {
-                Some(Some(Ok(written))) => Ok(Written { origin: SlotOrigin::Found, ..written.clone() }),
+                Some(Some(Ok(written))) => Ok(Written::whole(written.id.clone(), SlotOrigin::Found)),
                 // Nothing was sent for this one; by the next attempt the first is settled.
                 _ => Err(Fault::new(
                     FaultClass::Transient,
@@ -79,6 +79,17 @@ pub(super) async fn send(
             outcomes.set(write, outcome);
         }
     }
+}
+
+/// Nothing was made, and a repeat would fare no better. A row that was left undone for a limit or an error of HubSpot's own
+/// is none of these: it may have been made.
+fn is_refused_for_good(outcome: &Outcome) -> bool {
+    let Outcome::Refused(error) = outcome else { return false };
+    !error.is_conflict()
+        && match failure(Outcome::Refused(error.clone())) {
+            SendFailure::Fault(fault) => fault.class() == FaultClass::Rejected,
+            other => matches!(other, SendFailure::OwnerRejected { .. } | SendFailure::Gone),
+        }
 }
 
 /// Leaves out what the account does not take. Returns what that is, by write.

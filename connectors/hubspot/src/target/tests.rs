@@ -113,9 +113,14 @@ fn create_all(request: &Request, echo: bool) -> (u16, Value) {
 #[tokio::test]
 async fn fm_049_only_who_is_made_gets_the_owner_along() {
     let owned = |person: Write| Write { owner: Some("71".into()), ..person };
-    for (answer, wanted) in
-        [("takes", "created 1000 owned"), ("drops", "created 1000"), ("refuses", "transient")]
-    {
+    for (answer, wanted) in [
+        ("takes", "created 1000 owned"),
+        ("drops", "created 1000"),
+        ("refuses", "transient"),
+        // May have been made: it must be looked for before the next try.
+        ("INTERNAL_ERROR", "outcome_unknown"),
+        ("RATE_LIMITS", "throttled"),
+    ] {
         let script = vendor(move |request| match request.path.as_str() {
             "/crm/objects/2026-09/contacts/batch/read" => (
                 207,
@@ -127,6 +132,11 @@ async fn fm_049_only_who_is_made_gets_the_owner_along() {
                 json!({ "status": "error", "category": "VALIDATION_ERROR", "message": "no such owner",
                     "errors": [{ "code": "INVALID_OPTION", "context": { "propertyName": ["hubspot_owner_id"] } }] }),
             ),
+            _ if answer.contains('_') => {
+                let trace = inputs(request)[0]["objectWriteTraceId"].clone();
+                let error = json!({ "category": answer, "context": { "objectWriteTraceId": [trace] } });
+                (207, json!({ "results": [], "numErrors": 1, "errors": [error] }))
+            }
             _ => {
                 let (status, mut rows) = create_all(request, true);
                 if answer == "drops" {
@@ -225,8 +235,15 @@ async fn two_writes_for_one_address_make_one_contact() {
         true => (200, json!({ "results": [] })),
         false => create_all(request, true),
     });
-    let writes = [person("a", Some("ana@acme.example")), person("b", Some("Ana@Acme.example"))];
-    assert_eq!(words(&target(&script).send(&writes).await), ["created 1000", "found 1000"]);
+    let owned = |person: Write, by: &str| Write { owner: Some(by.into()), ..person };
+    let writes = [
+        owned(person("a", Some("ana@acme.example")), "71"),
+        owned(person("b", Some("Ana@Acme.example")), "72"),
+    ];
+    let outcomes = target(&script).send(&writes).await;
+    assert_eq!(words(&outcomes), ["created 1000", "found 1000"]);
+    let owned = outcomes.into_iter().map(|outcome| outcome.unwrap().owned).collect::<Vec<_>>();
+    assert_eq!(owned, [true, false], "it has the first one's owner");
     assert_eq!(script.writes().iter().map(|request| inputs(request).len()).sum::<usize>(), 1);
 }
 
@@ -743,7 +760,8 @@ async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
                 .iter()
                 .map(|id| {
                     let marker = if id == "5003" { "usher:aaa" } else { "usher:aab" };
-                    json!({ "id": id, "properties": { "hs_task_body": format!("why<br><br>{marker}") } })
+                    let body = format!("why<br><br>{marker}");
+                    json!({ "id": id, "properties": { "hs_task_body": body, "hubspot_owner_id": "60" } })
                 })
                 .collect();
             (200, json!({ "results": rows }))
@@ -782,6 +800,25 @@ async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
             target(&half).verify(&task("aaa", "1"), None).await.is_err(),
             "a task that was not read proves no absence"
         );
+    }
+}
+
+#[tokio::test]
+async fn fm_046_what_a_lost_answer_made_without_its_owner_is_not_called_done() {
+    for (owner, found) in [(json!("71"), true), (json!("60"), true), (Value::Null, false)] {
+        let script = vendor(move |request| match request.path.contains("associations") {
+            true => (200, json!({ "results": [{ "to": [{ "toObjectId": 5 }] }] })),
+            false => {
+                let properties = json!({ "hs_task_body": "usher:aaa", "hubspot_owner_id": owner });
+                (200, json!({ "results": [{ "id": "5", "properties": properties }] }))
+            }
+        });
+        let verdict = target(&script).verify(&task("aaa", "1"), None).await;
+        match verdict {
+            Ok(verdict) => assert!(found && matches!(verdict, Verdict::Found(_)), "{verdict:?}"),
+            Err(fault) => assert!(!found && fault.class() == FaultClass::Defect, "{fault}"),
+        }
+        assert!(script.writes().is_empty());
     }
 }
 

@@ -7,7 +7,7 @@ use usher_connector::{CallLane, Fault, FaultClass, Http, Request, Verdict, Write
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind, SlotOrigin};
 
 use super::keys::Keys;
-use super::made::parent;
+use super::made::{is_owned, parent};
 use super::{MARKER, done, inquiries, marker, object_name, persons, update};
 use crate::api::{self, BATCH, CONTACTS, HISTORY_BATCH, TASKS};
 use crate::directory::by_email;
@@ -123,12 +123,21 @@ impl Marked {
     }
 }
 
+/// Looks for the object, and at its owner: what it was made without no later write makes up for.
+async fn made(http: &dyn Http, keys: &Keys, write: &Write, marked: &Marked) -> Result<Verdict, Fault> {
+    let verdict = find(http, keys, write, marked).await?;
+    if let Verdict::Found(Written { id: Some(id), .. }) = &verdict {
+        is_owned(http, marked.object, write, id.as_str()).await?;
+    }
+    Ok(verdict)
+}
+
 /// Looks for the object by its key, which no second one can have; without keys, for the marker among those of the object
 /// that it is about.
-async fn made(http: &dyn Http, keys: &Keys, write: &Write, marked: &Marked) -> Result<Verdict, Fault> {
+async fn find(http: &dyn Http, keys: &Keys, write: &Write, marked: &Marked) -> Result<Verdict, Fault> {
+    let written = |id: String| Verdict::Found(Written::whole(Some(ExternalId::new(id)), SlotOrigin::Created));
     if keys.of(marked.object).is_some() {
         let found = keys.find(http, marked.object, write, CallLane::Verify).await?;
-        let written = |id| Verdict::Found(Written::whole(Some(ExternalId::new(id)), SlotOrigin::Created));
         return Ok(found.map_or(Verdict::Absent, written));
     }
     let Some(parent) = parent(write) else {
@@ -138,8 +147,7 @@ async fn made(http: &dyn Http, keys: &Keys, write: &Write, marked: &Marked) -> R
     let marker = marked.marker(write);
     let fits = |row: &Object| marked.is_in(row, &marker);
     if let Some(found) = listed(http, (object, id), marked, true, fits).await?.pop() {
-        let written = Written::whole(Some(ExternalId::new(found.id)), SlotOrigin::Created);
-        return Ok(Verdict::Found(written));
+        return Ok(written(found.id));
     }
     // A contact that was merged or archived away took its ties with it: its empty list proves nothing.
     let parents = read(http, object, &[id.as_str()], &[]).await?;

@@ -17,7 +17,7 @@ const DEALS: &str = "open deals";
 
 impl Engine {
     /// Adds to each draft the one open deal of its person. Returns the records whose question was not answered: they wait.
-    /// What the CRM refuses to tell for good is left out.
+    /// What the CRM refuses to tell is left out.
     pub(super) async fn look_deals_up(
         &self,
         drafts: impl Iterator<Item = &mut Draft>,
@@ -50,7 +50,8 @@ impl Engine {
                 Err(fault) => {
                     tracing::warn!(connection = %self.crm, %fault, "the CRM could not be asked for open deals");
                     self.trouble(&self.crm, DEALS, Some(fault.to_string())).await?;
-                    if fault.class() != FaultClass::Rejected {
+                    // What an operator has to mend holds up no lead: it is one owner more, and status says so.
+                    if !matches!(fault.class(), FaultClass::Rejected | FaultClass::Misconfigured) {
                         let verdict = unanswered_verdict(&fault, self.now());
                         waiting.extend(chunk.iter().map(|draft| (draft.record, verdict.clone())));
                     }

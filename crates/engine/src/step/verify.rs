@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use jiff::Timestamp;
-use usher_connector::{Capability, Target, Verdict, VerifyBy};
+use usher_connector::{Capability, FaultClass, Target, Verdict, VerifyBy};
 use usher_model::crash;
 use usher_store::{ClaimedEffect, Direction, EffectEnd};
 
@@ -114,6 +114,10 @@ impl Engine {
             },
             Ok(Verdict::Absent | Verdict::Unsure) => {
                 EffectEnd::Unknown { due_at: again, reason: "not found yet; may still land".to_owned() }
+            }
+            // Looking again tells the same: somebody has to mend something first.
+            Err(fault) if fault.class() == FaultClass::Defect => {
+                EffectEnd::Parked { reason: fault.to_string() }
             }
             Err(fault) => {
                 EffectEnd::Unknown { due_at: now + backoff(effect.verified + 1), reason: fault.to_string() }

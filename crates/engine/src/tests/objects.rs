@@ -335,6 +335,28 @@ async fn the_persons_open_deal_gets_the_owner_too_where_nobody_owns_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn deals_that_only_an_operator_can_open_hold_up_no_lead() {
+    for (class, written) in [
+        (FaultClass::Misconfigured, 1),
+        (FaultClass::Rejected, 1),
+        // The next minute may bring the answer.
+        (FaultClass::Transient, 0),
+    ] {
+        let crm = Crm::default();
+        crm.hides_deals.lock().unwrap().replace(class);
+        let contact = CrmPerson { external_id: "c1".into(), owner: None };
+        crm.everybody.lock().unwrap().replace(contact);
+        let world = World::also_owned(SlotKind::Person, crm, &[AlsoOwned::OpenDeal]).await;
+        world.inquire("ann").await;
+        world.decide().await;
+        world.deliver().await;
+        assert_eq!(world.written().await, written, "{class:?}");
+        let troubles = world.engine.store().troubles().await.unwrap();
+        assert!(troubles.iter().any(|trouble| trouble.topic == "open deals"), "{troubles:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn fm_049_nothing_else_gets_the_owner_where_a_human_chose_another() {
     let world = World::also_owned(SlotKind::Person, with_company(None), &[AlsoOwned::Company]).await;
     world.inquire("ann").await;

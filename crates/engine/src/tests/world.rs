@@ -87,6 +87,8 @@ pub(crate) struct Crm {
     pub(crate) persons: Mutex<Vec<String>>,
     /// Everybody's open deal.
     pub(crate) open_deal: Mutex<Option<OwnedObject>>,
+    /// It does not tell of open deals, for such a reason.
+    pub(crate) hides_deals: Mutex<Option<FaultClass>>,
     /// Its companies.
     pub(crate) companies: Mutex<Vec<CrmAccount>>,
     /// Whom it takes everybody for.
@@ -171,7 +173,10 @@ impl Directory for Crm {
     }
 
     async fn open_deals(&self, persons: &[ExternalId]) -> Result<Vec<Option<OwnedObject>>, Fault> {
-        Ok(vec![self.open_deal.lock().unwrap().clone(); persons.len()])
+        match self.hides_deals.lock().unwrap().clone() {
+            Some(class) => Err(Fault::new(class, "the token lacks a scope")),
+            None => Ok(vec![self.open_deal.lock().unwrap().clone(); persons.len()]),
+        }
     }
 
     fn people_limit(&self) -> usize {

@@ -78,7 +78,7 @@ fn renamed(history: &'static str) -> Arc<Script> {
             return (200, json!({ "results": [{ "id": "7", "properties": {} }] }));
         }
         let row = |id: &str, was: &str| {
-            json!({ "id": id, "properties": { "dealname": "Big one" }, "createdAt": "2026-11-22T10:00:00Z",
+            json!({ "id": id, "properties": { "dealname": "Big one", "hubspot_owner_id": "71" }, "createdAt": "2026-11-22T10:00:00Z",
                 "propertiesWithHistory": { "dealname": [
                     { "value": "Big one", "timestamp": "2026-11-22T11:00:00Z" },
                     { "value": was, "timestamp": "2026-11-22T10:00:00Z" } ] } })
