@@ -173,7 +173,7 @@ impl Directory for Crm {
     }
 
     async fn open_deals(&self, persons: &[ExternalId]) -> Result<Vec<Option<OwnedObject>>, Fault> {
-        match self.hides_deals.lock().unwrap().clone() {
+        match *self.hides_deals.lock().unwrap() {
             Some(class) => Err(Fault::new(class, "the token lacks a scope")),
             None => Ok(vec![self.open_deal.lock().unwrap().clone(); persons.len()]),
         }

@@ -14,7 +14,7 @@ const ALL: &str = "SELECT * FROM (SELECT 'record' AS what, id, '' AS kind, conne
       AND NOT EXISTS (SELECT 1 FROM effect e WHERE e.lead = l.id) \
       AND NOT EXISTS (SELECT 1 FROM shared_effect s WHERE s.lead = l.id) \
     UNION ALL SELECT e.state, e.key, e.kind, e.connection, e.lead, e.ended_at, e.problem FROM effect e \
-      WHERE e.state IN ('rejected', 'parked') AND (e.kind IN ('ensure_person', 'ensure_company') \
+      WHERE e.state IN ('rejected', 'parked') AND (e.kind IN ('ensure_person', 'ensure_company', 'ensure_inquiry') \
       OR e.episode = (SELECT l.episode FROM lead l WHERE l.id = e.lead))) f \
     WHERE ($1::text IS NULL OR id = $1) AND ($2::text IS NULL OR connection = $2) AND ($3::text IS NULL OR what = $3) \
     AND ($4::text IS NULL OR strpos(lower(detail), lower($4)) > 0) AND ($5::bigint IS NULL OR at >= $5) \

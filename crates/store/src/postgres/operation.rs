@@ -238,7 +238,7 @@ async fn retry_effects(
         "UPDATE effect SET state = CASE WHEN state = 'parked' AND NOT $3 THEN 'unknown' ELSE 'planned' END, due_at = $1, \
          verified = 0, lapses = 0, ended_at = NULL, doubt_since = CASE WHEN NOT $3 THEN doubt_since END \
          WHERE state IN ('rejected', 'parked') AND ($2::text[] IS NULL OR key = ANY($2)) \
-         AND (kind IN ('ensure_person', 'ensure_company') \
+         AND (kind IN ('ensure_person', 'ensure_company', 'ensure_inquiry') \
               OR episode = (SELECT lead.episode FROM lead WHERE lead.id = effect.lead)) RETURNING seq, lead, binds",
     )
     .bind(ms(now))

@@ -154,8 +154,8 @@ async fn share(conn: &mut PgConnection, rows: &[Row<'_>]) -> Result<BTreeSet<Str
     .await?;
     // What was never sent, or was refused, is wanted again: the newer intent replaces it.
     sqlx::query(
-        "UPDATE effect e SET state = 'planned', cancelled = NULL, ended_at = NULL, problem = NULL, due_at = v.due_at, \
-         body = v.body FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS v (seq, due_at, body) WHERE e.seq = v.seq \
+        "UPDATE effect e SET state = CASE WHEN EXISTS (SELECT 1 FROM need n WHERE n.effect = e.seq) THEN 'blocked' \
+         ELSE 'planned' END, cancelled = NULL, ended_at = NULL, problem = NULL, due_at = v.due_at, body = v.body FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS v (seq, due_at, body) WHERE e.seq = v.seq \
          AND e.state IN ('cancelled', 'rejected') AND NOT EXISTS (SELECT 1 FROM slot WHERE slot.name = e.binds)",
     )
     .bind(column(&revived, |row| row.0))

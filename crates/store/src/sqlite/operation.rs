@@ -257,7 +257,7 @@ async fn retry_effects(
          verified = 0, lapses = 0, ended_at = NULL, doubt_since = CASE WHEN NOT ?3 THEN doubt_since END \
          WHERE state IN ('rejected', 'parked') \
          AND (?2 IS NULL OR key IN (SELECT value FROM json_each(?2))) \
-         AND (kind IN ('ensure_person', 'ensure_company') \
+         AND (kind IN ('ensure_person', 'ensure_company', 'ensure_inquiry') \
               OR episode = (SELECT lead.episode FROM lead WHERE lead.id = effect.lead)) \
          RETURNING seq, lead, binds",
     )

@@ -27,7 +27,8 @@ static SHARED: Bulk =
 static REVIVE: Bulk = Bulk::over(
     "WITH v (seq, due_at, body)",
     3,
-    "UPDATE effect SET state = 'planned', cancelled = NULL, ended_at = NULL, problem = NULL, due_at = v.due_at, \
+    "UPDATE effect SET state = CASE WHEN EXISTS (SELECT 1 FROM need n WHERE n.effect = effect.seq) THEN 'blocked' \
+     ELSE 'planned' END, cancelled = NULL, ended_at = NULL, problem = NULL, due_at = v.due_at, \
      body = v.body FROM v WHERE effect.seq = v.seq AND +effect.state IN ('cancelled', 'rejected') \
      AND NOT EXISTS (SELECT 1 FROM slot WHERE slot.name = effect.binds)",
 );
