@@ -20,9 +20,7 @@ use usher_model::{ConnectionName, SystemClock};
 use super::rig::{Rig, World};
 use crate::log::Log;
 use crate::relay::{Relay, WRITES};
-
-/// What the keys that the host reads itself are called; of `pull` it reads `every`.
-const COMMON: [&str; 4] = ["connector", "auth", "base_url", "mapping"];
+use crate::settings::COMMON;
 
 /// What the connection is called.
 const NAME: &str = "under-test";

@@ -104,6 +104,7 @@ const CHECKS: &[Check] = checks![
     Directory "owners include those who left" => directory::owners,
     Directory "companies are complete across pages" => directory::companies,
     Directory "persons are known by a strong read" => directory::people,
+    Target "every kind of write that is planned is offered" => target::offers,
     Target "a dry run is the real request" => target::dry_run,
     Target "a write is applied" => target::applies,
     Target "an answer that is lost leaves the outcome unknown" => target_faults::lost,
