@@ -26,7 +26,7 @@ pub use crate::lossy::{Cut, Honesty, LossyDisk};
 pub use crate::port::free_port;
 pub use crate::postgres::Cluster;
 pub use crate::script::{Script, answered, asked};
-pub use crate::serve::{Asked, serve};
+pub use crate::serve::{Asked, Reply, serve};
 pub use crate::settings::settings_of;
 pub use crate::storm::{Storm, Wreckage, storm};
 pub use crate::until::{TookTooLong, until};

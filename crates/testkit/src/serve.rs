@@ -53,12 +53,31 @@ impl From<Seen> for Asked {
     }
 }
 
-/// Serves a vendor that answers with status and JSON, on a free port of this machine until the test's runtime ends.
-/// The address comes without a slash at its end.
-pub async fn serve(answers: impl Fn(&Asked) -> (u16, Value) + Send + Sync + 'static) -> io::Result<String> {
+/// What a vendor answers; status and JSON body are enough.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers besides content type and length.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Value,
+}
+
+impl From<(u16, Value)> for Reply {
+    fn from((status, body): (u16, Value)) -> Self {
+        Self { status, headers: Vec::new(), body }
+    }
+}
+
+/// Serves a vendor that answers by this closure, on a free port of this machine until the test's runtime ends. The
+/// address comes without a slash at its end.
+pub async fn serve<R: Into<Reply>>(
+    answers: impl Fn(&Asked) -> R + Send + Sync + 'static,
+) -> io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("http://{}", listener.local_addr()?);
-    let answers = Arc::new(answers);
+    let answers = Arc::new(move |asked: &Asked| answers(asked).into());
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             tokio::spawn(answer(stream, Arc::clone(&answers)));
@@ -67,9 +86,13 @@ pub async fn serve(answers: impl Fn(&Asked) -> (u16, Value) + Send + Sync + 'sta
     Ok(url)
 }
 
-async fn answer(mut stream: TcpStream, answers: Arc<impl Fn(&Asked) -> (u16, Value)>) {
+async fn answer(mut stream: TcpStream, answers: Arc<impl Fn(&Asked) -> Reply>) {
     let Ok(Some(seen)) = read_request(&mut stream).await else { return };
-    let (status, body) = answers(&seen.into());
+    let reply: Reply = answers(&seen.into());
+    let mut answer = Answer::json(reply.status, &reply.body.to_string());
+    for (name, value) in &reply.headers {
+        answer = answer.with(name, value);
+    }
     // A client that has gone is none of our business.
-    let _ = write_answer(&mut stream, &Answer::json(status, &body.to_string())).await;
+    let _ = write_answer(&mut stream, &answer).await;
 }

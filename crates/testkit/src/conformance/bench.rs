@@ -103,6 +103,11 @@ impl Bench {
         self.take().into_iter().filter(|request| request.access == Access::Write).collect()
     }
 
+    /// How many requests the connector made since the last look.
+    pub(super) fn asked(&self) -> usize {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn take(&self) -> Vec<Request> {
         std::mem::take(&mut *self.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }

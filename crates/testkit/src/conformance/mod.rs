@@ -95,6 +95,7 @@ const CHECKS: &[Check] = checks![
     Calls "a refused token is unauthorized" => calls::unauthorized,
     Calls "a missing scope is named" => calls::forbidden,
     Calls "a read that fails at the vendor is transient" => calls::server_error,
+    Calls "a read with a malformed answer shows nothing" => calls::malformed,
     Inbound "a genuine call is taken" => inbound::genuine,
     Inbound "a forged call is refused" => inbound::forged,
     SignedTime "an old call is refused" => inbound::old,

@@ -84,6 +84,14 @@ pub(crate) struct Task {
     pub(crate) created_at: jiff::Timestamp,
 }
 
+/// What a deletion answers.
+#[cfg(feature = "target")]
+#[derive(Debug, Deserialize)]
+pub(crate) struct Deleted {
+    #[serde(rename = "id")]
+    _id: u64,
+}
+
 /// A webhook's body.
 #[cfg(feature = "inbound")]
 #[derive(Debug, Deserialize)]

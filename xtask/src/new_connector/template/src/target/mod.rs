@@ -16,7 +16,7 @@ use usher_connector::{
 use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, ObjectType, SlotKind, SlotOrigin};
 
 use crate::api;
-use crate::wire::{Person, Refusal};
+use crate::wire::{Deleted, Person, Refusal};
 
 const PEOPLE: &str = "/people";
 const TASKS: &str = "/tasks";
@@ -44,8 +44,12 @@ impl SkeletonTarget {
             EffectBody::CloseTask { task, only_untouched } => {
                 tasks::close(self, item, task, *only_untouched).await
             }
-            EffectBody::Associate { .. } | EffectBody::ArchiveObject { .. } => {
+            EffectBody::Associate { .. } => {
                 self.write::<Person>(self.request(item)?).await?;
+                Ok(Written::whole(None, SlotOrigin::Found))
+            }
+            EffectBody::ArchiveObject { .. } => {
+                self.write::<Deleted>(self.request(item)?).await?;
                 Ok(Written::whole(None, SlotOrigin::Found))
             }
             EffectBody::EnsureCompany { .. } | EffectBody::EnsureInquiry { .. } => Err(not_offered()),
