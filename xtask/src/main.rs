@@ -1,9 +1,10 @@
-//! Chores of the workspace: long runs over the real program, and benches. Never a part of CI.
+//! Chores of the workspace: long runs over the real program, benches (never a part of CI), and the start of a connector.
 
 mod bench;
 mod data;
 mod faults;
 mod field;
+mod new_connector;
 mod process;
 mod report;
 mod soak;
@@ -12,7 +13,7 @@ mod watch;
 use clap::{Parser, Subcommand};
 
 #[derive(Debug, Parser)]
-#[command(name = "xtask", about = "Long runs and benches of the workspace")]
+#[command(name = "xtask", about = "Long runs, benches and beginnings in the workspace")]
 struct Cli {
     #[command(subcommand)]
     chore: Chore,
@@ -26,6 +27,8 @@ enum Chore {
     Faults(faults::Faults),
     /// Steady load over many connections; memory and its slope
     Soak(soak::Soak),
+    /// A connector that runs, as the start of a new one; see docs/connector.md
+    NewConnector(new_connector::NewConnector),
     /// Benches; each prints one JSON object
     #[command(subcommand)]
     Bench(Bench),
@@ -66,6 +69,7 @@ fn main() -> anyhow::Result<()> {
             Chore::Field(args) => field::run(args).await,
             Chore::Faults(args) => faults::run(args).await,
             Chore::Soak(args) => soak::run(args).await,
+            Chore::NewConnector(args) => new_connector::run(&args),
             Chore::Bench(Bench::Pull(args)) => bench::pull::run(&args).await,
             Chore::Bench(Bench::Decide(args)) => bench::decide::run(&args).await,
             Chore::Bench(Bench::Tokens(args)) => bench::tokens::run(&args).await,

@@ -39,9 +39,9 @@ impl Settings {
             ("utf-16be", Encoding::Utf16Be),
         ];
         let path = read_path(map);
-        let id = optional(map, "id", |at| at.text().map(str::to_owned));
-        let delimiter = optional(map, "delimiter", |at| at.choice(&DELIMITERS));
-        let encoding = optional(map, "encoding", |at| at.choice(&ENCODINGS));
+        let id = map.optional_by("id", |at| at.text().map(str::to_owned));
+        let delimiter = map.optional_by("delimiter", |at| at.choice(&DELIMITERS));
+        let encoding = map.optional_by("encoding", |at| at.choice(&ENCODINGS));
         Some(Self { path: path?, id: id?, delimiter: delimiter?, encoding: encoding? })
     }
 }
@@ -54,16 +54,4 @@ fn read_path(map: &mut MapReader<'_>) -> Option<PathBuf> {
         return None;
     }
     Some(path)
-}
-
-/// `Some(None)` if the key is left out, `None` if it is wrong.
-fn optional<T>(
-    map: &mut MapReader<'_>,
-    key: &str,
-    read: impl Fn(&usher_document::Cursor<'_>) -> Option<T>,
-) -> Option<Option<T>> {
-    match map.optional_at(key) {
-        None => Some(None),
-        Some(at) => read(&at).map(Some),
-    }
 }

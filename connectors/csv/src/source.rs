@@ -100,13 +100,7 @@ impl Source for Rows {
         let entries =
             self.files.list(&self.settings.path).map_err(|error| unreadable(&self.settings.path, error))?;
         let mut next = State::default();
-        let mut batch = Batch {
-            records: Vec::new(),
-            problems: Vec::new(),
-            merged: Vec::new(),
-            next: State::default().cursor()?,
-            done: true,
-        };
+        let mut batch = Batch::empty(State::default().cursor()?, true);
         let mut stepped = 0;
         for entry in entries {
             let label = self.label(&entry);

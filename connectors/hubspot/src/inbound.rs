@@ -89,22 +89,22 @@ impl Inbound for HubSpotInbound {
 impl HubSpotInbound {
     fn verify(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Result<(), Refusal> {
         if parts.method != Method::POST {
-            return Err(refuse(400, "HubSpot sends webhooks by POST"));
+            return Err(Refusal::new(400, "HubSpot sends webhooks by POST"));
         }
         let json =
             parts.header("content-type").is_none_or(|kind| kind.trim_start().starts_with("application/json"));
         if !json {
-            return Err(refuse(415, "HubSpot sends webhooks as application/json"));
+            return Err(Refusal::new(415, "HubSpot sends webhooks as application/json"));
         }
         let (Some(given), Some(stamp)) = (parts.header(SIGNATURE), parts.header(TIMESTAMP)) else {
-            return Err(refuse(
+            return Err(Refusal::new(
                 401,
                 "the signature headers are missing: the request is not from HubSpot, or a proxy drops them",
             ));
         };
         let sent = stamp.parse().ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
         if !sent.is_some_and(|sent| signature::within(now, sent, TOLERANCE)) {
-            return Err(refuse(
+            return Err(Refusal::new(
                 401,
                 "the request was signed more than 5 minutes from now: a replay, or this machine's clock is wrong",
             ));
@@ -114,16 +114,12 @@ impl HubSpotInbound {
         if self.secrets.iter().any(|secret| signature::matches_base64(secret, &signed, given)) {
             return Ok(());
         }
-        Err(refuse(
+        Err(Refusal::new(
             401,
             "the signature does not match: check `inbound.secret` (the app's client secret) and that `http.public_url` \
              is the URL that HubSpot calls",
         ))
     }
-}
-
-fn refuse(status: u16, reason: &str) -> Refusal {
-    Refusal { status, reason: reason.to_owned() }
 }
 
 /// The URL as HubSpot signs it.

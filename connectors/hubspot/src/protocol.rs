@@ -84,14 +84,7 @@ fn judge_success(response: &Response) -> Result<(), Fault> {
     if response.status == 204 && response.body.is_empty() {
         return Ok(());
     }
-    let first = response.body.iter().find(|byte| !byte.is_ascii_whitespace());
-    if matches!(first, Some(b'{' | b'[')) {
-        return Ok(());
-    }
-    let message =
-        format!("the answer with status {} is not JSON: it came from a proxy or was cut", response.status);
-    Err(Fault::new(FaultClass::Transient, message)
-        .advise("check `base_url` of the connection if it persists"))
+    response.must_be_json()
 }
 
 fn judge_forbidden(response: &Response) -> Fault {

@@ -27,20 +27,20 @@ impl PipedriveInbound {
 
     fn verify(&self, parts: &Parts) -> Result<(), Refusal> {
         if parts.method != Method::POST {
-            return Err(refuse(400, "Pipedrive sends webhooks by POST"));
+            return Err(Refusal::new(400, "Pipedrive sends webhooks by POST"));
         }
         let json =
             parts.header("content-type").is_none_or(|kind| kind.trim_start().starts_with("application/json"));
         if !json {
-            return Err(refuse(415, "Pipedrive sends webhooks as application/json"));
+            return Err(Refusal::new(415, "Pipedrive sends webhooks as application/json"));
         }
         let given = parts.header("authorization").and_then(credentials).ok_or_else(|| {
-            refuse(401, "the request has no Basic credentials: it is not from a webhook of ours, or a proxy drops them")
+            Refusal::new(401, "the request has no Basic credentials: it is not from a webhook of ours, or a proxy drops them")
         })?;
         if self.credentials.iter().any(|ours| ours.matches(&given)) {
             return Ok(());
         }
-        Err(refuse(
+        Err(Refusal::new(
             401,
             "the password does not match: after `inbound.secret` was changed, let `previous_secret` be the former one \
              until the webhook is made anew",
@@ -109,10 +109,6 @@ fn id(value: Value) -> Option<String> {
 fn credentials(header: &str) -> Option<Vec<u8>> {
     let (scheme, given) = header.split_once(' ')?;
     if scheme.eq_ignore_ascii_case("basic") { signature::decode_base64(given.trim()) } else { None }
-}
-
-fn refuse(status: u16, reason: &str) -> Refusal {
-    Refusal { status, reason: reason.to_owned() }
 }
 
 #[cfg(test)]

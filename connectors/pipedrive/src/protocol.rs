@@ -45,7 +45,7 @@ impl Protocol for PipedriveProtocol {
 
     fn judge(&self, request: &Request, response: &Response) -> Result<(), Fault> {
         match response.status {
-            200..=299 => judge_success(response),
+            200..=299 => response.must_be_json(),
             401 => Err(Fault::new(
                 FaultClass::Unauthorized,
                 "Pipedrive does not accept the token (status 401)",
@@ -92,22 +92,8 @@ fn is_search(request: &Request) -> bool {
     request.limits.contains(&SEARCH)
 }
 
-fn is_json(response: &Response) -> bool {
-    matches!(response.body.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'['))
-}
-
-fn judge_success(response: &Response) -> Result<(), Fault> {
-    if is_json(response) {
-        return Ok(());
-    }
-    let message =
-        format!("the answer with status {} is not JSON: it came from a proxy or was cut", response.status);
-    Err(Fault::new(FaultClass::Transient, message)
-        .advise("check `base_url` of the connection if it persists"))
-}
-
 fn judge_forbidden(request: &Request, response: &Response) -> Fault {
-    if !is_json(response) {
+    if !response.looks_like_json() {
         let class = FaultClass::Throttled { limit: BURST, retry_after: Some(BANNED) };
         let message = "Pipedrive shuts its door for a while, as it does to those who call on after refusals (status 403)";
         return Fault::new(class, message);

@@ -3,7 +3,7 @@
 use http::Method;
 use jiff::Timestamp;
 use usher_connector::signature::matches_base64;
-use usher_connector::{Check, Inbound, Item, Parts, Refusal, Secret, SplitError};
+use usher_connector::{Check, Inbound, Item, Parts, Secret, SplitError};
 use usher_model::ConnectionName;
 
 use crate::payload::{Titles, record};
@@ -34,10 +34,10 @@ impl Hooks {
 impl Inbound for Hooks {
     fn check(&self, parts: &Parts, body: &[u8], _now: Timestamp) -> Check {
         if parts.method != Method::POST {
-            return refuse(400, "a webhook is sent by POST");
+            return Check::refuse(400, "a webhook is sent by POST");
         }
         if parts.header("typeform-signature").is_none() {
-            return refuse(
+            return Check::refuse(
                 401,
                 "the header Typeform-Signature is missing: set a secret for the webhook in Typeform",
             );
@@ -45,12 +45,12 @@ impl Inbound for Hooks {
         if !self.signed(parts, body) {
             let reason = "no active secret matches Typeform-Signature: compare the webhook's secret in Typeform \
                           with the one that `inbound.secret` points to";
-            return refuse(401, reason);
+            return Check::refuse(401, reason);
         }
         let content_type = parts.header("content-type").unwrap_or_default();
         let essence = content_type.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
-            return refuse(415, "the body is not declared as application/json");
+            return Check::refuse(415, "the body is not declared as application/json");
         }
         Check::Store
     }
@@ -85,8 +85,4 @@ impl Hooks {
         let titles = Titles::new(&sent.definition.fields);
         record(&self.connection, &self.form, &sent.response, &titles).map(|record| Some(Item::Record(record)))
     }
-}
-
-fn refuse(status: u16, reason: &str) -> Check {
-    Check::Refuse(Refusal { status, reason: reason.to_owned() })
 }

@@ -96,13 +96,7 @@ impl Responses {
         titles: &Titles,
         next: &Progress,
     ) -> Result<Batch, Fault> {
-        let mut batch = Batch {
-            records: Vec::with_capacity(items.len()),
-            problems: Vec::new(),
-            merged: Vec::new(),
-            next: next.cursor()?,
-            done: next.rests(),
-        };
+        let mut batch = Batch::empty(next.cursor()?, next.rests());
         for item in items {
             let read = item.response.as_ref().ok_or("the response has an unexpected shape");
             match read.and_then(|response| record(&self.connection, &self.form, response, titles)) {
@@ -131,14 +125,7 @@ impl Source for Responses {
         }
         let progress = Progress::read(ask.cursor.as_ref())?;
         let Some(window) = progress.open(ask) else {
-            let next = progress.cursor()?;
-            return Ok(Batch {
-                records: Vec::new(),
-                problems: Vec::new(),
-                merged: Vec::new(),
-                next,
-                done: true,
-            });
+            return Ok(Batch::empty(progress.cursor()?, true));
         };
         let lane = if ask.lane == Lane::Backfill { CallLane::Backfill } else { CallLane::Pull };
         let (total, items) = self.page(&window, lane).await?;

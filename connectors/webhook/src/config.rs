@@ -62,8 +62,8 @@ impl Settings {
     pub(crate) fn read(map: &mut MapReader<'_>) -> Option<Self> {
         let auth = map.required_at("inbound").and_then(|at| read_auth(&at));
         let accepts = read_accepts(map);
-        let id = read_path(map, "id");
-        let revision = read_path(map, "revision");
+        let id = map.optional_by("id", read_path);
+        let revision = map.optional_by("revision", read_path);
         let accepts = accepts?;
         let (json, form) = (accepts.contains(&Accepted::Json), accepts.contains(&Accepted::Form));
         Some(Self { auth: auth?, shape: Shape { json, form, id: id?, revision: revision? } })
@@ -150,14 +150,10 @@ fn read_accepts(map: &mut MapReader<'_>) -> Option<Vec<Accepted>> {
     read.into_iter().collect()
 }
 
-/// `Some(None)` if the key is left out.
-fn read_path(map: &mut MapReader<'_>, key: &str) -> Option<Option<Vec<String>>> {
-    let Some(at) = map.optional_at(key) else {
-        return Some(None);
-    };
+fn read_path(at: &Cursor<'_>) -> Option<Vec<String>> {
     let path: Vec<String> = at.text()?.split('.').map(str::to_owned).collect();
     if path.iter().all(|part| !part.is_empty()) {
-        return Some(Some(path));
+        return Some(path);
     }
     at.error("bad-path", "this is no path into the body")
         .hint("write keys with points between them, as `data.id`")

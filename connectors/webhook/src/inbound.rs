@@ -2,7 +2,7 @@
 
 use http::Method;
 use jiff::Timestamp;
-use usher_connector::{Check, Inbound, Item, Parts, Refusal, SplitError};
+use usher_connector::{Check, Inbound, Item, Parts, SplitError};
 use usher_model::{ConnectionName, ExternalId, ObjectType, Record};
 
 use crate::auth::Auth;
@@ -69,15 +69,15 @@ impl Inbound for Hooks {
     fn check(&self, parts: &Parts, body: &[u8], now: Timestamp) -> Check {
         let encoding = parts.header("content-encoding").unwrap_or("identity");
         if parts.method != Method::POST {
-            refuse(400, "a webhook is sent by POST")
+            Check::refuse(400, "a webhook is sent by POST")
         } else if body.len() > MAX_BODY {
-            refuse(413, "the body is larger than 1 MiB: let the sender post fewer submissions at once")
+            Check::refuse(413, "the body is larger than 1 MiB: let the sender post fewer submissions at once")
         } else if let Err(reason) = self.auth.check(parts, body, now) {
-            refuse(401, reason)
+            Check::refuse(401, reason)
         } else if !encoding.eq_ignore_ascii_case("identity") {
-            refuse(415, "the body is compressed: let the sender post it plain")
+            Check::refuse(415, "the body is compressed: let the sender post it plain")
         } else if !self.declared(parts) {
-            refuse(415, "the content type is not among those that `accepts` lists")
+            Check::refuse(415, "the content type is not among those that `accepts` lists")
         } else {
             Check::Store
         }
@@ -100,8 +100,4 @@ impl Inbound for Hooks {
         };
         submissions.into_iter().enumerate().map(item).collect()
     }
-}
-
-fn refuse(status: u16, reason: &str) -> Check {
-    Check::Refuse(Refusal { status, reason: reason.to_owned() })
 }

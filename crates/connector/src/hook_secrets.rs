@@ -20,7 +20,7 @@ impl HookSecrets {
     pub fn read(at: &Cursor<'_>) -> Option<Self> {
         let mut map = at.map()?;
         let secret = map.required("secret");
-        let previous = map.optional_at("previous_secret").map_or(Some(None), |at| at.read().map(Some));
+        let previous = map.optional_by("previous_secret", |at| at.read());
         map.finish();
         Some(Self { secret: secret?, previous: previous? })
     }

@@ -165,6 +165,24 @@ impl Response {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// Whether the body begins as a JSON object or list does.
+    #[must_use]
+    pub fn looks_like_json(&self) -> bool {
+        matches!(self.body.iter().find(|byte| !byte.is_ascii_whitespace()), Some(b'{' | b'['))
+    }
+
+    /// What [`crate::Protocol::judge`] owes a 2xx of a vendor that speaks JSON only: a page that a proxy or a login made is no
+    /// success.
+    pub fn must_be_json(&self) -> Result<(), Fault> {
+        if self.looks_like_json() {
+            return Ok(());
+        }
+        let message =
+            format!("the answer with status {} is not JSON: it came from a proxy or was cut", self.status);
+        Err(Fault::new(FaultClass::Transient, message)
+            .advise("check `base_url` of the connection if it persists"))
+    }
+
     /// Reads the body as JSON of an expected shape. What can not be read is `Transient` for a read (a proxy's HTML
     /// page, a body cut short); callers that wrote something turn it into an unknown outcome.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {

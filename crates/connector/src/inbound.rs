@@ -44,6 +44,14 @@ pub struct Refusal {
     pub reason: String,
 }
 
+impl Refusal {
+    /// A refusal for that reason.
+    #[must_use]
+    pub fn new(status: u16, reason: &str) -> Self {
+        Self { status, reason: reason.to_owned() }
+    }
+}
+
 /// What to do with a webhook request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
@@ -53,6 +61,14 @@ pub enum Check {
     Reply(Reply),
     /// Not genuine.
     Refuse(Refusal),
+}
+
+impl Check {
+    /// Not genuine, for that reason.
+    #[must_use]
+    pub fn refuse(status: u16, reason: &str) -> Self {
+        Self::Refuse(Refusal::new(status, reason))
+    }
 }
 
 /// One item of a stored body.

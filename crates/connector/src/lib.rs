@@ -40,6 +40,6 @@ pub use crate::secret::Secret;
 pub use crate::source::{Batch, Cursor, Fetched, Merge, Pull, RowProblem, Source, StreamSpec};
 pub use crate::subscription::{Subscribed, Subscriber, Subscription};
 pub use crate::target::{
-    Capability, ChangedBy, KeyProperty, KeyState, OwnerEntry, OwnerRead, SendFailure, Target, Verdict,
-    VerifyBy, Write, Written,
+    Capability, ChangedBy, KeyProperty, KeyState, MARKER, OwnerEntry, OwnerRead, SendFailure, Target,
+    Verdict, VerifyBy, Write, Written, bound,
 };

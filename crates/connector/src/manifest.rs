@@ -16,6 +16,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Role; 4] = [Self::Source, Self::Inbound, Self::Directory, Self::Target];
+
     /// The name as shown.
     #[must_use]
     pub fn as_str(self) -> &'static str {

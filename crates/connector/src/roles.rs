@@ -25,9 +25,9 @@ pub trait Connector: Send + Sync {
     fn manifest(&self) -> &'static Manifest;
 
     /// Reads the connector's own keys of a connection in usher.yaml, without I/O. Problems are reported through the
-    /// reader, all of them; `None` if there were any. The caller has read the common keys (`connector`, `auth`,
-    /// `base_url`, `mapping`, `pull.every`) and calls `finish` on the connection and on `pull` afterwards, so the
-    /// connector does not; its own keys under `pull` stand in [`Manifest::pull_keys`].
+    /// reader, all of them; `None` if there were any. The caller reads the common keys (`connector`, `auth`,
+    /// `base_url`, `mapping`, `timeout`, `limits`, `pull.every`) and calls `finish` on the connection and on `pull`
+    /// afterwards, so the connector does not; its own keys under `pull` stand in [`Manifest::pull_keys`].
     fn configure(&self, settings: &mut MapReader<'_>) -> Option<Arc<dyn Configured>>;
 }
 

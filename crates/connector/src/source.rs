@@ -103,6 +103,14 @@ pub struct Batch {
     pub done: bool,
 }
 
+impl Batch {
+    /// A step that brought nothing yet.
+    #[must_use]
+    pub fn empty(next: Cursor, done: bool) -> Self {
+        Self { records: Vec::new(), problems: Vec::new(), merged: Vec::new(), next, done }
+    }
+}
+
 /// One object asked for by id.
 #[derive(Debug)]
 pub enum Fetched {

@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use usher_model::{EffectBody, EffectKey, EffectKind, ExternalId, ObjectType, SlotKind, SlotOrigin};
+use usher_model::{
+    EffectBody, EffectKey, EffectKind, ExternalId, ObjectRef, ObjectType, SlotKind, SlotOrigin,
+};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, FaultClass};
 use crate::http::Request;
 
 /// How an unclear write of some kind can be verified.
@@ -50,6 +52,27 @@ pub struct Write {
     pub owner_read: OwnerRead,
     /// Who is to own the object if this write makes it. An object that is there already keeps its owner.
     pub owner: Option<ExternalId>,
+}
+
+/// How the line begins in what we make by which it is found again.
+pub const MARKER: &str = "usher:";
+
+impl Write {
+    /// The line by which what the write makes is found again, where the vendor has no better place for a key.
+    #[must_use]
+    pub fn marker(&self) -> String {
+        format!("{MARKER}{}", self.key)
+    }
+}
+
+/// What the object is, and its id. A slot is a defect: the host resolves every slot before it hands a write over.
+pub fn bound(object: &ObjectRef) -> Result<(SlotKind, &ExternalId), Fault> {
+    match object {
+        ObjectRef::Id { kind, id } => Ok((*kind, id)),
+        ObjectRef::Slot { .. } => {
+            Err(Fault::new(FaultClass::Defect, "a write was handed over before its slots were bound"))
+        }
+    }
 }
 
 /// How old the knowledge is on which an owner would be overwritten.

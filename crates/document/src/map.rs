@@ -53,6 +53,16 @@ impl<'a> MapReader<'a> {
         self.optional_at(key)?.read()
     }
 
+    /// Reads a key that may be left out with a reader of its own: `Some(None)` if it is left out, `None` if it is wrong.
+    #[must_use]
+    pub fn optional_by<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&Cursor<'a>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        self.optional_at(key).map_or(Some(None), |at| read(&at).map(Some))
+    }
+
     /// Reads a key that must stand there.
     #[must_use]
     pub fn required<T: Decode>(&mut self, key: &str) -> Option<T> {

@@ -3,6 +3,9 @@
 use usher_connector::Manifest;
 use usher_document::{Cursor, Diagnostics, MapReader, SourceFile, parse};
 
+/// The keys of a connection that the host reads itself; of `pull` it reads `every`.
+pub(crate) const COMMON: [&str; 6] = ["connector", "auth", "base_url", "mapping", "timeout", "limits"];
+
 /// What a connector reads from its keys of a connection's YAML, and every problem found in it, in words. The keys that
 /// are the host's are passed over.
 pub fn settings_of<T>(
@@ -13,7 +16,7 @@ pub fn settings_of<T>(
     let (file, diagnostics) = (SourceFile::new("usher.yaml", yaml), Diagnostics::default());
     let settings = match parse(&file) {
         Ok(node) => Cursor::root(&file, &node, &diagnostics).map().and_then(|mut map| {
-            for common in ["connector", "auth", "base_url", "mapping"] {
+            for common in COMMON {
                 let _ = map.optional_at(common);
             }
             // As the host reads `pull`: its own key, then the connector's.

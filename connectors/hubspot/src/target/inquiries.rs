@@ -4,12 +4,12 @@
 //! does not hide it: the property's history still shows it (`verify`).
 
 use serde_json::{Map, Value, json};
-use usher_connector::{SendFailure, Write};
+use usher_connector::{MARKER, SendFailure, Write};
 use usher_model::{EffectBody, SlotKind};
 
 use super::batch::{Batch, Clue, Name, Row};
 use super::keys::Keys;
-use super::{MARKER, Outcomes, made, mixed, object_name, plan};
+use super::{Outcomes, made, mixed, object_name, plan};
 use crate::api::{self, DEALS, LEADS};
 
 /// From a lead to another object, by HubSpot's ids of association types; a lead must have a primary contact.

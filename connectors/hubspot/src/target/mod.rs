@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_connector::{
     Capability, Fault, FaultClass, Http, KeyProperty, OwnerEntry, Request, SendFailure, Target, Verdict,
-    VerifyBy, Write, Written,
+    VerifyBy, Write, Written, bound,
 };
 use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, ObjectType, SlotKind, SlotOrigin};
 
@@ -272,21 +272,8 @@ fn object_name(kind: SlotKind) -> Option<&'static str> {
 
 /// The object's type and id; a slot must have been resolved by the host.
 fn known(object: &ObjectRef) -> Result<(&'static str, &ExternalId), SendFailure> {
-    match object {
-        ObjectRef::Id { kind, id } => {
-            let name =
-                object_name(*kind).ok_or_else(|| defect("an owner is no object that can be written"))?;
-            Ok((name, id))
-        }
-        ObjectRef::Slot { .. } => Err(defect("a write was handed over before its slots were bound")),
-    }
-}
-
-/// How the line in a task's body begins by which the task is found again.
-const MARKER: &str = "usher:";
-
-fn marker(write: &Write) -> String {
-    format!("{MARKER}{}", write.key)
+    let (kind, id) = bound(object)?;
+    Ok((object_name(kind).ok_or_else(|| defect("an owner is no object that can be written"))?, id))
 }
 
 /// Writes of one call are of one kind.

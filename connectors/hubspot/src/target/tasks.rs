@@ -6,7 +6,7 @@ use usher_model::EffectBody;
 
 use super::batch::{Clue, Name, Row};
 use super::keys::Keys;
-use super::{close, made, marker, mixed};
+use super::{close, made, mixed};
 use crate::api::{self, TASKS};
 
 /// From a task to another object, by HubSpot's ids of association types.
@@ -17,7 +17,7 @@ pub(super) fn row(keys: &Keys, write: usize, item: &Write) -> Result<(String, Ro
     let EffectBody::CreateTask { subject, body, due, owner, about, .. } = &item.body else {
         return Err(mixed(&item.body));
     };
-    let marker = marker(item);
+    let marker = item.marker();
     let associations = about.iter().map(|object| made::association(object, TO_OBJECT));
     let associations = associations.collect::<Result<Vec<Value>, _>>()?;
     let trace = item.key.to_string();

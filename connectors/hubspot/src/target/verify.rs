@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use usher_connector::{CallLane, Fault, FaultClass, Http, Request, Verdict, Write, Written};
+use usher_connector::{CallLane, Fault, FaultClass, Http, MARKER, Request, Verdict, Write, Written};
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind, SlotOrigin};
 
 use super::keys::Keys;
 use super::made::{is_owned, parent};
-use super::{MARKER, done, inquiries, marker, object_name, persons, update};
+use super::{done, inquiries, object_name, persons, update};
 use crate::api::{self, BATCH, CONTACTS, HISTORY_BATCH, TASKS};
 use crate::directory::by_email;
 use crate::source::{repeats, unread};
@@ -101,7 +101,7 @@ impl Marked {
     }
 
     fn marker(&self, write: &Write) -> String {
-        if self.past { inquiries::marker(write) } else { marker(write) }
+        if self.past { inquiries::marker(write) } else { write.marker() }
     }
 
     fn is_in(&self, row: &Object, marker: &str) -> bool {

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_connector::{
     CallLane, Capability, Fault, FaultClass, Http, KeyProperty, OwnerEntry, Request, Response, SendFailure,
-    Target, Verdict, VerifyBy, Write, Written,
+    Target, Verdict, VerifyBy, Write, Written, bound,
 };
 use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, ObjectType, SlotKind, SlotOrigin};
 
@@ -216,14 +216,9 @@ fn objects_of(kind: SlotKind) -> Option<&'static str> {
 
 /// The objects and the id; a slot must have been resolved by the host.
 fn known(object: &ObjectRef) -> Result<(&'static str, &str), SendFailure> {
-    match object {
-        ObjectRef::Id { kind, id } => {
-            let objects =
-                objects_of(*kind).ok_or_else(|| defect("an owner is no object that can be written"))?;
-            if is_id(id.as_str()) { Ok((objects, id.as_str())) } else { Err(SendFailure::Gone) }
-        }
-        ObjectRef::Slot { .. } => Err(defect("a write was handed over before its slots were bound")),
-    }
+    let (kind, id) = bound(object)?;
+    let objects = objects_of(kind).ok_or_else(|| defect("an owner is no object that can be written"))?;
+    if is_id(id.as_str()) { Ok((objects, id.as_str())) } else { Err(SendFailure::Gone) }
 }
 
 /// An id as v2 wants it: a number, never a text.

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use usher_connector::{CallLane, Fault, FaultClass, Request, SendFailure, Write, Written, as_html};
+use usher_connector::{CallLane, Fault, FaultClass, MARKER, Request, SendFailure, Write, Written, as_html};
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind, SlotOrigin};
 
 use super::{PipedriveTarget, Sent, created, defect, known, number, read};
@@ -11,14 +11,8 @@ use crate::api::{self, ACTIVITIES};
 use crate::find::into_object;
 use crate::wire::{self, Next, Object, page, repeats};
 
-/// How the line in an activity's note begins by which it is found again.
-const MARKER: &str = "usher:";
 /// Pages of one object's activities that are read before the list counts as endless.
 const MOST_PAGES: usize = 40;
-
-pub(super) fn marker(item: &Write) -> String {
-    format!("{MARKER}{}", item.key)
-}
 
 pub(super) async fn create(target: &PipedriveTarget, item: &Write) -> Sent {
     let EffectBody::CreateTask { owner, .. } = &item.body else {
@@ -98,7 +92,7 @@ pub(super) fn request(target: &PipedriveTarget, item: &Write) -> Result<Request,
         "owner_id": number(owner.as_str())?,
         "due_date": due.strftime("%Y-%m-%d").to_string(),
         "due_time": due.strftime("%H:%M").to_string(),
-        "note": format!("{}<br><br>{}", as_html(body), marker(item)),
+        "note": format!("{}<br><br>{}", as_html(body), item.marker()),
     });
     let mut participants: Vec<Value> = Vec::new();
     for object in about {

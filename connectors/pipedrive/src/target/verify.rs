@@ -106,7 +106,7 @@ async fn made_since(
 /// Looks for the marker among the activities of the first object that the task is about.
 async fn task(target: &PipedriveTarget, write: &Write, about: &[ObjectRef]) -> Result<Verdict, Fault> {
     let Some(parent) = about.first() else { return Ok(Verdict::Unsure) };
-    if let Some(task) = tasks::of_parent(target, parent, &tasks::marker(write)).await?.pop() {
+    if let Some(task) = tasks::of_parent(target, parent, &write.marker()).await?.pop() {
         return Ok(Verdict::Found(created(&task)));
     }
     // Whoever was merged or deleted away took the activities with them: an empty list proves nothing.

@@ -20,9 +20,7 @@ use usher_model::{ConnectionName, SystemClock};
 use super::rig::{Rig, World};
 use crate::log::Log;
 use crate::relay::{Relay, WRITES};
-
-/// What the keys that the host reads itself are called; of `pull` it reads `every`.
-const COMMON: [&str; 4] = ["connector", "auth", "base_url", "mapping"];
+use crate::settings::COMMON;
 
 /// What the connection is called.
 const NAME: &str = "under-test";
@@ -103,6 +101,11 @@ impl Bench {
     /// The requests that the connector declared as writes, since the last look.
     pub(super) fn writes(&self) -> Vec<Request> {
         self.take().into_iter().filter(|request| request.access == Access::Write).collect()
+    }
+
+    /// How many requests the connector made since the last look.
+    pub(super) fn asked(&self) -> usize {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     fn take(&self) -> Vec<Request> {

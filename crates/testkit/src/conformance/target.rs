@@ -9,6 +9,23 @@ use super::Outcome;
 use super::bench::Bench;
 use super::target_samples::{by_id, can, class, owner, send, since, target, task, update, write};
 
+/// What is planned and not offered would wait for ever.
+pub(super) async fn offers(bench: &Bench) -> Outcome {
+    let (target, _) = target(bench)?;
+    let inquiry = target.carrier().is_inquiry();
+    for kind in EffectKind::ALL {
+        let wanted = match kind {
+            // Nothing plans it in this version.
+            EffectKind::EnsureCompany => false,
+            EffectKind::EnsureInquiry => inquiry,
+            EffectKind::Associate => target.object_of(SlotKind::Company).is_some(),
+            _ => true,
+        };
+        ensure!(!wanted || can(target, kind), "{} is planned and not offered", kind.as_str());
+    }
+    Ok(())
+}
+
 pub(super) async fn applies(bench: &Bench) -> Outcome {
     let (target, world) = target(bench)?;
     for capability in target.capabilities() {
@@ -237,8 +254,11 @@ pub(super) async fn owner_dropped(bench: &Bench) -> Outcome {
         task: by_id(SlotKind::Task, &world.make(SlotKind::Task)),
         to: owner.clone(),
     };
-    let inquiry = write(bench, EffectKind::EnsureInquiry)?.body;
-    for body in [update(carrier(), &owner), task(bench, number, vec![carrier()], &owner), reassign, inquiry] {
+    let mut bodies = vec![update(carrier(), &owner), task(bench, number, vec![carrier()], &owner), reassign];
+    if can(target, EffectKind::EnsureInquiry) {
+        bodies.push(write(bench, EffectKind::EnsureInquiry)?.body);
+    }
+    for body in bodies {
         if !can(target, body.kind()) {
             continue;
         }

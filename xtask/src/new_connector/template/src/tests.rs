@@ -1,0 +1,95 @@
+//! What the vendor answers, scripted: for what the conformance suite can not know of this vendor.
+#![allow(clippy::unwrap_used)]
+
+#[cfg(feature = "calls")]
+mod answers {
+    use serde_json::{Value, json};
+    use usher_connector::{FaultClass, Protocol, Request};
+    use usher_testkit::answered;
+
+    use crate::protocol::SkeletonProtocol;
+
+    #[test]
+    fn every_status_has_its_class() {
+        let coded = json!({ "error": "not_found" });
+        let html = json!("<html>ana@acme.example</html>");
+        for (status, body, class) in [
+            (400, &coded, FaultClass::Rejected),
+            (401, &html, FaultClass::Unauthorized),
+            (403, &coded, FaultClass::Rejected),
+            (404, &html, FaultClass::Rejected),
+            (302, &html, FaultClass::Rejected),
+            (200, &html, FaultClass::Transient),
+            (502, &html, FaultClass::Transient),
+        ] {
+            let fault = SkeletonProtocol.judge(&Request::get("/x"), &answered(status, body)).unwrap_err();
+            assert_eq!(fault.class(), class, "{status} {body}");
+        }
+        assert!(
+            SkeletonProtocol.judge(&Request::get("/x"), &answered(404, &coded)).is_ok(),
+            "read by the caller"
+        );
+    }
+
+    #[test]
+    fn fm_091_a_code_that_quotes_a_person_is_not_passed_on() {
+        let body: Value = json!({ "error": "ana@acme.example is taken" });
+        let fault = SkeletonProtocol.judge(&Request::get("/x"), &answered(400, &body)).unwrap_err();
+        assert!(!fault.to_string().contains("ana@"), "{fault}");
+    }
+
+    #[test]
+    fn limits_are_learned_from_headers() {
+        let mut answer = answered(200, &json!({}));
+        assert!(SkeletonProtocol.read_limits(&Request::get("/x"), &answer).is_empty());
+        answer.headers.insert("x-ratelimit-limit", "40".parse().unwrap());
+        answer.headers.insert("x-ratelimit-remaining", "7".parse().unwrap());
+        let [report] = SkeletonProtocol.read_limits(&Request::get("/x"), &answer)[..] else {
+            panic!("one limit")
+        };
+        assert_eq!((report.units, report.remaining), (Some(40), Some(7)));
+    }
+}
+
+#[cfg(feature = "source")]
+mod pulls {
+    use serde_json::{Value, json};
+    use usher_connector::window::Spans;
+    use usher_connector::{Pull, Source};
+    use usher_model::{ConnectionName, Lane, ObjectType};
+    use usher_testkit::Script;
+
+    use crate::protocol::SkeletonProtocol;
+    use crate::source::SkeletonSource;
+
+    #[tokio::test]
+    async fn a_row_without_an_id_costs_only_itself() {
+        let good: Value = serde_json::from_str(include_str!("../fixtures/person.json")).unwrap();
+        let page = json!({ "rows": [good, { "email": "no id" }], "more": false });
+        let script = Script::new(SkeletonProtocol, move |_| (200, page.clone()));
+        let source = SkeletonSource::new(ConnectionName::new("test"), script.clone(), Spans::default());
+        let now = "2026-11-23T10:00:00Z".parse().unwrap();
+        let ask = Pull { object: ObjectType::new("people"), lane: Lane::Live, cursor: None, now, start: now };
+        let batch = source.pull(&ask).await.unwrap();
+        assert_eq!((batch.records.len(), batch.problems.len(), batch.done), (1, 1, true));
+        let asked = &script.seen()[0];
+        assert!(asked.query.contains(&("sort".to_owned(), "updated_at".to_owned())), "{asked:?}");
+    }
+}
+
+#[cfg(feature = "records")]
+mod records {
+    use usher_model::ConnectionName;
+
+    #[test]
+    fn the_payload_is_the_person_as_it_came() {
+        let row = include_str!("../fixtures/person.json");
+        let record = crate::record::record(
+            &ConnectionName::new("test"),
+            &serde_json::from_str::<Box<_>>(row).unwrap(),
+        )
+        .unwrap();
+        assert_eq!((record.external_id.as_str(), record.payload.get()), ("7", row.trim()));
+        assert_eq!(record.revision, "2026-11-23T09:30:00.25Z");
+    }
+}
