@@ -15,7 +15,7 @@ use usher_model::{
     Account, AccountKey, ConnectionName, Draft, Enrollment, ExternalId, IdentityKey, IdentityKind,
     IgnoreReason, Lane, ObjectType, RecordId, SlotKind, crash,
 };
-use usher_store::{Direction, LinkKey, Prepared, StoredRecord, Verdict};
+use usher_store::{Direction, LinkKey, Prepared, StoredRecord, Vanished, Verdict};
 
 use crate::breaker::Leave;
 use crate::engine::Engine;
@@ -135,7 +135,9 @@ impl Engine {
             gone.entry((&record.connection, &record.object)).or_default().push(record.external_id.clone());
         }
         for ((connection, object), ids) in gone {
-            let leads = self.store.vanish(connection, object, &ids, self.now()).await?;
+            let kind = self.kind_at_crm(connection, object);
+            let gone = Vanished { connection: connection.clone(), object: object.clone(), kind, ids };
+            let leads = self.store.vanish(gone, self.now()).await?;
             if leads > 0 {
                 tracing::info!(%connection, leads, "leads whose object was deleted are closed");
             }

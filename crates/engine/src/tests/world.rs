@@ -25,7 +25,7 @@ use usher_model::{
     ObjectRef, ObjectType, OwnedObject, Record, RecordId, SlotKind, SlotOrigin,
 };
 use usher_routing::Policy;
-use usher_store::{LeadFilter, LeadStory, NewRecord, OpenOptions, SqliteStore, Store};
+use usher_store::{LeadFilter, LeadStory, NewRecord, OpenOptions, SqliteStore, Store, Vanished};
 
 use crate::settings::{AlsoOwned, WriteSettings};
 use crate::{Connected, Engine, Setup};
@@ -412,8 +412,13 @@ impl World {
         let story = self.story().await;
         let contact = story.effects.iter().find(|effect| effect.kind == EffectKind::EnsurePerson);
         let contact = contact.and_then(|effect| effect.external_id.clone()).unwrap();
-        let object = ObjectType::new("contacts");
-        self.store.vanish(self.engine.crm(), &object, &[contact], self.clock.now()).await.unwrap();
+        let gone = Vanished {
+            connection: self.engine.crm().clone(),
+            object: ObjectType::new("contacts"),
+            kind: Some(SlotKind::Person),
+            ids: vec![contact],
+        };
+        self.store.vanish(gone, self.clock.now()).await.unwrap();
     }
 
     /// The only lead's story.

@@ -105,6 +105,7 @@ macro_rules! suite {
             following: fm_020_a_merged_lead_stays_merged_whatever_was_under_way, following: fm_020_two_persons_who_are_found_as_one_contact_are_one, following: fm_020_what_was_begun_stays,
             following: fm_019_a_deleted_contact_ends_its_open_lead, following: fm_019_what_was_under_way_is_not_sent_again_for_who_is_gone,
             following: fm_019_after_a_deletion_the_person_is_written_anew, following: objects_behind_open_leads_are_listed,
+            following: fm_019_a_deleted_deal_is_no_deleted_contact_of_the_same_id, following: fm_020_deals_that_become_one_leave_their_persons_two,
             standing: troubles_come_and_go, standing: hook_tallies_add_up, standing: the_last_recount_is_kept,
             tokens: a_grant_is_kept_whole, tokens: fm_058_only_the_version_that_was_read_is_replaced,
             tokens: fm_058_one_holder_at_a_time_renews, tokens: fm_061_trouble_is_noted_and_ends_with_a_new_grant,
