@@ -120,11 +120,11 @@ impl PipedriveSource {
         Ok(rows.batch(Cursor::of(LISTING_VERSION, &next)?, next.finished))
     }
 
-    /// The outcome for one id. A person who was merged away is deleted, and whoever has the address now is the one it
+    /// The outcome for one id. An archived lead or deal is no inquiry any more. A person who was merged away is deleted, and whoever has the address now is the one it
     /// became: Pipedrive does not say so itself.
     async fn outcome(&self, object: &'static str, found: Option<&Object>) -> Result<Fetched, Fault> {
         let Some(found) = found else { return Ok(Fetched::Gone) };
-        if !wire::flag(found, "is_deleted") {
+        if find::lives(found) {
             return self.one_record(object, found.clone()).await.map(Fetched::Found);
         }
         let emails: Vec<String> =

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use usher_connector::{CallLane, Fault, FaultClass, Request};
+use usher_connector::{CallLane, Fault, FaultClass};
 
 use super::PipedriveSource;
 use crate::api::{self, LEADS};
@@ -24,10 +24,10 @@ impl PipedriveSource {
         next: Option<&Next>,
     ) -> Result<Page, Fault> {
         if object == LEADS {
-            let request = api::leads(start(next), CallLane::Pull)
+            let request = api::leads(CallLane::Pull)
                 .query("updated_since", api::second(from))
                 .query("sort", "update_time ASC");
-            let mut page = page(&self.http.send(request).await?)?;
+            let mut page = page(&self.http.send(api::behind(request, next)).await?)?;
             let beyond = |row: &Value| changed_at(row).is_some_and(|at| at > to);
             if page.rows.last().is_some_and(beyond) {
                 page.next = None;
@@ -41,7 +41,7 @@ impl PipedriveSource {
             .query("updated_until", api::second(until))
             .query("sort_by", "update_time")
             .query("sort_direction", "asc");
-        let answer = self.http.send(behind(request, next)).await?;
+        let answer = self.http.send(api::behind(request, next)).await?;
         if refusal(&answer).is_some() {
             return Err(stale());
         }
@@ -66,29 +66,15 @@ impl PipedriveSource {
     /// A page of everything; none if the vendor does not take the cursor any more.
     pub(super) async fn whole(&self, object: &str, next: Option<&Next>) -> Result<Option<Page>, Fault> {
         let request = if object == LEADS {
-            api::leads(start(next), CallLane::Backfill).query("sort", "add_time ASC")
+            api::leads(CallLane::Backfill).query("sort", "add_time ASC")
         } else {
-            behind(api::list(object, CallLane::Backfill).query("sort_by", "id"), next)
+            api::list(object, CallLane::Backfill).query("sort_by", "id")
         };
-        let answer = self.http.send(request).await?;
+        let answer = self.http.send(api::behind(request, next)).await?;
         if refusal(&answer).is_some() {
             return Ok(None);
         }
         page(&answer).map(Some)
-    }
-}
-
-fn behind(request: Request, next: Option<&Next>) -> Request {
-    match next {
-        Some(Next::Cursor(cursor)) => api::after(request, Some(cursor)),
-        _ => request,
-    }
-}
-
-fn start(next: Option<&Next>) -> u64 {
-    match next {
-        Some(Next::Start(start)) => *start,
-        _ => 0,
     }
 }
 
