@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use usher_connector::window::{Spans, Window};
-use usher_connector::{Configured, Connection, HookSecrets, Host, Protocol, Scope};
+use usher_connector::{Configured, Connection, HookSecrets, Host, Protocol, Scope, read_pulled};
 use usher_document::{Cursor, MapReader, SecretRef};
 use usher_model::SlotKind;
 
-use crate::api::LEADS;
+use crate::api::{LEADS, ORGANIZATIONS};
 use crate::directory::PipedriveDirectory;
 use crate::fields::Fields;
 use crate::inbound::PipedriveInbound;
@@ -60,7 +60,7 @@ impl Settings {
         let kind = carrier.as_ref().map_or(SlotKind::Person, |carrier| carrier.kind);
         let pull = match map.optional_at("pull") {
             Some(at) => read_pull(&at, kind),
-            None => Some((Windows::default(), vec![objects::carriers(kind)])),
+            None => Some((Windows::default(), kind)),
         };
         let inbound = map.optional_at("inbound").map_or(Some(None), |at| HookSecrets::read(&at).map(Some));
         let persons =
@@ -70,7 +70,8 @@ impl Settings {
         if let Some(kind) = tasks? {
             custom.task_type = kind;
         }
-        let (windows, objects) = pull?;
+        let (windows, pulled) = pull?;
+        let objects = vec![objects::name_of(pulled)];
         Some(Self { windows, inbound: inbound?, custom, carrier: carrier?, objects })
     }
 }
@@ -118,16 +119,16 @@ impl Configured for Settings {
     }
 }
 
-fn read_pull(at: &Cursor<'_>, carrier: SlotKind) -> Option<(Windows, Vec<&'static str>)> {
+fn read_pull(at: &Cursor<'_>, carrier: SlotKind) -> Option<(Windows, SlotKind)> {
     let mut map = at.map()?;
-    let objects = match map.optional_at("objects") {
-        Some(at) => objects::read_objects(&at, carrier),
-        None => Some(vec![objects::carriers(carrier)]),
+    let pulled = match map.optional_at("objects") {
+        Some(at) => read_pulled(&at, &objects::CHOICES, carrier, &[ORGANIZATIONS]),
+        None => Some(carrier),
     };
     let start = map.optional_at("start").map_or(Some(()), |at| at.choice(&[("now", ())]));
     let spans = Spans::read(&mut map);
     start?;
-    Some((Windows(spans?), objects?))
+    Some((Windows(spans?), pulled?))
 }
 
 /// Custom fields of persons, by the names that people see.

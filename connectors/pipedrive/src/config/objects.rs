@@ -1,18 +1,18 @@
-//! Which objects carry owner and task, how they begin, and which are pulled.
+//! Which objects carry owner and task, and how they begin.
 
 use usher_document::{Cursor, MapReader};
 use usher_model::SlotKind;
 
 use super::read_name;
-use crate::api::{DEALS, LEADS, ORGANIZATIONS, PERSONS};
+use crate::api::{DEALS, LEADS, PERSONS};
 use crate::target::Carrier;
 
 /// The objects by their names in the settings.
-const CHOICES: [(&str, SlotKind); 3] =
+pub(super) const CHOICES: [(&str, SlotKind); 3] =
     [(PERSONS, SlotKind::Person), (LEADS, SlotKind::Lead), (DEALS, SlotKind::Deal)];
 
-/// The objects that carry owner and task.
-pub(super) fn carriers(kind: SlotKind) -> &'static str {
+/// Their name.
+pub(super) fn name_of(kind: SlotKind) -> &'static str {
     CHOICES.iter().find(|(_, of)| *of == kind).map_or(PERSONS, |(name, _)| name)
 }
 
@@ -51,33 +51,6 @@ fn read_number(at: &Cursor<'_>) -> Option<u64> {
             .report();
     }
     number
-}
-
-/// `pull.objects`: persons, or what carries owner and task. Both together would open two leads for one inquiry, and what
-/// carries nothing would be routed for nothing.
-pub(super) fn read_objects(at: &Cursor<'_>, carrier: SlotKind) -> Option<Vec<&'static str>> {
-    let (items, carriers) = (at.list()?, carriers(carrier));
-    let mut objects = Vec::with_capacity(items.len());
-    for item in &items {
-        let object = item.choice_or_later(&CHOICES.map(|(name, _)| (name, name)), &[ORGANIZATIONS])?;
-        if object != PERSONS && object != carriers {
-            item.error("unused", format!("`{object}` are pulled where they carry owner and task"))
-                .hint(format!("write `object: {object}` in this connection, or pull `{carriers}`"))
-                .report();
-            return None;
-        }
-        objects.push(object);
-    }
-    if let [object] = objects[..] {
-        return Some(vec![object]);
-    }
-    let message = if items.is_empty() {
-        "`objects` lists nothing to pull".to_owned()
-    } else {
-        "one kind of object is pulled: a person who comes with a lead would open a second one".to_owned()
-    };
-    at.error("objects", message).hint(format!("write `objects: [{carriers}]`")).report();
-    None
 }
 
 #[cfg(test)]
