@@ -129,6 +129,7 @@ timed! { DirectoryStore {
     fn put_owners(connection: &ConnectionName, owners: &[CrmOwner], now: Timestamp) -> ();
     fn owners(connection: &ConnectionName) -> (Vec<CrmOwner>, Option<Timestamp>);
     fn put_accounts(connection: &ConnectionName, stream: &str, cursor: &Value, accounts: Vec<AccountRow>, now: Timestamp) -> ();
+    fn forget_accounts(connection: &ConnectionName, unseen_since: Timestamp) -> u64;
 } }
 
 timed! { Inspection {

@@ -397,3 +397,19 @@ async fn fm_052_a_deal_whose_contact_was_thrown_away_is_made_for_the_next_one() 
     assert_eq!((made.len(), known(person)), (1, (SlotKind::Person, persons[1].as_str())));
     assert_eq!(world.written().await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_that_a_whole_list_lacks_is_known_no_more() {
+    let world = World::also_owned(SlotKind::Person, with_company(None), &[]).await;
+    let keys = usher_matching::account_keys("Ann Ltd", &["ann.example".to_owned()]);
+    let known = async || {
+        world.clock.advance(60);
+        world.engine.refresh().await.unwrap();
+        let found = world.engine.store().accounts_by_keys(world.engine.crm(), &keys, 9).await.unwrap();
+        found.len()
+    };
+    world.crm.companies.lock().unwrap().clear();
+    assert_eq!(known().await, 1, "what changed says nothing of what did not");
+    *world.crm.whole_since.lock().unwrap() = Some(world.engine.now());
+    assert_eq!(known().await, 0);
+}

@@ -87,6 +87,8 @@ pub(crate) struct Crm {
     pub(crate) open_deal: Mutex<Option<OwnedObject>>,
     /// Its companies.
     pub(crate) companies: Mutex<Vec<CrmAccount>>,
+    /// Since when it has listed all of them.
+    pub(crate) whole_since: Mutex<Option<Timestamp>>,
     /// Whom it takes everybody for.
     pub(crate) everybody: Mutex<Option<CrmPerson>>,
     /// It does not say who a person is.
@@ -153,7 +155,13 @@ impl Directory for Crm {
 
     async fn accounts(&self, _cursor: Option<&Cursor>, _now: Timestamp) -> Result<AccountBatch, Fault> {
         let accounts = self.companies.lock().unwrap().clone();
-        Ok(AccountBatch { accounts, next: Cursor { version: 1, state: json!(null) }, done: true })
+        let whole_since = *self.whole_since.lock().unwrap();
+        Ok(AccountBatch {
+            accounts,
+            next: Cursor { version: 1, state: json!(null) },
+            done: true,
+            whole_since,
+        })
     }
 
     async fn people(&self, keys: &[IdentityKey]) -> Result<Vec<Option<CrmPerson>>, Fault> {

@@ -60,7 +60,7 @@ macro_rules! suite {
             intake: a_hint_renewed_after_it_was_read_stays, intake: a_body_is_split_once, intake: what_was_put_off_can_be_hastened_and_nothing_else,
             intake: unreadable_items_are_failed_records, intake: fm_076_bad_text_is_stored_safely,
             intake: a_claim_lapses_and_counts_its_attempts, intake: verdicts_end_or_delay_records,
-            intake: accounts_are_found_by_their_keys, intake: owners_that_vanish_become_inactive,
+            intake: accounts_are_found_by_their_keys, intake: accounts_that_a_whole_list_lacks_are_gone, intake: owners_that_vanish_become_inactive,
             deciding: live_records_come_before_sweep_and_backfill, deciding: held_connections_are_left_out,
             deciding: fm_108_a_stale_record_rolls_everything_back, deciding: an_object_of_someone_else_is_stale,
             deciding: a_weak_key_may_name_several_persons,
