@@ -15,7 +15,7 @@ use usher_connector::{
 };
 use usher_model::{ConnectionName, ExternalId, Lane, ObjectType, Record};
 
-use crate::api::{self, BATCH, CONTACTS};
+use crate::api::{self, BATCH};
 use crate::config::Windows;
 use crate::wire::{ErrorBody, Page, Text, instant};
 

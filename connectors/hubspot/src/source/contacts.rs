@@ -23,7 +23,8 @@ impl HubSpotSource {
         let tied = self.tied(ids, lane).await?;
         let contacts = self.contacts(tied.values().map(String::as_str).collect(), lane).await?;
         for record in &mut rows.records {
-            let contact = tied.get(record.external_id.as_str()).and_then(|id| contacts.get(id));
+            let contact =
+                tied.get(record.external_id.as_str()).and_then(|id| contacts.get(id)).map(AsRef::as_ref);
             record.payload = with_contact(&record.payload, contact).map_err(|error| {
                 Fault::new(FaultClass::Defect, "a payload has no JSON form").because(error)
             })?;
@@ -70,10 +71,7 @@ impl HubSpotSource {
     }
 }
 
-fn with_contact(
-    payload: &RawValue,
-    contact: Option<&Box<RawValue>>,
-) -> Result<Box<RawValue>, serde_json::Error> {
+fn with_contact(payload: &RawValue, contact: Option<&RawValue>) -> Result<Box<RawValue>, serde_json::Error> {
     let mut whole: Value = serde_json::from_str(payload.get())?;
     let contact = contact.map_or(Ok(Value::Null), |contact| serde_json::from_str(contact.get()))?;
     if let Some(object) = whole.as_object_mut() {

@@ -8,6 +8,7 @@ use super::*;
 use usher_connector::Request;
 use usher_model::SlotKind;
 
+use crate::api::CONTACTS;
 use crate::testing::{at, ids, vendor};
 use usher_testkit::{Script, asked};
 
