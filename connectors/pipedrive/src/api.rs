@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use usher_connector::{Access, CallLane, Fault, Request};
 
-use crate::wire::Next;
+use crate::wire::{self, Next};
 
 pub(crate) const PERSONS: &str = "persons";
 pub(crate) const ORGANIZATIONS: &str = "organizations";
@@ -172,5 +172,5 @@ pub(crate) fn behind(request: Request, next: Option<&Next>) -> Request {
 
 /// A time as filters take it: whole seconds, rounded down. Fractions are refused.
 pub(crate) fn second(at: Timestamp) -> String {
-    Timestamp::from_second(at.as_millisecond().div_euclid(1_000)).unwrap_or(at).to_string()
+    wire::second(at).to_string()
 }

@@ -11,7 +11,7 @@ use usher_connector::{Configured, Connection, HookSecrets, Host, Protocol, Scope
 use usher_document::{Cursor, MapReader, SecretRef};
 use usher_model::SlotKind;
 
-use crate::api::{LEADS, ORGANIZATIONS};
+use crate::api::ORGANIZATIONS;
 use crate::directory::PipedriveDirectory;
 use crate::fields::Fields;
 use crate::inbound::PipedriveInbound;
@@ -39,20 +39,18 @@ pub(crate) struct Windows(Spans);
 
 impl Windows {
     /// At the edge of now.
-    pub(crate) fn live(self, objects: &str) -> Window {
-        self.0.live(grain(objects))
+    pub(crate) fn live(self) -> Window {
+        self.0.live(GRAIN)
     }
 
     /// Once more, for what a list has shown late.
-    pub(crate) fn sweep(self, objects: &str) -> Window {
-        self.0.sweep(grain(objects))
+    pub(crate) fn sweep(self) -> Window {
+        self.0.sweep(GRAIN)
     }
 }
 
-/// Leads are stamped in milliseconds, all else in seconds.
-fn grain(objects: &str) -> SignedDuration {
-    if objects == LEADS { SignedDuration::from_millis(1) } else { SignedDuration::from_secs(1) }
-}
+/// Filters know seconds only. Leads are stamped in milliseconds, but what is of one second is read together.
+const GRAIN: SignedDuration = SignedDuration::from_secs(1);
 
 impl Settings {
     pub(crate) fn read(map: &mut MapReader<'_>) -> Option<Self> {
@@ -183,7 +181,6 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::MANIFEST;
-    use crate::api::PERSONS;
 
     /// The settings of a connection's YAML, and every problem found in it.
     pub(crate) fn read(yaml: &str) -> (Option<Settings>, Vec<String>) {
@@ -195,7 +192,7 @@ pub(crate) mod tests {
         let (settings, problems) = read("connector: pipedrive\n");
         let settings = settings.unwrap();
         assert_eq!(problems, Vec::<String>::new());
-        assert_eq!(settings.windows.sweep(PERSONS).hold_back, SignedDuration::from_hours(1));
+        assert_eq!(settings.windows.sweep().hold_back, SignedDuration::from_hours(1));
         assert_eq!((settings.custom.marker, settings.custom.task_type.as_str()), (None, "task"));
         let (settings, problems) = read(
             "pull: { objects: [persons], every: 5m, start: now, overlap: 5m, horizon: 2h }\n\
@@ -206,7 +203,7 @@ pub(crate) mod tests {
         let settings = settings.unwrap();
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!(settings.secrets().len(), 2);
-        assert_eq!(settings.windows.live(PERSONS).overlap, SignedDuration::from_mins(5));
+        assert_eq!(settings.windows.live().overlap, SignedDuration::from_mins(5));
         assert_eq!(settings.custom.marker.as_deref(), Some("Usher key"));
         assert_eq!(settings.custom.fields["message"], "First message");
         assert_eq!(settings.custom.task_type, "call");

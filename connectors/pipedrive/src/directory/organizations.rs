@@ -67,7 +67,7 @@ pub(super) async fn step(
         let whole_since = state.listed.filter(|_| done);
         return Ok(AccountBatch { whole_since, ..state.batch(accounts, done)? });
     }
-    let window = windows.live(ORGANIZATIONS);
+    let window = windows.live();
     let due = state.next.is_some() || now.duration_since(state.changes.mark()) >= EVERY;
     let question = if due { window.ask(&mut state.changes, now) } else { None };
     let Some(Ask::Range { from, to }) = question else { return state.batch(Vec::new(), true) };

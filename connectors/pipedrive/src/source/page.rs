@@ -7,9 +7,9 @@ use usher_connector::{CallLane, Fault, FaultClass};
 use super::PipedriveSource;
 use crate::api::{self, LEADS};
 use crate::protocol::refusal;
-use crate::wire::{self, Next, Page, page, repeats};
+use crate::wire::{self, Next, Page, page, repeats, second};
 
-/// Pages of one instant that are read in one step before it counts as endless.
+/// Pages of one second that are read in one step before it counts as endless.
 const MOST_PAGES: usize = 40;
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
@@ -48,11 +48,12 @@ impl PipedriveSource {
         page(&answer)
     }
 
-    /// Everything of one instant.
+    /// Everything of the second of that instant.
     pub(super) async fn ties(&self, object: &str, at: Timestamp) -> Result<Vec<Value>, Fault> {
+        let last = second(at).saturating_add(SignedDuration::from_millis(999)).unwrap_or(at);
         let (mut rows, mut next) = (Vec::new(), None);
         for _ in 0..MOST_PAGES {
-            let page = self.between(object, at, at, next.as_ref()).await?;
+            let page = self.between(object, at, last, next.as_ref()).await?;
             rows.extend(page.rows);
             match page.next {
                 None => return Ok(rows),
@@ -60,7 +61,7 @@ impl PipedriveSource {
                 found => next = found,
             }
         }
-        Err(Fault::new(FaultClass::Transient, "Pipedrive shows more changes of one instant than can be"))
+        Err(Fault::new(FaultClass::Transient, "Pipedrive shows more changes of one second than can be"))
     }
 
     /// A page of everything; none if the vendor does not take the cursor any more.

@@ -112,6 +112,36 @@ async fn persons_are_read_together_and_history_is_listed_whole() {
 }
 
 #[tokio::test]
+async fn fm_011_after_forty_days_away_the_feed_has_forgotten_nothing() {
+    for (object, settings) in SOURCES {
+        let door = Door::with(settings, None).await;
+        let source = door.connection.source.clone().unwrap();
+        assert!(source.streams().iter().all(|stream| stream.horizon.is_none()), "so nothing is listed anew");
+        let ana = door.person(&json!({ "name": "Ana" }));
+        let start = door.now() - jiff::SignedDuration::from_hours(40 * 24);
+        // More of one second than a page holds, each of a time of its own where there are such, and the rest over all days.
+        let line = |n: i64| {
+            let minutes = jiff::SignedDuration::from_mins(if n < 600 { 5 } else { n * 40 });
+            let at = start + minutes + jiff::SignedDuration::from_millis(n);
+            json!({ "object": object, "fields": { "title": "SEO", "person_id": ana },
+                "add_time": at.to_string(), "update_time": at.to_string() })
+        };
+        let lines: Vec<String> = (0..1_300).map(|n| line(n).to_string()).collect();
+        door.sim().seed(&lines.join("\n")).unwrap();
+        let (mut seen, mut cursor) = (std::collections::BTreeSet::new(), None);
+        for _ in 0..20 {
+            let batch = source.pull(&door.pull_of(object, Lane::Live, cursor, start)).await.unwrap();
+            seen.extend(batch.records.into_iter().map(|record| record.external_id));
+            cursor = Some(batch.next);
+            if batch.done {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), 1_300, "{object}");
+    }
+}
+
+#[tokio::test]
 async fn fm_031_their_webhooks_are_made_and_name_them() {
     for (object, settings) in SOURCES {
         let door = Door::with(settings, None).await;

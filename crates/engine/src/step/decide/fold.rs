@@ -174,8 +174,8 @@ impl<'e> Fold<'e> {
         }
     }
 
-    /// What the mapping read of an object of the CRM of which every version may open a lead, how it stands there aside: a version in
-    /// which nothing of that changed is no inquiry. Our own writes make such versions (FM-050).
+    /// What the mapping read of an object of the CRM of which every version may open a lead, how it stands there aside: a
+    /// version in which nothing of that changed is no inquiry. Our own writes make such versions (FM-050).
     fn digest(&self, draft: &Draft) -> Option<String> {
         if !draft.in_crm || draft.enrollment != Enrollment::EveryTime {
             return None;
