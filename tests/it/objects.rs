@@ -64,6 +64,44 @@ async fn a_form_answer_becomes_a_contact_and_a_deal_or_lead_with_its_owner_and_a
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deal_or_lead_that_people_enter_is_routed_and_gets_no_other_one() {
+    for (object, by, name) in [("deals", DEALS, "dealname"), ("leads", LEADS, "hs_lead_name")] {
+        let installation = carried(by).await;
+        let pulled = format!("objects: [{object}]");
+        installation.edit("usher.yaml", "objects: [contacts]", &pulled);
+        let crm = installation.sandbox.hubspot();
+        let seed = |line: Value| crm.seed(&line.to_string()).unwrap()[0];
+        let daemon = installation.start().await;
+        let contact = seed(json!({ "object": "contacts", "source": "CRM_UI",
+            "properties": { "email": "zoe@late.example", "firstname": "Zoe" } }));
+        let entered =
+            seed(json!({ "object": object, "source": "CRM_UI", "properties": { name: "SEO for Late" },
+            "associations": [{ "to": "contacts", "id": contact }] }));
+        installation.drained(1).await;
+        let owner = shown(&crm, object, entered, "hubspot_owner_id");
+        assert!(owner == json!("101") || owner == json!("102"), "{owner}");
+        let tasks = made(&crm, "tasks");
+        assert_eq!(tasks.len(), 1);
+        assert_eq!(crm.associated("tasks", tasks[0], object), [entered]);
+        assert_eq!(crm.associated("tasks", tasks[0], "contacts"), [contact]);
+        // Ours comes back by the poll, too, and opens nothing.
+        installation.submit("ann@acme1.example", "Ann Example");
+        installation.drained(2).await;
+        let ours = made(&crm, object);
+        assert_eq!(ours.len(), 1, "none was made for what was there");
+        until("our own was read", async || {
+            let status = installation.json(&["status"]).await;
+            status["records"]["ignored"].as_u64().is_some_and(|ignored| ignored >= 1)
+        })
+        .await;
+        let status = installation.json(&["status"]).await;
+        assert_eq!(status["records"]["opened"], json!(2), "{status}");
+        installation.assert_invariants().await;
+        assert_eq!(daemon.stop(), Some(0));
+    }
+}
+
 /// Three inquiries over a daemon that dies at the point, and over another that finds what it left.
 async fn die_at(point: &str, passage: u32) {
     let installation = carried(DEALS).await;

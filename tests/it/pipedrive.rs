@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use usher_sandbox::{Actor, Faults, PipedriveSim, PipedriveUser, Span};
 
-use crate::installation::{Installation, object, text, until};
+use crate::installation::{Installation, object as object_of, text, until};
 
 /// The usual installation with another CRM, which keeps its real limits.
 async fn installation(settle: &str) -> Installation {
@@ -59,6 +59,124 @@ fn activities(crm: &PipedriveSim, person: u64) -> Vec<Value> {
     all.filter(|activity| activity["person_id"] == person).collect()
 }
 
+/// The same, where such objects carry owner and task; what carries them is pulled.
+async fn carried(by: &str) -> Installation {
+    let installation = installation("6s").await;
+    installation.edit(
+        "usher.yaml",
+        "    connector: pipedrive\n",
+        &format!("    connector: pipedrive\n    {by}\n"),
+    );
+    installation.edit("usher.yaml", "pull: { objects: [persons], every: 2s }", "pull: { every: 2s }");
+    installation
+}
+
+/// What programs made of leads or deals, and what people did.
+fn made(crm: &PipedriveSim, object: &str, by_program: bool) -> Vec<Value> {
+    let all = crm.ids(object).into_iter().filter_map(|id| crm.read(object, id));
+    all.filter(|row| (row["origin"] == "API") == by_program).collect()
+}
+
+/// The open activities about that lead or deal.
+fn about(crm: &PipedriveSim, field: &str, id: &Value) -> Vec<Value> {
+    let all = crm.ids("activities").into_iter().filter_map(|id| crm.read("activities", id));
+    all.filter(|activity| activity[field] == *id).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_lead_becomes_a_lead_with_owner_and_activity_and_so_does_what_people_enter() {
+    for (object, by) in [("leads", "object: leads"), ("deals", "object: deals")] {
+        let field = format!("{}_id", object.trim_end_matches('s'));
+        let installation = carried(by).await;
+        let checked = installation.run(&["check", "--online"]).await;
+        assert!(checked.status.success(), "{}", text(&checked.stderr));
+        let said = text(&checked.stderr);
+        assert!(said.contains(&format!("carried by {object}")), "{said}");
+        let crm = installation.sandbox.pipedrive();
+        let daemon = installation.start().await;
+        until("the webhook is made", async || crm.webhooks().len() == 1).await;
+        installation.submit("ana@acme.example", "Ana Cruz");
+        installation.drained(1).await;
+        let persons = persons_with(&crm, "ana@acme.example");
+        let ours = made(&crm, object, true);
+        assert_eq!((persons.len(), ours.len()), (1, 1));
+        assert_eq!(ours[0]["person_id"], json!(persons[0]));
+        let owner = ours[0]["owner_id"].as_u64().unwrap();
+        assert!([101, 102].contains(&owner), "{ours:?}");
+        let tasks = about(&crm, &field, &ours[0]["id"]);
+        assert_eq!(tasks.len(), 1, "{object}");
+        assert_eq!((&tasks[0]["owner_id"], &tasks[0]["person_id"]), (&json!(owner), &json!(persons[0])));
+
+        // Somebody enters a person and an inquiry at Pipedrive.
+        let person = json!({ "name": "Zoe Late", "emails": [{ "value": "zoe@late.example", "primary": true, "label": "work" }] });
+        let none = object_of(json!({}));
+        let person = crm.create("persons", &object_of(person), &none, Actor::Human).unwrap();
+        let entered = object_of(json!({ "title": "SEO for Late", "person_id": person }));
+        let entered = crm.create(object, &entered, &none, Actor::Human).unwrap();
+        installation.drained(2).await;
+        let shown = crm.read(object, entered).unwrap();
+        let owner = shown["owner_id"].as_u64().unwrap();
+        assert!([101, 102].contains(&owner), "{shown}");
+        let tasks = about(&crm, &field, &shown["id"]);
+        assert_eq!((tasks.len(), &tasks[0]["owner_id"]), (1, &json!(owner)));
+        assert_eq!(
+            (made(&crm, object, true).len(), made(&crm, object, false).len()),
+            (1, 1),
+            "none was made for it"
+        );
+        assert_eq!(persons_with(&crm, "zoe@late.example"), [person]);
+
+        // Our own writes and reads come back by webhook and poll, and open nothing.
+        crm.delete(object, entered).unwrap();
+        until("the deletion has come", async || {
+            let status = installation.json(&["status"]).await;
+            status["records"]["ignored"].as_u64().is_some_and(|ignored| ignored >= 2)
+        })
+        .await;
+        let status = installation.json(&["status"]).await;
+        assert_eq!(
+            (&status["leads"]["closed:written"], &status["records"]["opened"]),
+            (&json!(2), &json!(2)),
+            "{status}"
+        );
+        let summary = crm.summary();
+        assert_eq!((summary.duplicate_persons, summary.duplicate_tasks), (0, 0));
+        assert_eq!(daemon.stop(), Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_040_lost_answers_make_no_lead_or_deal_twice() {
+    for (object, by) in [("leads", "object: leads"), ("deals", "object: deals")] {
+        let installation = carried(by).await;
+        let crm = installation.sandbox.pipedrive();
+        let daemon = installation.start().await;
+        installation.sandbox.set_faults(Faults {
+            search_lag_ms: Span(3_600_000, 3_600_000),
+            lost_response: 0.5,
+            server_error: 0.1,
+            times: Some(20),
+            only_paths: vec![format!("/{object}"), "/activities".to_owned()],
+            ..Faults::default()
+        });
+        let people = ["ana", "ben", "cem", "dora", "eva"];
+        for person in people {
+            installation.submit(&format!("{person}@acme.example"), &format!("{person} Example"));
+        }
+        installation.drained(people.len() as u64).await;
+        let made = made(&crm, object, true);
+        let persons: std::collections::BTreeSet<u64> =
+            made.iter().filter_map(|row| row["person_id"].as_u64()).collect();
+        assert_eq!((made.len(), persons.len()), (people.len(), people.len()), "{made:?}");
+        let summary = crm.summary();
+        assert_eq!((summary.duplicate_persons, summary.duplicate_tasks), (0, 0));
+        assert!(summary.faults.get("lost_response").copied().unwrap_or_default() > 0, "{:?}", summary.faults);
+        let status = installation.json(&["status"]).await;
+        assert_eq!(status["leads"]["closed:written"], json!(people.len()), "{status}");
+        assert_eq!(daemon.stop(), Some(0));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_lead_becomes_a_person_with_owner_and_activity() {
     let installation = installation("6s").await;
@@ -86,10 +204,10 @@ async fn a_form_lead_becomes_a_person_with_owner_and_activity() {
     );
 
     // Somebody whom a person enters at Pipedrive comes by webhook; whoever asks again keeps the owner that a human chose.
-    let entered = object(
+    let entered = object_of(
         json!({ "name": "Zoe Late", "emails": [{ "value": "zoe@late.example", "primary": true, "label": "work" }] }),
     );
-    let entered = crm.create("persons", &entered, &object(json!({})), Actor::Human).unwrap();
+    let entered = crm.create("persons", &entered, &object_of(json!({})), Actor::Human).unwrap();
     installation.drained(2).await;
     until("the person has a task", async || activities(&crm, entered).len() == 1).await;
     crm.assign_as_human("persons", persons[0], 103).unwrap();

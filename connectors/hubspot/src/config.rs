@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use usher_connector::window::{Spans, Window};
-use usher_connector::{Configured, Connection, HookSecrets, Host, Protocol, Scope};
+use usher_connector::{Configured, Connection, HookSecrets, Host, Protocol, Scope, read_pulled};
 use usher_document::{Cursor, MapReader, OneOrMany, SecretRef};
 use usher_model::SlotKind;
 
-use crate::api::{self, CONTACTS, DEALS, LEADS};
+use crate::api::{self, DEALS, LEADS};
 use crate::directory::HubSpotDirectory;
 use crate::inbound::HubSpotInbound;
 use crate::protocol::HubSpotProtocol;
-use crate::source::{HubSpotSource, PROPERTIES};
+use crate::source::{HubSpotSource, Pulled};
 use crate::target::{CHOICES, Carrier, HubSpotTarget, Keys};
 use crate::{DEAL_SCOPES, LEAD_SCOPES};
 
@@ -23,6 +23,7 @@ const SEARCH_FRAME: usize = 600;
 /// The connector's own keys of a connection.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
+    pulled: &'static Pulled,
     properties: Vec<String>,
     spans: Spans,
     availability: bool,
@@ -32,22 +33,30 @@ pub(crate) struct Settings {
     carrier: Carrier,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct PullSettings {
+    pulled: &'static Pulled,
     properties: Vec<String>,
     spans: Spans,
 }
 
+impl Default for PullSettings {
+    fn default() -> Self {
+        Self { pulled: Pulled::of(SlotKind::Person), properties: Vec::new(), spans: Spans::default() }
+    }
+}
+
 impl Settings {
     pub(crate) fn read(map: &mut MapReader<'_>) -> Option<Self> {
-        let pull = match map.optional_at("pull") {
-            Some(at) => read_pull(&at),
-            None => Some(PullSettings::default()),
-        };
         let availability = map.optional_at("availability").map_or(Some(true), |at| at.read());
         let contacts = map.optional_at("contacts").map_or(Some(None), |at| read_key(&at).map(Some));
         let tasks = map.optional_at("tasks").map_or(Some(None), |at| read_key(&at).map(Some));
         let carrier = read_carrier(map);
+        let kind = carrier.as_ref().map_or(SlotKind::Person, |(carrier, _)| carrier.kind);
+        let pull = match map.optional_at("pull") {
+            Some(at) => read_pull(&at, kind),
+            None => Some(PullSettings::default()),
+        };
         let inbound = map.optional_at("inbound").map_or(Some(None), |at| HookSecrets::read(&at).map(Some));
         let (carrier, key) = carrier?;
         let (leads, deals) = match carrier.kind {
@@ -57,6 +66,7 @@ impl Settings {
         let keys = Keys { contacts: contacts?, leads, deals, tasks: tasks? };
         let pull = pull?;
         Some(Self {
+            pulled: pull.pulled,
             properties: pull.properties,
             spans: pull.spans,
             availability: availability?,
@@ -100,11 +110,13 @@ impl Configured for Settings {
 
     fn connect(&self, host: Host) -> Connection {
         let secrets = HookSecrets::good(&host);
-        let inbound = (!secrets.is_empty()).then(|| Arc::new(HubSpotInbound::new(secrets)) as Arc<_>);
+        let inbound =
+            (!secrets.is_empty()).then(|| Arc::new(HubSpotInbound::new(secrets, self.pulled)) as Arc<_>);
         let windows = self.windows();
         let (http, connection) = (host.http, host.connection);
+        let source = HubSpotSource::new(connection, http.clone(), self.pulled, &self.properties, windows);
         Connection {
-            source: Some(Arc::new(HubSpotSource::new(connection, http.clone(), &self.properties, windows))),
+            source: Some(Arc::new(source)),
             inbound,
             subscriber: None,
             directory: Some(Arc::new(HubSpotDirectory::new(http.clone(), self.availability, windows))),
@@ -113,52 +125,39 @@ impl Configured for Settings {
     }
 }
 
-fn read_pull(at: &Cursor<'_>) -> Option<PullSettings> {
+fn read_pull(at: &Cursor<'_>, carrier: SlotKind) -> Option<PullSettings> {
     let mut map = at.map()?;
     let mut good = true;
-    if let Some(objects) = map.optional_at("objects") {
-        good &= read_objects(&objects).is_some();
-    }
+    let kind = match map.optional_at("objects") {
+        Some(at) => read_pulled(&at, &CHOICES, carrier, &["companies", "tickets"]),
+        None => Some(SlotKind::Person),
+    };
     if let Some(start) = map.optional_at("start") {
         good &= start.choice(&[("now", ())]).is_some();
     }
     let properties_at = map.optional_at("properties");
     let properties = match &properties_at {
-        Some(at) => read_properties(at),
+        Some(at) => read_properties(at, Pulled::of(kind.unwrap_or(SlotKind::Person))),
         None => Some(Vec::new()),
     };
     let spans = Spans::read(&mut map);
-    good.then_some(PullSettings { properties: properties?, spans: spans? })
+    good.then_some(PullSettings { pulled: Pulled::of(kind?), properties: properties?, spans: spans? })
 }
 
-fn read_objects(at: &Cursor<'_>) -> Option<()> {
-    let later = ["leads", "deals", "companies", "tickets"];
-    let mut good = true;
-    let items = at.list()?;
-    if items.is_empty() {
-        at.error("empty", "`objects` lists nothing to pull").hint("write `objects: [contacts]`").report();
-        return None;
-    }
-    for item in items {
-        good &= item.choice_or_later(&[(CONTACTS, ())], &later).is_some();
-    }
-    good.then_some(())
-}
-
-fn read_properties(at: &Cursor<'_>) -> Option<Vec<String>> {
+fn read_properties(at: &Cursor<'_>, pulled: &Pulled) -> Option<Vec<String>> {
     let OneOrMany::<String>(names) = at.read()?;
     for name in &names {
         is_internal(at, name)?;
     }
     let length: usize = names.iter().map(|name| name.len() + 3).sum::<usize>()
-        + PROPERTIES.iter().map(|name| name.len() + 3).sum::<usize>();
+        + pulled.properties.iter().map(|name| name.len() + 3).sum::<usize>();
     if length + SEARCH_FRAME > api::SEARCH_BODY {
         at.error("too-long", "these property names do not fit into one HubSpot search (3,000 characters)")
             .hint("list only the properties that the mapping reads")
             .report();
         return None;
     }
-    let mut seen: BTreeSet<&str> = PROPERTIES.iter().copied().collect();
+    let mut seen: BTreeSet<&str> = pulled.properties.iter().copied().collect();
     Some(names.iter().filter(|name| seen.insert(name)).cloned().collect())
 }
 
@@ -271,7 +270,7 @@ pub(crate) mod tests {
         assert!(settings.is_none());
         let all = problems.join("\n");
         for part in [
-            "`deals` is not in this version",
+            "`deals` are pulled where they carry",
             "`yesterday`",
             "`overlap` is at most 24h",
             "`Lead budget`",
@@ -318,6 +317,27 @@ pub(crate) mod tests {
             let (settings, problems) = read(yaml);
             assert!(settings.is_none() || yaml.contains("step"), "{yaml}");
             assert!(problems.iter().any(|problem| problem.contains(told)), "{yaml}: {problems:?}");
+        }
+    }
+
+    #[test]
+    fn contacts_or_what_carries_owners_is_pulled() {
+        let deals = "object: deals\ndeals: { pipeline: default, stage: s }\n";
+        for (yaml, expected) in [
+            (String::new(), "contacts"),
+            (deals.to_owned(), "contacts"),
+            (format!("{deals}pull: {{ objects: [deals], properties: [amount, lead_budget] }}\n"), "deals"),
+            ("object: leads\npull: { objects: [leads] }\n".to_owned(), "leads"),
+        ] {
+            let (settings, problems) = read(&format!("connector: hubspot\n{yaml}"));
+            assert_eq!(problems, Vec::<String>::new(), "{yaml}");
+            let settings = settings.unwrap();
+            assert_eq!(settings.pulled.object, expected, "{yaml}");
+            assert!(!settings.properties.contains(&"amount".to_owned()), "what is read anyway");
+        }
+        for wrong in ["pull: { objects: [leads] }\n", "object: leads\npull: { objects: [leads, contacts] }\n"]
+        {
+            assert!(read(wrong).0.is_none(), "{wrong}");
         }
     }
 

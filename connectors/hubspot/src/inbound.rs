@@ -7,14 +7,11 @@ use serde_json::value::RawValue;
 use usher_connector::{Check, Inbound, Item, Parts, Refusal, Secret, SplitError, signature};
 use usher_model::{ExternalId, ObjectType};
 
-use crate::api::CONTACTS;
+use crate::source::Pulled;
 
 const SIGNATURE: &str = "X-HubSpot-Signature-v3";
 const TIMESTAMP: &str = "X-HubSpot-Request-Timestamp";
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
-
-/// The type id of contacts in events of the generic kind (`object.creation`).
-const CONTACT_TYPE: &str = "0-1";
 
 /// The escapes that HubSpot signs decoded; all others it signs as they stand in the URL (HubSpot's page "Validating
 /// requests", table of URL-encoded characters).
@@ -37,11 +34,12 @@ const DECODED: [(&str, &str); 12] = [
 pub(crate) struct HubSpotInbound {
     /// The app's client secret, and the one before it while it is being replaced.
     secrets: Vec<Secret>,
+    pulled: &'static Pulled,
 }
 
 impl HubSpotInbound {
-    pub(crate) fn new(secrets: Vec<Secret>) -> Self {
-        Self { secrets }
+    pub(crate) fn new(secrets: Vec<Secret>, pulled: &'static Pulled) -> Self {
+        Self { secrets, pulled }
     }
 }
 
@@ -82,7 +80,7 @@ impl Inbound for HubSpotInbound {
                 reason: "the body is no JSON list of events".to_owned(),
             })];
         };
-        events.iter().enumerate().flat_map(|(index, raw)| split_event(index, raw)).collect()
+        events.iter().enumerate().flat_map(|(index, raw)| split_event(self.pulled, index, raw)).collect()
     }
 }
 
@@ -140,23 +138,23 @@ fn decode(url: &str) -> String {
     decoded
 }
 
-fn split_event(index: usize, raw: &RawValue) -> Vec<Result<Item, SplitError>> {
+fn split_event(pulled: &Pulled, index: usize, raw: &RawValue) -> Vec<Result<Item, SplitError>> {
     let bad = |reason: &str| vec![Err(SplitError { index, reason: reason.to_owned() })];
     let Ok(event) = serde_json::from_str::<Event<'_>>(raw.get()) else {
         return bad("it is no HubSpot event");
     };
     let (subject, verb) = event.subscription_type.split_once('.').unwrap_or(("", &event.subscription_type));
-    let is_contact =
-        subject == "contact" || subject == "object" && event.object_type_id.as_deref() == Some(CONTACT_TYPE);
-    if !is_contact {
-        return bad("it is about another object than contacts: remove that subscription in HubSpot");
+    let is_pulled = subject == pulled.object.trim_end_matches('s')
+        || subject == "object" && event.object_type_id.as_deref() == Some(pulled.type_id);
+    if !is_pulled {
+        return bad("it is about another object than is pulled: remove that subscription in HubSpot");
     }
     let known =
         ["creation", "propertyChange", "restore", "deletion", "privacyDeletion", "merge"].contains(&verb);
     if !known {
         return bad("events of that kind are not used: remove that subscription in HubSpot");
     }
-    // Of a merge, every contact that took part changed: the losers are gone, the winner has new values.
+    // Of a merge, every object that took part changed: the losers are gone, the winner has new values.
     let mut ids: Vec<String> = [event.object_id, event.primary_object_id, event.new_object_id]
         .into_iter()
         .flatten()
@@ -171,9 +169,10 @@ fn split_event(index: usize, raw: &RawValue) -> Vec<Result<Item, SplitError>> {
         }
     });
     if ids.is_empty() {
-        return bad("it names no contact");
+        return bad("it names no object");
     }
-    let hint = |id: String| Ok(Item::Hint { object: ObjectType::new(CONTACTS), id: ExternalId::new(id) });
+    let hint =
+        |id: String| Ok(Item::Hint { object: ObjectType::new(pulled.object), id: ExternalId::new(id) });
     ids.into_iter().map(hint).collect()
 }
 
@@ -187,6 +186,7 @@ fn digits(raw: &RawValue) -> Option<String> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use http::HeaderMap;
+    use usher_model::SlotKind;
 
     use super::*;
     use crate::testing::at;
@@ -229,7 +229,9 @@ mod tests {
     }
 
     fn status(parts: &Parts, body: &[u8], now: Timestamp) -> u16 {
-        match HubSpotInbound::new(vec![secret(), Secret::new("older")]).check(parts, body, now) {
+        match HubSpotInbound::new(vec![secret(), Secret::new("older")], Pulled::of(SlotKind::Person))
+            .check(parts, body, now)
+        {
             Check::Store => 200,
             Check::Refuse(refusal) => refusal.status,
             Check::Reply(_) => 0,
@@ -272,7 +274,11 @@ mod tests {
     }
 
     fn split(body: &str) -> Vec<Result<String, usize>> {
-        let items = HubSpotInbound::new(Vec::new()).split(body.as_bytes(), at(0));
+        split_of(SlotKind::Person, body)
+    }
+
+    fn split_of(kind: SlotKind, body: &str) -> Vec<Result<String, usize>> {
+        let items = HubSpotInbound::new(Vec::new(), Pulled::of(kind)).split(body.as_bytes(), at(0));
         items
             .into_iter()
             .map(|item| match item {
@@ -298,6 +304,17 @@ mod tests {
                 "contacts/55"
             ]
         );
+    }
+
+    #[test]
+    fn events_of_what_is_pulled_become_hints_and_of_others_do_not() {
+        let body = r#"[{"subscriptionType":"deal.creation","objectId":1},
+            {"subscriptionType":"object.deletion","objectTypeId":"0-136","objectId":2},
+            {"subscriptionType":"object.propertyChange","objectTypeId":"0-3","objectId":3},
+            {"subscriptionType":"contact.creation","objectId":4}]"#;
+        let deal = |id| Ok(format!("deals/{id}"));
+        assert_eq!(split_of(SlotKind::Deal, body), [deal(1), Err(1), deal(3), Err(3)]);
+        assert_eq!(split_of(SlotKind::Lead, body)[1], Ok("leads/2".to_owned()));
     }
 
     #[test]

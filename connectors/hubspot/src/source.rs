@@ -1,4 +1,4 @@
-//! Contacts: at the edge of now by search, again behind the index's delay, history by listing, single ones by id.
+//! Contacts, leads or deals: at the edge of now by search, again behind the index's delay, history by listing, single ones by id.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,14 +15,17 @@ use usher_connector::{
 };
 use usher_model::{ConnectionName, ExternalId, Lane, ObjectType, Record};
 
-use crate::api::{self, BATCH, CONTACTS};
+use crate::api::{self, BATCH};
 use crate::config::Windows;
 use crate::wire::{ErrorBody, Page, Text, instant};
 
+mod contacts;
+mod pulled;
 mod unstamped;
 
-/// The time by which contacts are followed (other objects have `hs_lastmodifieddate`).
-const MODIFIED: &str = "lastmodifieddate";
+use pulled::MODIFIED;
+pub(crate) use pulled::Pulled;
+
 /// The ids that were merged into a contact, with `;` between them; the one whose values won comes first.
 const MERGED: &str = "hs_merged_object_ids";
 
@@ -58,9 +61,11 @@ pub(crate) const PROPERTIES: &[&str] = &[
 /// The source role.
 pub(crate) struct HubSpotSource {
     connection: ConnectionName,
+    pulled: &'static Pulled,
     object: ObjectType,
     http: Arc<dyn Http>,
-    properties: Vec<String>,
+    /// Those of the settings are asked of contacts too, who come with leads and deals; what an object lacks is ignored.
+    extra: Vec<String>,
     windows: Windows,
 }
 
@@ -94,6 +99,8 @@ struct RowProperties<'a> {
     #[serde(borrow, default, rename = "lastmodifieddate")]
     modified: Option<Text<'a>>,
     #[serde(borrow, default)]
+    hs_lastmodifieddate: Option<Text<'a>>,
+    #[serde(borrow, default)]
     hs_object_source: Option<Text<'a>>,
     #[serde(borrow, default)]
     hs_object_source_label: Option<Text<'a>>,
@@ -113,16 +120,20 @@ impl HubSpotSource {
     pub(crate) fn new(
         connection: ConnectionName,
         http: Arc<dyn Http>,
+        pulled: &'static Pulled,
         extra: &[String],
         windows: Windows,
     ) -> Self {
-        let properties =
-            PROPERTIES.iter().map(|name| (*name).to_owned()).chain(extra.iter().cloned()).collect();
-        Self { connection, object: ObjectType::new(CONTACTS), http, properties, windows }
+        let (object, extra) = (ObjectType::new(pulled.object), extra.to_vec());
+        Self { connection, pulled, object, http, extra, windows }
     }
 
     fn names(&self) -> Vec<&str> {
-        self.properties.iter().map(String::as_str).collect()
+        self.with_extra(self.pulled.properties)
+    }
+
+    fn with_extra<'a>(&'a self, properties: &[&'a str]) -> Vec<&'a str> {
+        properties.iter().copied().chain(self.extra.iter().map(String::as_str)).collect()
     }
 
     async fn follow(&self, ask: &Pull, window: Window) -> Result<Batch, Fault> {
@@ -133,10 +144,11 @@ impl HubSpotSource {
         let Some(question) = window.ask(&mut state, ask.now) else {
             return Ok(nothing(state.to_cursor()?));
         };
-        let request = api::search_window(CONTACTS, MODIFIED, &question, &self.names(), CallLane::Pull)?;
+        let Pulled { object, modified, .. } = self.pulled;
+        let request = api::search_window(object, modified, &question, &self.names(), CallLane::Pull)?;
         let answer = self.http.send(request).await?;
         let page = page(&answer)?;
-        let found = self.rows(&page);
+        let found = self.with_contacts(self.rows(&page), CallLane::Pull).await?;
         let rows: Vec<(Timestamp, ExternalId)> = found
             .records
             .iter()
@@ -154,9 +166,10 @@ impl HubSpotSource {
         if listing.finished {
             return Ok(nothing(Cursor::of(LISTING_VERSION, &listing)?));
         }
-        let request = api::list(api::objects(CONTACTS), listing.after.as_deref(), CallLane::Backfill)
-            .query("properties", self.properties.join(","))
-            .query("archived", "false");
+        let request =
+            api::list(api::objects(self.pulled.object), listing.after.as_deref(), CallLane::Backfill)
+                .query("properties", self.names().join(","))
+                .query("archived", "false");
         let answer = self.http.send(request).await?;
         let page = page(&answer)?;
         let after = page.after().map(str::to_owned);
@@ -164,7 +177,8 @@ impl HubSpotSource {
             return Err(repeats());
         }
         let next = Listing { finished: after.is_none(), after };
-        Ok(self.rows(&page).batch(Cursor::of(LISTING_VERSION, &next)?, next.finished))
+        let rows = self.with_contacts(self.rows(&page), CallLane::Backfill).await?;
+        Ok(rows.batch(Cursor::of(LISTING_VERSION, &next)?, next.finished))
     }
 
     fn rows(&self, page: &Page<'_>) -> Rows {
@@ -187,14 +201,17 @@ impl HubSpotSource {
         let losers = losers.filter(|id| !id.is_empty() && *id != winner.as_str());
         merged.extend(losers.map(|id| Merge { loser: ExternalId::new(id), winner: winner.clone() }));
         let text = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.as_str().to_owned());
-        let stamp = row.properties.modified.as_ref().or(row.updated.as_ref());
+        // By whichever time the object is followed, though both may have been asked for.
+        let own = match self.pulled.modified {
+            MODIFIED => &row.properties.modified,
+            _ => &row.properties.hs_lastmodifieddate,
+        };
+        let stamp = own.as_ref().or(row.updated.as_ref());
         let modified_at = stamp.and_then(|stamp| instant(stamp.as_str()));
         // A time that can not be read still tells versions apart.
         let revision = match modified_at {
             Some(time) => time.as_millisecond().to_string(),
-            None => text(&row.properties.modified)
-                .or_else(|| text(&row.updated))
-                .unwrap_or_else(|| "none".to_owned()),
+            None => text(own).or_else(|| text(&row.updated)).unwrap_or_else(|| "none".to_owned()),
         };
         // HubSpot's knowledge base lists IMPORT among the values of "Record source" (hs_object_source_label).
         let import = |text: &Option<Text<'_>>| text.as_ref().is_some_and(|text| text.as_str() == "IMPORT");
@@ -243,16 +260,17 @@ impl Source for HubSpotSource {
             ));
         }
         let asked = ids.iter().map(ExternalId::as_str);
-        let answer = self.http.send(api::read(CONTACTS, asked, None, &self.names(), CallLane::Pull)?).await?;
+        let request = api::read(self.pulled.object, asked, None, &self.names(), CallLane::Pull)?;
+        let answer = self.http.send(request).await?;
         let page = page(&answer)?;
         if let Some(error) = page.errors.iter().find(|error| !error.is_not_found()) {
             return Err(unread(error));
         }
-        let Rows { records, problems, merged } = self.rows(&page);
+        let Rows { records, problems, merged } = self.with_contacts(self.rows(&page), CallLane::Pull).await?;
         if let Some(problem) = problems.first() {
             return Err(Fault::new(
                 FaultClass::Transient,
-                "a contact in HubSpot's answer has an unexpected shape",
+                "an object in HubSpot's answer has an unexpected shape",
             )
             .because(problem.clone()));
         }
@@ -286,7 +304,7 @@ fn nothing(next: Cursor) -> Batch {
     Rows::default().batch(next, true)
 }
 
-/// A row that is no contact, named by its id if it has one, else by its bytes.
+/// A row that is no object of ours, named by its id if it has one, else by its bytes.
 fn unreadable(raw: &RawValue) -> RowProblem {
     let print = signature::fingerprint(&[raw.get().as_bytes()]);
     let id = serde_json::from_str::<Value>(raw.get())
@@ -295,7 +313,7 @@ fn unreadable(raw: &RawValue) -> RowProblem {
     RowProblem {
         external_id: ExternalId::new(id.unwrap_or_else(|| print.clone())),
         revision: print,
-        reason: "HubSpot's row does not have the shape of a contact".to_owned(),
+        reason: "HubSpot's row does not have the documented shape".to_owned(),
     }
 }
 

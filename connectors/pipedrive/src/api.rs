@@ -5,6 +5,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use usher_connector::{Access, CallLane, Fault, Request};
 
+use crate::wire::{self, Next};
+
 pub(crate) const PERSONS: &str = "persons";
 pub(crate) const ORGANIZATIONS: &str = "organizations";
 pub(crate) const DEALS: &str = "deals";
@@ -63,8 +65,21 @@ pub(crate) fn list(objects: &str, lane: CallLane) -> Request {
 }
 
 /// A page of leads that are not archived.
-pub(crate) fn leads(start: u64, lane: CallLane) -> Request {
-    get(v1(LEADS), 20, lane).query("limit", PAGE.to_string()).query("start", start.to_string())
+pub(crate) fn leads(lane: CallLane) -> Request {
+    get(v1(LEADS), 20, lane).query("limit", PAGE.to_string())
+}
+
+/// A page of a person's leads or deals. Those that somebody archived are a list of their own.
+pub(crate) fn of_person(objects: &str, person: &str, archived: bool) -> Request {
+    let request = match (objects, archived) {
+        (LEADS, false) => leads(CallLane::Verify),
+        (LEADS, true) => get(v1("leads/archived"), 40, CallLane::Verify).query("limit", PAGE.to_string()),
+        (_, false) => list(objects, CallLane::Verify),
+        (_, true) => {
+            get(v2(&format!("{objects}/archived")), 20, CallLane::Verify).query("limit", PAGE.to_string())
+        }
+    };
+    request.query("person_id", person)
 }
 
 /// A search for a whole value; never a proof that something is not there, since its index may lag.
@@ -103,15 +118,26 @@ pub(crate) fn changelog(objects: &str, id: &str) -> Request {
 }
 
 pub(crate) fn create(objects: &str, body: &Value) -> Result<Request, Fault> {
-    write(Method::POST, v2(objects), 5).json(body)
+    let request = match objects {
+        LEADS => write(Method::POST, v1(LEADS), 10),
+        _ => write(Method::POST, v2(objects), 5),
+    };
+    request.json(body)
 }
 
 pub(crate) fn change(objects: &str, id: &str, body: &Value) -> Result<Request, Fault> {
-    write(Method::PATCH, v2(&format!("{objects}/{id}")), 5).json(body)
+    let request = match objects {
+        LEADS => write(Method::PATCH, v1(&format!("{LEADS}/{id}")), 10),
+        _ => write(Method::PATCH, v2(&format!("{objects}/{id}")), 5),
+    };
+    request.json(body)
 }
 
 pub(crate) fn delete(objects: &str, id: &str) -> Request {
-    write(Method::DELETE, v2(&format!("{objects}/{id}")), 3)
+    match objects {
+        LEADS => write(Method::DELETE, v1(&format!("{LEADS}/{id}")), 6),
+        _ => write(Method::DELETE, v2(&format!("{objects}/{id}")), 3),
+    }
 }
 
 /// Every webhook that the token's user may see.
@@ -135,7 +161,16 @@ pub(crate) fn after(request: Request, cursor: Option<&str>) -> Request {
     }
 }
 
+/// The page that begins there, whichever version it is of.
+pub(crate) fn behind(request: Request, next: Option<&Next>) -> Request {
+    match next {
+        None => request,
+        Some(Next::Cursor(cursor)) => after(request, Some(cursor)),
+        Some(Next::Start(start)) => request.query("start", start.to_string()),
+    }
+}
+
 /// A time as filters take it: whole seconds, rounded down. Fractions are refused.
 pub(crate) fn second(at: Timestamp) -> String {
-    Timestamp::from_second(at.as_millisecond().div_euclid(1_000)).unwrap_or(at).to_string()
+    wire::second(at).to_string()
 }

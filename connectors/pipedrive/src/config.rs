@@ -1,21 +1,25 @@
 //! The connection's settings in usher.yaml, and the connection made from them.
 
+mod objects;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 use usher_connector::window::{Spans, Window};
-use usher_connector::{Configured, Connection, HookSecrets, Host, Protocol};
+use usher_connector::{Configured, Connection, HookSecrets, Host, Protocol, Scope, read_pulled};
 use usher_document::{Cursor, MapReader, SecretRef};
+use usher_model::SlotKind;
 
-use crate::api::{DEALS, LEADS, ORGANIZATIONS, PERSONS};
+use crate::api::ORGANIZATIONS;
 use crate::directory::PipedriveDirectory;
 use crate::fields::Fields;
 use crate::inbound::PipedriveInbound;
 use crate::protocol::PipedriveProtocol;
 use crate::source::PipedriveSource;
-use crate::target::{Custom, PipedriveTarget};
+use crate::target::{Carrier, Custom, PipedriveTarget};
 use crate::webhooks::Webhooks;
+use crate::{DEAL_SCOPES, LEAD_SCOPES};
 
 /// The connector's own keys of a connection.
 #[derive(Debug, Clone)]
@@ -24,6 +28,9 @@ pub(crate) struct Settings {
     /// The password that webhooks bring.
     inbound: Option<HookSecrets>,
     custom: Custom,
+    carrier: Carrier,
+    /// What is pulled.
+    objects: Vec<&'static str>,
 }
 
 /// How the two lanes that follow the present read.
@@ -32,26 +39,26 @@ pub(crate) struct Windows(Spans);
 
 impl Windows {
     /// At the edge of now.
-    pub(crate) fn live(self, objects: &str) -> Window {
-        self.0.live(grain(objects))
+    pub(crate) fn live(self) -> Window {
+        self.0.live(GRAIN)
     }
 
     /// Once more, for what a list has shown late.
-    pub(crate) fn sweep(self, objects: &str) -> Window {
-        self.0.sweep(grain(objects))
+    pub(crate) fn sweep(self) -> Window {
+        self.0.sweep(GRAIN)
     }
 }
 
-/// Leads are stamped in milliseconds, all else in seconds.
-fn grain(objects: &str) -> SignedDuration {
-    if objects == LEADS { SignedDuration::from_millis(1) } else { SignedDuration::from_secs(1) }
-}
+/// Filters know seconds only. Leads are stamped in milliseconds, but what is of one second is read together.
+const GRAIN: SignedDuration = SignedDuration::from_secs(1);
 
 impl Settings {
     pub(crate) fn read(map: &mut MapReader<'_>) -> Option<Self> {
-        let windows = match map.optional_at("pull") {
-            Some(at) => read_pull(&at),
-            None => Some(Windows::default()),
+        let carrier = objects::read_carrier(map);
+        let kind = carrier.as_ref().map_or(SlotKind::Person, |carrier| carrier.kind);
+        let pull = match map.optional_at("pull") {
+            Some(at) => read_pull(&at, kind),
+            None => Some((Windows::default(), kind)),
         };
         let inbound = map.optional_at("inbound").map_or(Some(None), |at| HookSecrets::read(&at).map(Some));
         let persons =
@@ -61,7 +68,9 @@ impl Settings {
         if let Some(kind) = tasks? {
             custom.task_type = kind;
         }
-        Some(Self { windows: windows?, inbound: inbound?, custom })
+        let (windows, pulled) = pull?;
+        let objects = vec![objects::name_of(pulled)];
+        Some(Self { windows, inbound: inbound?, custom, carrier: carrier?, objects })
     }
 }
 
@@ -70,13 +79,21 @@ impl Configured for Settings {
         self.inbound.as_ref().map(HookSecrets::named).unwrap_or_default()
     }
 
+    fn further_scopes(&self) -> &'static [Scope] {
+        match self.carrier.kind {
+            SlotKind::Lead => LEAD_SCOPES,
+            SlotKind::Deal => DEAL_SCOPES,
+            _ => &[],
+        }
+    }
+
     fn protocol(&self) -> Option<Arc<dyn Protocol>> {
         Some(Arc::new(PipedriveProtocol))
     }
 
     fn connect(&self, host: Host) -> Connection {
         let passwords = HookSecrets::good(&host);
-        let (http, connection, objects) = (host.http.clone(), host.connection.clone(), vec![PERSONS]);
+        let (http, connection, objects) = (host.http.clone(), host.connection.clone(), self.objects.clone());
         let fields = Arc::new(Fields::new(http.clone()));
         let webhooks = self.inbound.is_some().then(|| {
             let password = HookSecrets::present(&host);
@@ -90,37 +107,26 @@ impl Configured for Settings {
             inbound,
             subscriber: webhooks,
             directory: Some(Arc::new(PipedriveDirectory::new(http.clone(), self.windows))),
-            target: Some(Arc::new(PipedriveTarget::new(http, fields, self.custom.clone()))),
+            target: Some(Arc::new(PipedriveTarget::new(
+                http,
+                fields,
+                self.custom.clone(),
+                self.carrier.clone(),
+            ))),
         }
     }
 }
 
-fn read_pull(at: &Cursor<'_>) -> Option<Windows> {
+fn read_pull(at: &Cursor<'_>, carrier: SlotKind) -> Option<(Windows, SlotKind)> {
     let mut map = at.map()?;
-    let mut good = true;
-    if let Some(objects) = map.optional_at("objects") {
-        good &= read_objects(&objects).is_some();
-    }
-    if let Some(start) = map.optional_at("start") {
-        good &= start.choice(&[("now", ())]).is_some();
-    }
+    let pulled = match map.optional_at("objects") {
+        Some(at) => read_pulled(&at, &objects::CHOICES, carrier, &[ORGANIZATIONS]),
+        None => Some(carrier),
+    };
+    let start = map.optional_at("start").map_or(Some(()), |at| at.choice(&[("now", ())]));
     let spans = Spans::read(&mut map);
-    good.then_some(Windows(spans?))
-}
-
-fn read_objects(at: &Cursor<'_>) -> Option<()> {
-    // The engine takes every object of a CRM for a person in this version.
-    let later = [LEADS, DEALS, ORGANIZATIONS];
-    let items = at.list()?;
-    if items.is_empty() {
-        at.error("empty", "`objects` lists nothing to pull").hint("write `objects: [persons]`").report();
-        return None;
-    }
-    let mut good = true;
-    for item in items {
-        good &= item.choice_or_later(&[(PERSONS, ())], &later).is_some();
-    }
-    good.then_some(())
+    start?;
+    Some((Windows(spans?), pulled?))
 }
 
 /// Custom fields of persons, by the names that people see.
@@ -186,7 +192,7 @@ pub(crate) mod tests {
         let (settings, problems) = read("connector: pipedrive\n");
         let settings = settings.unwrap();
         assert_eq!(problems, Vec::<String>::new());
-        assert_eq!(settings.windows.sweep(PERSONS).hold_back, SignedDuration::from_hours(1));
+        assert_eq!(settings.windows.sweep().hold_back, SignedDuration::from_hours(1));
         assert_eq!((settings.custom.marker, settings.custom.task_type.as_str()), (None, "task"));
         let (settings, problems) = read(
             "pull: { objects: [persons], every: 5m, start: now, overlap: 5m, horizon: 2h }\n\
@@ -197,7 +203,7 @@ pub(crate) mod tests {
         let settings = settings.unwrap();
         assert_eq!(problems, Vec::<String>::new());
         assert_eq!(settings.secrets().len(), 2);
-        assert_eq!(settings.windows.live(PERSONS).overlap, SignedDuration::from_mins(5));
+        assert_eq!(settings.windows.live().overlap, SignedDuration::from_mins(5));
         assert_eq!(settings.custom.marker.as_deref(), Some("Usher key"));
         assert_eq!(settings.custom.fields["message"], "First message");
         assert_eq!(settings.custom.task_type, "call");
@@ -213,7 +219,7 @@ pub(crate) mod tests {
         assert!(settings.is_none());
         let all = problems.join("\n");
         for part in [
-            "`leads` is not in this version",
+            "`leads` are pulled where they carry",
             "`yesterday`",
             "`overlap` is at most 24h",
             "unknown key `page`",

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
-use usher_connector::{CallLane, Fault, FaultClass, Http, Response};
+use usher_connector::{CallLane, Fault, FaultClass, Http, Request, Response};
 
 use crate::api::{self, IDS, PERSONS};
 use crate::protocol::refusal;
@@ -58,14 +58,19 @@ pub(crate) fn object(answer: &Response) -> Result<Option<Object>, Fault> {
     }
 }
 
-/// One object that lives.
+/// One object that lives and that we can change: an archived lead or deal takes no change through the API.
 pub(crate) async fn living(
     http: &dyn Http,
     objects: &str,
     id: &str,
     lane: CallLane,
 ) -> Result<Option<Object>, Fault> {
-    Ok(one(http, objects, id, lane).await?.filter(|object| !wire::flag(object, "is_deleted")))
+    Ok(one(http, objects, id, lane).await?.filter(lives))
+}
+
+/// Neither deleted nor archived.
+pub(crate) fn lives(object: &Object) -> bool {
+    !wire::flag(object, "is_deleted") && !wire::flag(object, "is_archived")
 }
 
 /// The objects of these ids, in no order; those that are gone are missing or deleted. At most [`IDS`].
@@ -75,18 +80,39 @@ pub(crate) async fn several(
     ids: &[&str],
     lane: CallLane,
 ) -> Result<Vec<Object>, Fault> {
-    let mut found = Vec::new();
-    if ids.len() >= SINGLES && objects != api::LEADS {
-        let asked: Vec<&str> = ids.iter().copied().filter(|id| is_id(id)).take(IDS).collect();
-        let page = page(&http.send(api::several(objects, &asked, lane)).await?)?;
-        found.extend(page.rows.into_iter().filter_map(into_object));
-    }
+    let mut found =
+        if is_cheaper_listed(objects, ids) { listed(http, objects, ids, lane).await? } else { Vec::new() };
     // A list leaves out what is deleted; read singly it tells who it was.
     let listed = |id: &&str| found.iter().any(|row| wire::id(row).as_deref() == Some(*id));
     let missing: Vec<&str> = ids.iter().copied().filter(|id| !listed(id)).collect();
     let read = try_join_all(missing.into_iter().map(|id| one(http, objects, id, lane))).await?;
     found.extend(read.into_iter().flatten());
     Ok(found)
+}
+
+/// The living ones among these objects, in no order. At most [`IDS`].
+pub(crate) async fn present(
+    http: &dyn Http,
+    objects: &str,
+    ids: &[&str],
+    lane: CallLane,
+) -> Result<Vec<Object>, Fault> {
+    if is_cheaper_listed(objects, ids) {
+        return listed(http, objects, ids, lane).await;
+    }
+    let read = try_join_all(ids.iter().map(|id| living(http, objects, id, lane))).await?;
+    Ok(read.into_iter().flatten().collect())
+}
+
+/// Leads can not be listed by id.
+fn is_cheaper_listed(objects: &str, ids: &[&str]) -> bool {
+    ids.len() >= SINGLES && objects != api::LEADS
+}
+
+async fn listed(http: &dyn Http, objects: &str, ids: &[&str], lane: CallLane) -> Result<Vec<Object>, Fault> {
+    let asked: Vec<&str> = ids.iter().copied().filter(|id| is_id(id)).take(IDS).collect();
+    let page = page(&http.send(api::several(objects, &asked, lane)).await?)?;
+    Ok(page.rows.into_iter().filter_map(into_object).collect())
 }
 
 /// The living objects of which that field has that whole value by the search, the oldest first, as they are now.
@@ -114,6 +140,21 @@ pub(crate) async fn recent(http: &dyn Http, objects: &str, lane: CallLane) -> Re
     let request = api::list(objects, lane).query("sort_by", "update_time").query("sort_direction", "desc");
     let page = page(&http.send(request).await?)?;
     Ok(page.rows.into_iter().filter_map(into_object).collect())
+}
+
+/// Every row of a list, whichever version it comes from.
+pub(crate) async fn all(http: &dyn Http, request: &Request) -> Result<Vec<Value>, Fault> {
+    let (mut rows, mut next): (Vec<Value>, Option<Next>) = (Vec::new(), None);
+    for _ in 0..MOST_PAGES {
+        let page = page(&http.send(api::behind(request.clone(), next.as_ref())).await?)?;
+        rows.extend(page.rows);
+        match page.next {
+            None => return Ok(rows),
+            found if found == next => return Err(repeats()),
+            found => next = found,
+        }
+    }
+    Err(repeats())
 }
 
 /// The first living object that fits and was made or changed since then. None if there is none: the list is complete.

@@ -1,6 +1,7 @@
-//! The Pipedrive connector: persons in, users and organizations as directory, persons, owners and activities out.
+//! The Pipedrive connector: persons, leads or deals in, users and organizations as directory, the same, their owners and
+//! activities out.
 //!
-//! Roles: source (persons by list, by id, and listed for history), inbound (webhooks with a password as hints, made and
+//! Roles: source (persons, leads or deals by list, by id, and listed for history), inbound (webhooks with a password as hints, made and
 //! repaired by itself), directory and target. What each promises, costs and needs stands in the README beside this file.
 
 mod api;
@@ -68,6 +69,18 @@ static MANIFEST: Manifest = Manifest {
     example: ConfigExample { name: "pipedrive-main", yaml: EXAMPLE, is_crm: true },
 };
 
+/// With `object: leads`.
+static LEAD_SCOPES: &[Scope] = &[
+    scope("leads:read", Role::Source, "read new and changed leads"),
+    scope("leads:full", Role::Target, "create leads, set their owner, verify what was made"),
+];
+
+/// With `object: deals`.
+static DEAL_SCOPES: &[Scope] = &[
+    scope("deals:read", Role::Source, "read new and changed deals"),
+    scope("deals:full", Role::Target, "create deals, set their owner, verify what was made"),
+];
+
 const fn scope(name: &'static str, role: Role, why: &'static str) -> Scope {
     Scope { name, role, why }
 }
@@ -76,7 +89,8 @@ const EXAMPLE: &str = "\
 connector: pipedrive
 auth: { token: { env: PIPEDRIVE_TOKEN } }   # the API token of a user of its own: whoever it belongs to owns what has no owner
 # auth: { oauth: { client_id: 0123abcd, client_secret: { env: PIPEDRIVE_CLIENT_SECRET } } }   # or an OAuth app, then `usher connect`
-pull: { objects: [persons], every: 5m, start: now }   # each poll costs tokens of the day's budget; webhooks cost none
+# object: leads                              # what carries owner and task: persons unless set, a lead or deal for each inquiry
+pull: { every: 5m, start: now }   # each poll costs tokens of the day's budget; webhooks cost none
 inbound: { secret: { env: PIPEDRIVE_HOOK_PASSWORD } }   # a password of your choice; usher makes the webhook with it
 # persons: { marker: Usher key, fields: { message: First message } }   # custom text fields of persons, by name
 ";

@@ -121,6 +121,8 @@ fn scope_of(request: &Request) -> &'static str {
         _ if has("/webhooks") => "admin",
         Access::Write if has("/activities") => "activities:full",
         Access::Read if has("/activities") => "activities:read",
+        Access::Write if has("/leads") => "leads:full",
+        Access::Write if has("/deals") => "deals:full",
         Access::Write => "contacts:full",
         Access::Read if has("/leads") => "leads:read",
         Access::Read if has("/deal") => "deals:read",

@@ -145,6 +145,11 @@ pub(crate) fn instant(text: &str) -> Option<Timestamp> {
     })
 }
 
+/// The beginning of its second.
+pub(crate) fn second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_millisecond().div_euclid(1_000)).unwrap_or(at)
+}
+
 /// The values of `emails` or `phones`, the primary one first.
 pub(crate) fn values<'a>(object: &'a Object, field: &str) -> Vec<&'a str> {
     let rows = object.get(field).and_then(Value::as_array).into_iter().flatten();

@@ -33,6 +33,9 @@ pub struct AccountBatch {
     pub next: Cursor,
     /// True if everything up to `now` is read.
     pub done: bool,
+    /// This step ends a listing of all companies that began then: whom it did not show is gone. For a vendor whose lists
+    /// leave deleted ones out without a word.
+    pub whole_since: Option<Timestamp>,
 }
 
 /// A person whom the CRM knows.

@@ -16,6 +16,7 @@ mod inbound;
 mod limit;
 mod manifest;
 mod oauth;
+mod pulled;
 mod retry_after;
 mod roles;
 mod secret;
@@ -34,6 +35,7 @@ pub use crate::inbound::{Check, Inbound, Item, Parts, Refusal, Reply, SplitError
 pub use crate::limit::{Gauge, LimitReport, LimitSpec, LimitStanding, Measure, Protocol};
 pub use crate::manifest::{Auth, ConfigExample, Manifest, Role, Scope};
 pub use crate::oauth::{ClientAuth, Endpoint, Granted, OAuth, scopes_at, text_at};
+pub use crate::pulled::read_pulled;
 pub use crate::retry_after::{http_date, retry_after};
 pub use crate::roles::{Configured, Connection, Connector, FileEntry, Files, Host};
 pub use crate::secret::Secret;

@@ -57,6 +57,7 @@ fields! {
     "source" Text "Channel, as paid search or referral",
     "source_detail" Text "Which form, campaign or list",
     "owner" Text "Owner id that the CRM already shows",
+    "crm_person" Text "Id of the person whom the CRM's lead or deal names",
 }
 
 /// The declared field of that name.
@@ -64,6 +65,9 @@ fields! {
 pub fn find(name: &str) -> Option<&'static FieldSpec> {
     CATALOGUE.iter().find(|field| field.name == name)
 }
+
+/// Fields that show how things stand at the CRM, and nothing that the person said.
+pub const STANDING: [&str; 2] = ["owner", "crm_person"];
 
 /// Where a field's value came from, kept so that the trace can show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

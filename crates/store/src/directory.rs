@@ -55,4 +55,11 @@ pub trait DirectoryStore: Send + Sync {
         accounts: Vec<AccountRow>,
         now: Timestamp,
     ) -> Result<(), StoreError>;
+
+    /// Lets those accounts be gone that were not stored since then. Returns how many.
+    async fn forget_accounts(
+        &self,
+        connection: &ConnectionName,
+        unseen_since: Timestamp,
+    ) -> Result<u64, StoreError>;
 }

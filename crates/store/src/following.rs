@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use usher_model::{ConnectionName, ExternalId, ObjectType};
+use usher_model::{ConnectionName, ExternalId, ObjectType, SlotKind};
 
 use crate::deciding::LinkKey;
 use crate::error::StoreError;
@@ -14,8 +14,23 @@ pub struct Merged {
     pub connection: ConnectionName,
     /// The vendor's object type.
     pub object: ObjectType,
+    /// The slots that hold such objects; `None` where none does.
+    pub kind: Option<SlotKind>,
     /// (loser, winner), the one that keeps its person first.
     pub pairs: Vec<(ExternalId, ExternalId)>,
+}
+
+/// Objects of one type that are gone.
+#[derive(Debug, Clone)]
+pub struct Vanished {
+    /// The connection.
+    pub connection: ConnectionName,
+    /// The vendor's object type: ids mean nothing without it.
+    pub object: ObjectType,
+    /// The slots that hold such objects; `None` where none does.
+    pub kind: Option<SlotKind>,
+    /// Their ids.
+    pub ids: Vec<ExternalId>,
 }
 
 /// What following a merge changed.
@@ -33,21 +48,16 @@ pub trait Following: Send + Sync {
     /// Follows merges, once each. The winner is known from then on as its losers were: their person, and that they have
     /// opened their lead. Where the losers were two persons, the second becomes the first: keys, objects and leads move,
     /// and an open lead beside another open one is closed as merged, its unsent writes cancelled. Slots that hold a loser
-    /// hold the winner.
+    /// hold the winner. Leads or deals of the CRM's that become one say nothing of who asked: those persons stay two.
     async fn follow_merges(&self, merged: Merged, now: Timestamp) -> Result<Followed, StoreError>;
 
     /// Where merged objects live on, through chains of merges; only those of the asked that were merged away.
     async fn survivors(&self, asked: &[LinkKey]) -> Result<Vec<(LinkKey, ExternalId)>, StoreError>;
 
-    /// Ends the open leads of persons whose object is gone as suppressed, with the reason, and cancels their unsent
-    /// writes. An object counts if the lead came from it, or if it is the person at `connection`. Returns how many.
-    async fn vanish(
-        &self,
-        connection: &ConnectionName,
-        object: &ObjectType,
-        ids: &[ExternalId],
-        now: Timestamp,
-    ) -> Result<u64, StoreError>;
+    /// Ends the open leads whose object is gone as suppressed, with the reason, and cancels their unsent writes. An object
+    /// counts if the lead came from it, if it is the lead's person at the connection, or if it stands there for the lead.
+    /// Returns how many.
+    async fn vanish(&self, gone: Vanished, now: Timestamp) -> Result<u64, StoreError>;
 
     /// The objects of a connection that open leads hang on, by id, after that id.
     async fn objects_of_open_leads(

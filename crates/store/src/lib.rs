@@ -42,7 +42,7 @@ pub use delivering::{
 };
 pub use directory::{AccountRow, DirectoryStore};
 pub use error::StoreError;
-pub use following::{Followed, Following, Merged};
+pub use following::{Followed, Following, Merged, Vanished};
 pub use inspection::{
     AttemptRow, Comparison, ConnectionStatus, Counts, DecidedOwner, EffectRow, FailedFilter, FailedItem,
     FailedKind, Inspection, LeadFilter, LeadStory, LeadSummary, RecordSummary,

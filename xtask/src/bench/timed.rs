@@ -20,7 +20,7 @@ use usher_store::{
     NewDelivery, NewRecord, NodeStatus, Nodes, Operation, Owned, OwnerCheck, OwnerChecked, OwnerWrite,
     Ownership, Preparation, Prepared, Pruned, PullCommit, Quotas, Ready, Recount, RestingEndpoint, Split,
     Standing, Store, StoreError, Stored, StoredRecord, Tokens, Trouble, UndoFilter, UndoLead, Undoing,
-    Upkeep, ViewAsk, Vitals,
+    Upkeep, Vanished, ViewAsk, Vitals,
 };
 
 type Answer<T> = Result<T, StoreError>;
@@ -79,7 +79,7 @@ timed! { Intake {
 timed! { Following {
     fn follow_merges(merged: Merged, now: Timestamp) -> Followed;
     fn survivors(asked: &[LinkKey]) -> Vec<(LinkKey, ExternalId)>;
-    fn vanish(connection: &ConnectionName, object: &ObjectType, ids: &[ExternalId], now: Timestamp) -> u64;
+    fn vanish(gone: Vanished, now: Timestamp) -> u64;
     fn objects_of_open_leads(connection: &ConnectionName, object: &ObjectType, after: Option<&ExternalId>, limit: u32) -> Vec<ExternalId>;
 } }
 
@@ -129,6 +129,7 @@ timed! { DirectoryStore {
     fn put_owners(connection: &ConnectionName, owners: &[CrmOwner], now: Timestamp) -> ();
     fn owners(connection: &ConnectionName) -> (Vec<CrmOwner>, Option<Timestamp>);
     fn put_accounts(connection: &ConnectionName, stream: &str, cursor: &Value, accounts: Vec<AccountRow>, now: Timestamp) -> ();
+    fn forget_accounts(connection: &ConnectionName, unseen_since: Timestamp) -> u64;
 } }
 
 timed! { Inspection {

@@ -75,7 +75,7 @@ pub(super) async fn step(
             (accounts, done)
         }
     };
-    Ok(AccountBatch { accounts, next: Cursor::of(VERSION, &state)?, done })
+    Ok(AccountBatch { accounts, next: Cursor::of(VERSION, &state)?, done, whole_since: None })
 }
 
 impl State {

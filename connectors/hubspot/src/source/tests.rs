@@ -6,16 +6,28 @@ use serde_json::json;
 
 use super::*;
 use usher_connector::Request;
+use usher_model::SlotKind;
 
+use crate::api::CONTACTS;
 use crate::testing::{at, ids, vendor};
 use usher_testkit::{Script, asked};
 
 const MS: SignedDuration = SignedDuration::from_millis(1);
 
 fn source(script: &Arc<Script>) -> HubSpotSource {
+    source_of(SlotKind::Person, script)
+}
+
+fn source_of(of: SlotKind, script: &Arc<Script>) -> HubSpotSource {
     let live = Window { overlap: SignedDuration::from_mins(2), hold_back: SignedDuration::ZERO, grain: MS };
     let windows = Windows { live, sweep: Window { hold_back: SignedDuration::from_hours(1), ..live } };
-    HubSpotSource::new("hubspot-main".into(), script.clone(), &["lead_budget".to_owned()], windows)
+    HubSpotSource::new(
+        "hubspot-main".into(),
+        script.clone(),
+        Pulled::of(of),
+        &["lead_budget".to_owned()],
+        windows,
+    )
 }
 
 fn pull(lane: Lane, cursor: Option<Cursor>, now: i64) -> Pull {
@@ -343,4 +355,46 @@ async fn fm_016_archived_contacts_are_left_out_in_so_many_words() {
     assert!(script.seen()[0].query.contains(&("archived".to_owned(), "false".to_owned())));
     let readme = include_str!("../../README.md");
     assert!(readme.contains("Archived contacts are left out"));
+}
+
+#[tokio::test]
+async fn leads_and_deals_come_with_their_contact() {
+    for (kind, object, stamp) in
+        [(SlotKind::Lead, "leads", "hs_lastmodifieddate"), (SlotKind::Deal, "deals", "hs_lastmodifieddate")]
+    {
+        let script = vendor(move |request| match request.path.as_str() {
+            path if path.ends_with(&format!("{object}/contacts/batch/read")) => {
+                let tied =
+                    json!({ "from": { "id": "5" }, "to": [{ "toObjectId": 151 }, { "toObjectId": 152 }] });
+                let none = json!({ "category": "OBJECT_NOT_FOUND", "subCategory": "crm.associations.NO_ASSOCIATIONS_FOUND" });
+                (207, json!({ "results": [tied], "errors": [none] }))
+            }
+            path if path.contains("/contacts/batch/read") => (200, fixture()),
+            _ => {
+                let row = |id: &str| {
+                    json!({ "id": id, "createdAt": "2026-11-22T10:00:00Z",
+                        "properties": { stamp: "2026-11-22T10:00:01Z", "lastmodifieddate": "2020-01-01T00:00:00Z" } })
+                };
+                (200, json!({ "results": [row("5"), row("6")] }))
+            }
+        });
+        let hubspot = source_of(kind, &script);
+        let ask = Pull { object: object.into(), ..pull(Lane::Live, None, 5_000) };
+        let batch = hubspot.pull(&ask).await.unwrap();
+        let payloads: Vec<Value> =
+            batch.records.iter().map(|record| serde_json::from_str(record.payload.get()).unwrap()).collect();
+        assert_eq!(payloads[0]["contact"], fixture()["results"][0]);
+        assert_eq!(payloads[1]["contact"], Value::Null);
+        assert_eq!(batch.records[0].modified_at, Some("2026-11-22T10:00:01Z".parse().unwrap()));
+        let seen = script.seen();
+        assert_eq!(asked(&seen[0])["sorts"][0]["propertyName"], stamp);
+        assert_eq!(
+            (ids(&seen[1]), ids(&seen[2])),
+            (vec!["5".to_owned(), "6".to_owned()], vec!["151".to_owned()])
+        );
+        let properties = asked(&seen[2])["properties"].as_array().unwrap().clone();
+        assert!(properties.contains(&json!("email")) && properties.contains(&json!("lead_budget")));
+        let fetched = hubspot.fetch(&object.into(), &["5".into()]).await.unwrap();
+        assert!(matches!(&fetched[0].1, Fetched::Found(record) if *record == batch.records[0]));
+    }
 }

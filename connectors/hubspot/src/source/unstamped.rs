@@ -1,11 +1,11 @@
-//! Contacts without a time of change: no window finds them, so each pass of the sweep ends with a look for them (FM-010).
+//! Objects without a time of change: no window finds them, so each pass of the sweep ends with a look for them (FM-010).
 
 use serde_json::{Value, json};
 use usher_connector::window::WindowState;
 use usher_connector::{Batch, CallLane, Cursor, Fault, Pull};
 
-use super::{HubSpotSource, MODIFIED, page, repeats};
-use crate::api::{self, CONTACTS};
+use super::{HubSpotSource, Pulled, page, repeats};
+use crate::api;
 
 /// In the sweep's position: the look is under way, and behind which id it goes on (`""` at first).
 const KEY: &str = "unstamped";
@@ -28,10 +28,11 @@ impl HubSpotSource {
 
     async fn unstamped(&self, ask: &Pull, after: &str) -> Result<Batch, Fault> {
         let behind = (!after.is_empty()).then_some(after);
-        let request = api::search_without(CONTACTS, MODIFIED, behind, &self.names(), CallLane::Pull)?;
+        let Pulled { object, modified, .. } = self.pulled;
+        let request = api::search_without(object, modified, behind, &self.names(), CallLane::Pull)?;
         let answer = self.http.send(request).await?;
         let page = page(&answer)?;
-        let rows = self.rows(&page);
+        let rows = self.with_contacts(self.rows(&page), CallLane::Pull).await?;
         let number = |id: &str| id.parse::<u64>().unwrap_or_default();
         let last = rows.records.iter().map(|record| number(record.external_id.as_str())).max();
         let more = page.after().is_some();

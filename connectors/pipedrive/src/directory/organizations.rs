@@ -1,4 +1,5 @@
-//! Organizations: all of them by listing, then what changed. A deleted one leaves the lists without a word.
+//! Organizations: all of them by listing, then what changed. A deleted one leaves the lists without a word, so once a day all
+//! are listed again.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -9,10 +10,13 @@ use usher_model::ExternalId;
 use crate::api::{self, ORGANIZATIONS};
 use crate::config::Windows;
 use crate::find::into_object;
+use crate::protocol::refusal;
 use crate::wire::{self, Next, Object, Page, page, repeats};
 
 /// Changes are asked for no sooner than this after the last time: each question costs as much as ten reads.
 const EVERY: SignedDuration = SignedDuration::from_mins(15);
+/// All are listed again so often.
+const LISTED_EVERY: SignedDuration = SignedDuration::from_hours(24);
 const VERSION: u16 = 1;
 
 /// Where the reading stands.
@@ -21,6 +25,9 @@ struct State {
     /// Still listing, from this page on (`""` for the first).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     listing: Option<String>,
+    /// When the listing began that is under way, or was the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    listed: Option<Timestamp>,
     /// Follows changes from when the listing began.
     changes: WindowState,
     /// A question that takes several pages, the next of them.
@@ -36,17 +43,31 @@ pub(super) async fn step(
 ) -> Result<AccountBatch, Fault> {
     let mut state = match cursor {
         Some(cursor) => cursor.state(VERSION)?,
-        None => State { listing: Some(String::new()), changes: WindowState::starting_at(now), next: None },
+        None => State {
+            listing: Some(String::new()),
+            listed: Some(now),
+            changes: WindowState::starting_at(now),
+            next: None,
+        },
     };
+    let stale = state.listed.is_none_or(|listed| now.duration_since(listed) >= LISTED_EVERY);
+    if state.listing.is_none() && state.next.is_none() && stale {
+        (state.listing, state.listed) = (Some(String::new()), Some(now));
+    }
     if let Some(from) = state.listing.clone() {
         let request = api::list(ORGANIZATIONS, CallLane::Refresh).query("sort_by", "id");
-        let page = read(http, request, &from).await?;
-        state.listing = page.1;
+        let Some((accounts, next)) = read(http, request, &from).await? else {
+            // A cursor that is no good any more: the listing begins anew.
+            (state.listing, state.listed) = (Some(String::new()), Some(now));
+            return state.batch(Vec::new(), false);
+        };
+        state.listing = next;
         // What changed meanwhile is read when it is due.
         let done = state.listing.is_none();
-        return state.batch(page.0, done);
+        let whole_since = state.listed.filter(|_| done);
+        return Ok(AccountBatch { whole_since, ..state.batch(accounts, done)? });
     }
-    let window = windows.live(ORGANIZATIONS);
+    let window = windows.live();
     let due = state.next.is_some() || now.duration_since(state.changes.mark()) >= EVERY;
     let question = if due { window.ask(&mut state.changes, now) } else { None };
     let Some(Ask::Range { from, to }) = question else { return state.batch(Vec::new(), true) };
@@ -55,7 +76,10 @@ pub(super) async fn step(
         .query("updated_until", api::second(to.saturating_add(SignedDuration::from_secs(1)).unwrap_or(to)))
         .query("sort_by", "update_time")
         .query("sort_direction", "asc");
-    let (accounts, next) = read(http, request, &state.next.take().unwrap_or_default()).await?;
+    let Some((accounts, next)) = read(http, request, &state.next.take().unwrap_or_default()).await? else {
+        // The question is asked anew.
+        return state.batch(Vec::new(), false);
+    };
     if next.is_none() {
         window.absorb(&mut state.changes, &[], false)?;
     }
@@ -64,25 +88,30 @@ pub(super) async fn step(
     state.batch(accounts, done)
 }
 
-/// A page of accounts and where the next one begins.
+/// A page of accounts and where the next one begins; none if the vendor does not take the cursor any more.
 async fn read(
     http: &dyn Http,
     request: usher_connector::Request,
     from: &str,
-) -> Result<(Vec<CrmAccount>, Option<String>), Fault> {
+) -> Result<Option<(Vec<CrmAccount>, Option<String>)>, Fault> {
     let behind = (!from.is_empty()).then_some(from);
-    let Page { rows, next } = page(&http.send(api::after(request, behind)).await?)?;
+    let answer = http.send(api::after(request, behind)).await?;
+    if behind.is_some() && refusal(&answer).is_some() {
+        return Ok(None);
+    }
+    let Page { rows, next } = page(&answer)?;
     let next = match next {
         Some(Next::Cursor(next)) if Some(next.as_str()) == behind => return Err(repeats()),
         Some(Next::Cursor(next)) => Some(next),
         _ => None,
     };
-    Ok((rows.into_iter().filter_map(into_object).filter_map(|row| account(&row)).collect(), next))
+    let accounts = rows.into_iter().filter_map(into_object).filter_map(|row| account(&row)).collect();
+    Ok(Some((accounts, next)))
 }
 
 impl State {
     fn batch(self, accounts: Vec<CrmAccount>, done: bool) -> Result<AccountBatch, Fault> {
-        Ok(AccountBatch { accounts, next: Cursor::of(VERSION, &self)?, done })
+        Ok(AccountBatch { accounts, next: Cursor::of(VERSION, &self)?, done, whole_since: None })
     }
 }
 

@@ -22,7 +22,7 @@ use crate::api::{IDS, PERSONS};
 use crate::config::Windows;
 use crate::fields::Fields;
 use crate::find;
-use crate::wire::{self, Next, Object};
+use crate::wire::{self, Next, Object, second};
 
 /// The source role.
 pub(crate) struct PipedriveSource {
@@ -84,16 +84,16 @@ impl PipedriveSource {
                 let page = self.between(object, from, to, None).await?;
                 (from, page.rows, page.next.is_some())
             }
-            // More of one instant than a page holds: read to its end at once.
+            // More of one second than a page holds: read to its end at once.
             Ask::Ties { at, .. } => (at, self.ties(object, at).await?, false),
         };
         let rows = self.rows(object, rows, CallLane::Pull).await?;
-        // Filters know seconds only: what is of the second in which the question begins belongs to it.
-        let at_least = |at: Timestamp| if at.as_second() == from.as_second() { at.max(from) } else { at };
+        // Filters know seconds only: what is of one second is one, and that in which the question begins belongs to it.
+        let counted = |at: Timestamp| if second(at) == second(from) { from } else { second(at) };
         let times: Vec<(Timestamp, ExternalId)> = rows
             .records
             .iter()
-            .filter_map(|record| Some((at_least(record.modified_at?), record.external_id.clone())))
+            .filter_map(|record| Some((counted(record.modified_at?), record.external_id.clone())))
             .collect();
         let progress = window.absorb(&mut state, &times, more)?;
         Ok(rows.batch(state.to_cursor()?, progress.done))
@@ -120,11 +120,11 @@ impl PipedriveSource {
         Ok(rows.batch(Cursor::of(LISTING_VERSION, &next)?, next.finished))
     }
 
-    /// The outcome for one id. A person who was merged away is deleted, and whoever has the address now is the one it
+    /// The outcome for one id. An archived lead or deal is no inquiry any more. A person who was merged away is deleted, and whoever has the address now is the one it
     /// became: Pipedrive does not say so itself.
     async fn outcome(&self, object: &'static str, found: Option<&Object>) -> Result<Fetched, Fault> {
         let Some(found) = found else { return Ok(Fetched::Gone) };
-        if !wire::flag(found, "is_deleted") {
+        if find::lives(found) {
             return self.one_record(object, found.clone()).await.map(Fetched::Found);
         }
         let emails: Vec<String> =
@@ -162,8 +162,8 @@ impl Source for PipedriveSource {
     async fn pull(&self, ask: &Pull) -> Result<Batch, Fault> {
         let object = self.stream(&ask.object)?;
         match ask.lane {
-            Lane::Live => self.follow(object, ask, self.windows.live(object)).await,
-            Lane::Sweep => self.follow(object, ask, self.windows.sweep(object)).await,
+            Lane::Live => self.follow(object, ask, self.windows.live()).await,
+            Lane::Sweep => self.follow(object, ask, self.windows.sweep()).await,
             Lane::Backfill => self.list(object, ask).await,
         }
     }

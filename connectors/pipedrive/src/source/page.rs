@@ -2,14 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use usher_connector::{CallLane, Fault, FaultClass, Request};
+use usher_connector::{CallLane, Fault, FaultClass};
 
 use super::PipedriveSource;
 use crate::api::{self, LEADS};
 use crate::protocol::refusal;
-use crate::wire::{self, Next, Page, page, repeats};
+use crate::wire::{self, Next, Page, page, repeats, second};
 
-/// Pages of one instant that are read in one step before it counts as endless.
+/// Pages of one second that are read in one step before it counts as endless.
 const MOST_PAGES: usize = 40;
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
@@ -24,10 +24,10 @@ impl PipedriveSource {
         next: Option<&Next>,
     ) -> Result<Page, Fault> {
         if object == LEADS {
-            let request = api::leads(start(next), CallLane::Pull)
+            let request = api::leads(CallLane::Pull)
                 .query("updated_since", api::second(from))
                 .query("sort", "update_time ASC");
-            let mut page = page(&self.http.send(request).await?)?;
+            let mut page = page(&self.http.send(api::behind(request, next)).await?)?;
             let beyond = |row: &Value| changed_at(row).is_some_and(|at| at > to);
             if page.rows.last().is_some_and(beyond) {
                 page.next = None;
@@ -41,18 +41,19 @@ impl PipedriveSource {
             .query("updated_until", api::second(until))
             .query("sort_by", "update_time")
             .query("sort_direction", "asc");
-        let answer = self.http.send(behind(request, next)).await?;
+        let answer = self.http.send(api::behind(request, next)).await?;
         if refusal(&answer).is_some() {
             return Err(stale());
         }
         page(&answer)
     }
 
-    /// Everything of one instant.
+    /// Everything of the second of that instant.
     pub(super) async fn ties(&self, object: &str, at: Timestamp) -> Result<Vec<Value>, Fault> {
+        let last = second(at).saturating_add(SignedDuration::from_millis(999)).unwrap_or(at);
         let (mut rows, mut next) = (Vec::new(), None);
         for _ in 0..MOST_PAGES {
-            let page = self.between(object, at, at, next.as_ref()).await?;
+            let page = self.between(object, at, last, next.as_ref()).await?;
             rows.extend(page.rows);
             match page.next {
                 None => return Ok(rows),
@@ -60,35 +61,21 @@ impl PipedriveSource {
                 found => next = found,
             }
         }
-        Err(Fault::new(FaultClass::Transient, "Pipedrive shows more changes of one instant than can be"))
+        Err(Fault::new(FaultClass::Transient, "Pipedrive shows more changes of one second than can be"))
     }
 
     /// A page of everything; none if the vendor does not take the cursor any more.
     pub(super) async fn whole(&self, object: &str, next: Option<&Next>) -> Result<Option<Page>, Fault> {
         let request = if object == LEADS {
-            api::leads(start(next), CallLane::Backfill).query("sort", "add_time ASC")
+            api::leads(CallLane::Backfill).query("sort", "add_time ASC")
         } else {
-            behind(api::list(object, CallLane::Backfill).query("sort_by", "id"), next)
+            api::list(object, CallLane::Backfill).query("sort_by", "id")
         };
-        let answer = self.http.send(request).await?;
+        let answer = self.http.send(api::behind(request, next)).await?;
         if refusal(&answer).is_some() {
             return Ok(None);
         }
         page(&answer).map(Some)
-    }
-}
-
-fn behind(request: Request, next: Option<&Next>) -> Request {
-    match next {
-        Some(Next::Cursor(cursor)) => api::after(request, Some(cursor)),
-        _ => request,
-    }
-}
-
-fn start(next: Option<&Next>) -> u64 {
-    match next {
-        Some(Next::Start(start)) => *start,
-        _ => 0,
     }
 }
 

@@ -1,6 +1,7 @@
-//! From a row to a record: custom fields by name, and a revision that changes with the content.
+//! From a row to a record: custom fields by name, the person whom a lead or deal is about within it, and a revision that
+//! changes with the content.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value, json};
@@ -8,13 +9,15 @@ use usher_connector::{CallLane, Fault, RowProblem, signature};
 use usher_model::{ExternalId, ObjectType, Record};
 
 use super::{PipedriveSource, Rows};
-use crate::api::LEADS;
-use crate::fields::Definitions;
-use crate::find::into_object;
+use crate::api::{IDS, LEADS, PERSONS};
+use crate::find::{self, into_object};
 use crate::wire::{self, Object};
 
 /// Where a payload has its custom fields, as v2 has them.
 const CUSTOM: &str = "custom_fields";
+
+/// Where the payload of a lead or deal has its person.
+const PERSON: &str = "person";
 
 impl PipedriveSource {
     pub(super) async fn rows(
@@ -30,36 +33,74 @@ impl PipedriveSource {
                 _ => rows.problems.push(unreadable(&row)),
             }
         }
+        let persons = self.persons_of(object, &objects, lane).await?;
+        let objects = self.named(object, objects, lane).await?;
+        let record = |row: Object| {
+            let person = wire::refers(&row, "person_id").and_then(|id| persons.get(&id));
+            self.record(object, row, person)
+        };
+        rows.records = objects.into_iter().filter_map(record).collect();
+        Ok(rows)
+    }
+
+    /// The persons whom leads or deals are about, by id: without them nobody knows who asks.
+    async fn persons_of(
+        &self,
+        object: &str,
+        rows: &[Object],
+        lane: CallLane,
+    ) -> Result<BTreeMap<String, Object>, Fault> {
+        let named = rows.iter().filter_map(|row| wire::refers(row, "person_id"));
+        let ids: BTreeSet<String> = named.filter(|_| object != PERSONS).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let mut persons = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(IDS) {
+            persons.extend(find::present(&*self.http, PERSONS, ids, lane).await?);
+        }
+        let persons = self.named(PERSONS, persons, lane).await?;
+        Ok(persons.into_iter().filter_map(|person| Some((wire::id(&person)?, person))).collect())
+    }
+
+    /// Custom fields by name, the primary address and number first.
+    async fn named(
+        &self,
+        object: &'static str,
+        mut rows: Vec<Object>,
+        lane: CallLane,
+    ) -> Result<Vec<Object>, Fault> {
         let custom = |row: &Object| row.get(CUSTOM).and_then(Value::as_object).cloned().unwrap_or_default();
         let keys: Vec<String> =
-            objects.iter().flat_map(|row| custom(row).into_iter().map(|(key, _)| key)).collect();
+            rows.iter().flat_map(|row| custom(row).into_iter().map(|(key, _)| key)).collect();
         let definitions = if keys.is_empty() {
             None
         } else {
             Some(self.fields.of(object, keys.iter().map(String::as_str), lane).await?)
         };
-        rows.records =
-            objects.into_iter().filter_map(|row| self.record(object, row, definitions.as_deref())).collect();
+        for row in &mut rows {
+            if let (Some(definitions), Some(Value::Object(custom))) = (&definitions, row.get_mut(CUSTOM)) {
+                *custom = definitions.named(std::mem::take(custom));
+            }
+            for list in ["emails", "phones"] {
+                if let Some(Value::Array(rows)) = row.get_mut(list) {
+                    rows.sort_by_key(|row| row.get("primary") != Some(&Value::Bool(true)));
+                }
+            }
+        }
         Ok(rows)
     }
 
-    fn record(&self, object: &str, mut row: Object, definitions: Option<&Definitions>) -> Option<Record> {
-        if let (Some(definitions), Some(Value::Object(custom))) = (definitions, row.get_mut(CUSTOM)) {
-            *custom = definitions.named(std::mem::take(custom));
-        }
-        for list in ["emails", "phones"] {
-            if let Some(Value::Array(rows)) = row.get_mut(list) {
-                rows.sort_by_key(|row| row.get("primary") != Some(&Value::Bool(true)));
-            }
-        }
-        let row = sorted(Value::Object(row));
-        let payload = to_raw_value(&row).ok()?;
-        let row = into_object(row)?;
+    fn record(&self, object: &str, row: Object, person: Option<&Object>) -> Option<Record> {
+        let mut row = into_object(sorted(Value::Object(row)))?;
         let modified_at = wire::time(&row, "update_time");
-        // Two changes may share a second, so the time alone would hide the second one.
-        let print = signature::fingerprint(&[payload.get().as_bytes()]);
+        // Two changes may share a second, so the time alone would hide the second one. What becomes of the person is no
+        // change of the lead or deal.
+        let print = signature::fingerprint(&[to_raw_value(&row).ok()?.get().as_bytes()]);
         let stamp = modified_at.map_or_else(|| "none".to_owned(), |at| at.as_millisecond().to_string());
         let revision = format!("{stamp}-{}", print.get(..12).unwrap_or(&print));
+        if object != PERSONS {
+            let person = person.map_or(Value::Null, |person| sorted(Value::Object(person.clone())));
+            row.insert(PERSON.to_owned(), person);
+        }
         Some(Record {
             connection: self.connection.clone(),
             object: ObjectType::new(object),
@@ -68,8 +109,8 @@ impl PipedriveSource {
             created_at: wire::time(&row, "add_time"),
             modified_at,
             imported: wire::text(&row, "origin").is_some_and(|origin| origin.eq_ignore_ascii_case("import")),
-            gone: wire::flag(&row, "is_deleted"),
-            payload,
+            gone: !find::lives(&row),
+            payload: to_raw_value(&row).ok()?,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The source role against a scripted vendor: what the questions are, and leads and deals, which are not configured yet.
+//! The source role against a scripted vendor: what the questions are, and what becomes of leads and deals.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::json;
@@ -96,6 +96,9 @@ async fn leads_of_v1_are_read_by_offset_up_to_now_and_shaped_as_v2() {
                 "is_custom_field": true });
             return listed(&json!([budget]));
         }
+        if request.path.ends_with("persons/7") {
+            return (200, json!({ "success": true, "data": person(7, "2026-11-23T09:00:00Z") }));
+        }
         let rows = json!([
             lead("adf21080-0e10-11eb-879b-05d71fb426ec", "2026-11-23T10:00:00.250Z"),
             lead("bdf2", "2026-11-23T11:00:00Z")
@@ -111,10 +114,11 @@ async fn leads_of_v1_are_read_by_offset_up_to_now_and_shaped_as_v2() {
     let payload: Value = serde_json::from_str(one.payload.get()).unwrap();
     assert_eq!(payload["custom_fields"], json!({ "Budget": { "value": 20_000, "currency": "EUR" } }));
     assert_eq!((payload.get(KEY), &payload["title"]), (None, &json!("SEO")));
+    assert_eq!((&payload["person"]["id"], &payload["person"]["name"]), (&json!(7), &json!("Ana")));
     let asked = &script.seen()[0];
     assert_eq!(
         (asked.path.as_str(), query(asked, "sort"), query(asked, "start")),
-        ("/v1/leads", "update_time ASC".to_owned(), "0".to_owned())
+        ("/v1/leads", "update_time ASC".to_owned(), String::new())
     );
 }
 

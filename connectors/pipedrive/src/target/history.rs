@@ -7,7 +7,7 @@ use usher_connector::{CallLane, ChangedBy, Fault, OwnerEntry};
 use usher_model::{ExternalId, SlotKind};
 
 use super::{PipedriveTarget, objects_of};
-use crate::api::{self, PERSONS};
+use crate::api::{self, DEALS, PERSONS};
 use crate::find::is_id;
 use crate::protocol::refusal;
 use crate::wire::{instant, page};
@@ -45,11 +45,11 @@ async fn entries(
     kind: SlotKind,
     id: &ExternalId,
 ) -> Result<Vec<OwnerEntry>, Fault> {
-    // Organizations and activities are not given away by us in the name of a lead.
-    if objects_of(kind) != Some(PERSONS) || !is_id(id.as_str()) {
+    // Of leads, organizations and activities there is none, or we need none.
+    let Some(objects @ (PERSONS | DEALS)) = objects_of(kind).filter(|_| is_id(id.as_str())) else {
         return Ok(Vec::new());
-    }
-    let answer = target.http.send(api::changelog(PERSONS, id.as_str())).await?;
+    };
+    let answer = target.http.send(api::changelog(objects, id.as_str())).await?;
     if refusal(&answer).is_some() {
         return Ok(Vec::new());
     }

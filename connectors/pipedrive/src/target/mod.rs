@@ -2,6 +2,8 @@
 
 mod companies;
 mod history;
+mod inquiries;
+mod made;
 mod me;
 mod owners;
 mod persons;
@@ -19,11 +21,12 @@ use usher_connector::{
 };
 use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, ObjectType, SlotKind, SlotOrigin};
 
-use crate::api::{self, ACTIVITIES, DEALS, ORGANIZATIONS, PERSONS};
+use crate::api::{self, ACTIVITIES, DEALS, LEADS, ORGANIZATIONS, PERSONS};
 use crate::fields::Fields;
 use crate::find::is_id;
 use crate::protocol::refusal;
 use crate::wire::{self, Object, data};
+pub(crate) use inquiries::Carrier;
 use me::Me;
 
 /// What an account has of its own: custom fields by name, and a type of activity.
@@ -48,6 +51,7 @@ pub(crate) struct PipedriveTarget {
     http: Arc<dyn Http>,
     fields: Arc<Fields>,
     custom: Custom,
+    carrier: Carrier,
     me: Me,
 }
 
@@ -55,8 +59,8 @@ pub(crate) struct PipedriveTarget {
 type Sent = Result<Written, SendFailure>;
 
 impl PipedriveTarget {
-    pub(crate) fn new(http: Arc<dyn Http>, fields: Arc<Fields>, custom: Custom) -> Self {
-        Self { http, fields, custom, me: Me::default() }
+    pub(crate) fn new(http: Arc<dyn Http>, fields: Arc<Fields>, custom: Custom, carrier: Carrier) -> Self {
+        Self { http, fields, custom, carrier, me: Me::default() }
     }
 
     async fn send_one(&self, item: &Write) -> Sent {
@@ -64,7 +68,7 @@ impl PipedriveTarget {
             EffectBody::EnsurePerson { .. } => persons::send(self, item).await,
             EffectBody::EnsureCompany { .. } => companies::send(self, item).await,
             EffectBody::Associate { .. } => companies::associate(self, item).await,
-            EffectBody::EnsureInquiry { .. } => Err(no_inquiry()),
+            EffectBody::EnsureInquiry { .. } => inquiries::send(self, item).await,
             EffectBody::UpdateObject { .. } => owners::send(self, item).await,
             EffectBody::CreateTask { .. } => tasks::create(self, item).await,
             EffectBody::CloseTask { .. } => tasks::close(self, item).await,
@@ -81,7 +85,7 @@ impl PipedriveTarget {
             EffectBody::EnsurePerson { .. } => persons::request(self, item),
             EffectBody::EnsureCompany { .. } => companies::request(item),
             EffectBody::Associate { .. } => companies::association(item),
-            EffectBody::EnsureInquiry { .. } => Err(no_inquiry()),
+            EffectBody::EnsureInquiry { .. } => inquiries::request(self, item),
             EffectBody::UpdateObject { .. } => owners::request(self, item),
             EffectBody::CreateTask { .. } => tasks::request(self, item),
             EffectBody::CloseTask { .. } | EffectBody::ReassignTask { .. } => tasks::change(item),
@@ -106,24 +110,29 @@ impl Target for PipedriveTarget {
     }
 
     fn carrier(&self) -> SlotKind {
-        SlotKind::Person
+        self.carrier.kind
     }
 
     fn capabilities(&self) -> Vec<Capability> {
         let can = |kind, object, verify| Capability { kind, object, max_batch: 1, keyed: false, verify };
-        vec![
+        let carrier = objects_of(self.carrier.kind).unwrap_or(PERSONS);
+        let mut all = vec![
             // Nothing is unique at Pipedrive and nothing is upserted: what was made is found in the list of changes.
             can(EffectKind::EnsurePerson, PERSONS, VerifyBy::RecentChanges),
             can(EffectKind::EnsureCompany, ORGANIZATIONS, VerifyBy::RecentChanges),
             Capability {
                 keyed: true, ..can(EffectKind::Associate, "persons → organizations", VerifyBy::Id)
             },
-            can(EffectKind::UpdateObject, PERSONS, VerifyBy::Id),
+            can(EffectKind::UpdateObject, carrier, VerifyBy::Id),
             can(EffectKind::CreateTask, ACTIVITIES, VerifyBy::ParentListing),
             can(EffectKind::ReassignTask, ACTIVITIES, VerifyBy::Id),
             can(EffectKind::CloseTask, ACTIVITIES, VerifyBy::Id),
-            can(EffectKind::ArchiveObject, "persons, organizations, activities", VerifyBy::Id),
-        ]
+            can(EffectKind::ArchiveObject, "persons, organizations, leads, deals, activities", VerifyBy::Id),
+        ];
+        if self.carrier.kind.is_inquiry() {
+            all.push(can(EffectKind::EnsureInquiry, carrier, VerifyBy::ParentListing));
+        }
+        all
     }
 
     async fn send(&self, writes: &[Write]) -> Vec<Sent> {
@@ -148,7 +157,8 @@ impl Target for PipedriveTarget {
     }
 
     fn history_batch(&self) -> usize {
-        history::MOST
+        // Pipedrive keeps no changelog of leads.
+        if self.carrier.kind == SlotKind::Lead { 0 } else { history::MOST }
     }
 
     async fn owner_history(&self, objects: &[(SlotKind, ExternalId)]) -> Result<Vec<Vec<OwnerEntry>>, Fault> {
@@ -185,11 +195,6 @@ fn unmentioned() -> Fault {
     Fault::new(FaultClass::OutcomeUnknown, "Pipedrive's answer does not say what became of the write")
 }
 
-/// Here the person carries owner and task; nothing is made for an inquiry.
-fn no_inquiry() -> SendFailure {
-    defect("a write was planned that the connector does not offer")
-}
-
 fn defect(message: &str) -> SendFailure {
     Fault::new(FaultClass::Defect, message).into()
 }
@@ -209,8 +214,8 @@ fn objects_of(kind: SlotKind) -> Option<&'static str> {
         SlotKind::Company => Some(ORGANIZATIONS),
         SlotKind::Task => Some(ACTIVITIES),
         SlotKind::Deal => Some(DEALS),
-        // Leads have ids of another shape, and an API of their own.
-        SlotKind::Lead | SlotKind::Owner => None,
+        SlotKind::Lead => Some(LEADS),
+        SlotKind::Owner => None,
     }
 }
 

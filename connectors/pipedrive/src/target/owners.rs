@@ -1,4 +1,4 @@
-//! Owner and name of a person in one call, only where the owner is still the one that the decision saw.
+//! Owner of a person, lead or deal, and name of a person, in one call, only where the owner is still the one that the decision saw.
 
 use serde_json::{Map, Value, json};
 use usher_connector::{CallLane, Fault, FaultClass, Request, SendFailure, Write, Written};
@@ -81,6 +81,6 @@ pub(super) fn request(target: &PipedriveTarget, item: &Write) -> Result<Request,
 
 fn dropped() -> Fault {
     Fault::new(FaultClass::Rejected, "Pipedrive took the write and kept another owner").advise(
-        "check that the owner may own persons and that no automation changes it, then retry the write",
+        "check that the owner may own such objects and that no automation changes it, then retry the write",
     )
 }

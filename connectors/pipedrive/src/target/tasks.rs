@@ -6,45 +6,19 @@ use serde_json::{Value, json};
 use usher_connector::{CallLane, Fault, FaultClass, MARKER, Request, SendFailure, Write, Written, as_html};
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind, SlotOrigin};
 
-use super::{PipedriveTarget, Sent, created, defect, known, number, read};
+use super::verify::unplannable;
+use super::{PipedriveTarget, Sent, created, defect, known, made, number, read};
 use crate::api::{self, ACTIVITIES};
-use crate::find::into_object;
-use crate::wire::{self, Next, Object, page, repeats};
-
-/// Pages of one object's activities that are read before the list counts as endless.
-const MOST_PAGES: usize = 40;
+use crate::find::{self, into_object};
+use crate::wire::{self, Object};
 
 pub(super) async fn create(target: &PipedriveTarget, item: &Write) -> Sent {
     let EffectBody::CreateTask { owner, .. } = &item.body else {
         return Err(defect("a write of another kind was taken for a task"));
     };
     let made = target.write(request(target, item)?).await?;
-    let id = wire::id(&made).unwrap_or_default();
-    if !has_owner(&made, owner) && !set_owner(target, &id, owner).await {
-        return Err(ownerless(&id).into());
-    }
+    made::with_owner(target, ACTIVITIES, &made, owner.as_str()).await?;
     Ok(created(&made))
-}
-
-/// Sets the owner of a task that came out without it, once. True if it has it now. A task that is still without must not
-/// end as refused: trying the write again would make a second task.
-async fn set_owner(target: &PipedriveTarget, id: &str, owner: &ExternalId) -> bool {
-    let Ok(owner_id) = number(owner.as_str()) else { return false };
-    let Ok(request) = api::change(ACTIVITIES, id, &json!({ "owner_id": owner_id })) else { return false };
-    target.write(request).await.is_ok_and(|after| has_owner(&after, owner))
-}
-
-fn has_owner(task: &Object, owner: &ExternalId) -> bool {
-    wire::refers(task, "owner_id").as_deref() == Some(owner.as_str())
-}
-
-fn ownerless(id: &str) -> Fault {
-    let message =
-        format!("Pipedrive created activity {id}, but it does not show the owner that was asked for");
-    Fault::new(FaultClass::Defect, message).advise(
-        "assign the activity in Pipedrive and check that no automation changes it; then `usher failed retry` finds it \
-         and makes no second one",
-    )
 }
 
 /// Closes the task; where only an untouched one may be, nobody must have done it yet.
@@ -64,7 +38,7 @@ pub(super) async fn reassign(target: &PipedriveTarget, item: &Write) -> Sent {
         return Err(defect("a write of another kind was taken for the handing over of a task"));
     };
     let after = target.write(change(item)?).await?;
-    if has_owner(&after, to) {
+    if made::has_owner(&after, to.as_str()) {
         return Ok(Written::whole(None, SlotOrigin::Found));
     }
     let message = "Pipedrive took the write and kept another owner of the activity";
@@ -102,7 +76,9 @@ pub(super) fn request(target: &PipedriveTarget, item: &Write) -> Result<Request,
                 participants.push(json!({ "person_id": number(id)?, "primary": participants.is_empty() }));
             }
             ObjectRef::Id { kind: SlotKind::Company, .. } => activity["org_id"] = json!(number(id)?),
-            _ => return Err(defect("a task can be about persons and companies only")),
+            ObjectRef::Id { kind: SlotKind::Deal, .. } => activity["deal_id"] = json!(number(id)?),
+            ObjectRef::Id { kind: SlotKind::Lead, .. } => activity["lead_id"] = json!(id),
+            _ => return Err(defect("a task can not be about that kind of object")),
         }
     }
     if !participants.is_empty() {
@@ -131,24 +107,15 @@ pub(super) async fn of_parent(
     parent: &ObjectRef,
     text: &str,
 ) -> Result<Vec<Object>, Fault> {
-    let unplannable = |_| Fault::new(FaultClass::Defect, "a task that could never be sent is to be verified");
     // By person, only those are listed whose primary participant it is, as it is of ours.
     let filter = match parent {
         ObjectRef::Id { kind: SlotKind::Company, .. } => "org_id",
+        ObjectRef::Id { kind: SlotKind::Deal, .. } => "deal_id",
+        ObjectRef::Id { kind: SlotKind::Lead, .. } => "lead_id",
         _ => "person_id",
     };
     let id = known(parent).map_err(unplannable)?.1;
     let request = api::list(ACTIVITIES, CallLane::Verify).query(filter, id);
-    let (mut found, mut cursor): (Vec<Object>, Option<String>) = (Vec::new(), None);
-    for _ in 0..MOST_PAGES {
-        let page = page(&target.http.send(api::after(request.clone(), cursor.as_deref())).await?)?;
-        let rows = page.rows.into_iter().filter_map(into_object);
-        found.extend(rows.filter(|row| wire::text(row, "note").is_some_and(|note| note.contains(text))));
-        match page.next {
-            None => return Ok(found),
-            Some(Next::Cursor(next)) if Some(&next) != cursor.as_ref() => cursor = Some(next),
-            Some(_) => break,
-        }
-    }
-    Err(repeats())
+    let rows = find::all(&*target.http, &request).await?.into_iter().filter_map(into_object);
+    Ok(rows.filter(|row| wire::text(row, "note").is_some_and(|note| note.contains(text))).collect())
 }

@@ -6,14 +6,14 @@ use usher_model::{EffectBody, ObjectRef, SlotOrigin};
 
 use super::companies::Company;
 use super::persons::Who;
-use super::{PipedriveTarget, created, found, known, tasks};
+use super::{PipedriveTarget, created, found, inquiries, known, tasks};
 use crate::api::{ORGANIZATIONS, PERSONS};
 use crate::fields::Definitions;
 use crate::find;
 use crate::wire::{self, Object};
 
 /// How far the vendor's clock may be behind ours.
-const SKEW: SignedDuration = SignedDuration::from_mins(10);
+pub(super) const SKEW: SignedDuration = SignedDuration::from_mins(10);
 
 pub(super) async fn verify(
     target: &PipedriveTarget,
@@ -27,8 +27,7 @@ pub(super) async fn verify(
             let made = made_since(target, ORGANIZATIONS, since, |row| company.is(row)).await?;
             Ok(made.map_or_else(|verdict| verdict, |row| Verdict::Found(found(&row))))
         }
-        // Never sent.
-        EffectBody::EnsureInquiry { .. } => Ok(Verdict::Absent),
+        EffectBody::EnsureInquiry { .. } => inquiries::verify(target, write, since).await,
         EffectBody::Associate { from, to } => {
             let organization = known(to).map_err(unplannable)?.1;
             let tied = |person: &Object| wire::refers(person, "org_id").as_deref() == Some(organization);
@@ -130,6 +129,6 @@ fn happened(yes: bool) -> Verdict {
     if yes { Verdict::Found(Written::whole(None, SlotOrigin::Found)) } else { Verdict::Absent }
 }
 
-fn unplannable(_: SendFailure) -> Fault {
+pub(super) fn unplannable(_: SendFailure) -> Fault {
     Fault::new(FaultClass::Defect, "a write that could never be sent is to be verified")
 }

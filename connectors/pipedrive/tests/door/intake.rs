@@ -143,3 +143,38 @@ async fn fm_031_the_webhook_is_made_once_and_repaired() {
         usher_connector::Subscribed::default()
     );
 }
+
+#[tokio::test]
+async fn fm_019_all_organizations_are_listed_again_once_a_day_so_that_deleted_ones_leave() {
+    let door = Door::open(None).await;
+    let directory = door.connection.directory.clone().unwrap();
+    let line =
+        |n: u64| json!({ "object": "organizations", "fields": { "name": format!("O{n}") } }).to_string();
+    let ids = door.sim().seed(&(0..700).map(line).collect::<Vec<_>>().join("\n")).unwrap();
+    let read = async |mut cursor: Option<usher_connector::Cursor>, now: Timestamp| {
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..10 {
+            let batch = directory.accounts(cursor.as_ref(), now).await.unwrap();
+            seen.extend(batch.accounts.into_iter().map(|account| account.external_id));
+            cursor = Some(batch.next);
+            if batch.done {
+                return (seen.len(), batch.whole_since, cursor);
+            }
+        }
+        panic!("the listing never ends");
+    };
+    let start = door.now();
+    let (seen, whole, cursor) = read(None, start).await;
+    assert_eq!((seen, whole), (700, Some(start)));
+    door.sim().delete("organizations", ids[3]).unwrap();
+    let hour = start + jiff::SignedDuration::from_hours(1);
+    let (seen, whole, cursor) = read(cursor, hour).await;
+    assert!(seen <= 700 && whole.is_none(), "only what changed");
+    // A day later all of them, whatever becomes of the cursor on the way.
+    door.set(|faults| (faults.cursor_refused, faults.times) = (1.0, Some(1)));
+    let day = start + jiff::SignedDuration::from_hours(25);
+    let (seen, whole, cursor) = read(cursor, day).await;
+    assert_eq!((seen, whole), (699, Some(day)));
+    let (_, whole, _) = read(cursor, day + jiff::SignedDuration::from_hours(1)).await;
+    assert_eq!(whole, None);
+}

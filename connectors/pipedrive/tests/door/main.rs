@@ -2,8 +2,10 @@
 //! suite, which captures the log of its whole process.
 #![allow(clippy::unwrap_used)]
 
+mod inquiries;
 mod intake;
 mod limits;
+mod pulls;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -37,6 +39,10 @@ struct Door {
 
 impl Door {
     async fn open(limits: Option<PipedriveLimits>) -> Self {
+        Self::with(SETTINGS, limits).await
+    }
+
+    async fn with(settings: &'static str, limits: Option<PipedriveLimits>) -> Self {
         // What is searched for shows at once unless a test says otherwise.
         let faults = Faults { search_lag_ms: Span(0, 0), ..Faults::default() };
         let options = Options { pipedrive_limits: limits, faults, ..Options::default() };
@@ -61,7 +67,11 @@ impl Door {
         ] {
             sim.seed(&json!({ "field_of": "persons", "field": field }).to_string()).unwrap();
         }
-        let (http, connection) = connect(&sandbox);
+        sim.seed(
+            &json!({ "field_of": "deals", "field": { "name": "Usher key", "type": "varchar" } }).to_string(),
+        )
+        .unwrap();
+        let (http, connection) = connect_with(&sandbox, settings);
         Self { sandbox, http, connection }
     }
 
@@ -84,12 +94,26 @@ impl Door {
     }
 
     fn person(&self, fields: &Value) -> u64 {
-        let fields = fields.as_object().unwrap();
-        self.sim().create("persons", fields, &Map::new(), Actor::Human).unwrap()
+        self.make("persons", fields)
     }
 
     fn pull(&self, lane: Lane, cursor: Option<usher_connector::Cursor>, start: Timestamp) -> Pull {
-        Pull { object: "persons".into(), lane, cursor, now: self.now(), start }
+        self.pull_of("persons", lane, cursor, start)
+    }
+
+    fn pull_of(
+        &self,
+        object: &str,
+        lane: Lane,
+        cursor: Option<usher_connector::Cursor>,
+        start: Timestamp,
+    ) -> Pull {
+        Pull { object: object.into(), lane, cursor, now: self.now(), start }
+    }
+
+    /// As a human makes it.
+    fn make(&self, object: &str, fields: &Value) -> u64 {
+        self.sim().create(object, fields.as_object().unwrap(), &Map::new(), Actor::Human).unwrap()
     }
 
     async fn send(&self, write: &Write) -> Result<Written, usher_connector::SendFailure> {
@@ -103,7 +127,11 @@ impl Door {
 }
 
 fn connect(sandbox: &Sandbox) -> (Arc<VendorHttp>, Connection) {
-    let file = SourceFile::new("usher.yaml", SETTINGS);
+    connect_with(sandbox, SETTINGS)
+}
+
+fn connect_with(sandbox: &Sandbox, settings: &'static str) -> (Arc<VendorHttp>, Connection) {
+    let file = SourceFile::new("usher.yaml", settings);
     let (node, log) = (parse(&file).unwrap(), Diagnostics::default());
     let mut map = Cursor::root(&file, &node, &log).map().unwrap();
     let _ = map.optional_at("connector");
@@ -158,9 +186,12 @@ fn known(kind: SlotKind, id: u64) -> ObjectRef {
 }
 
 fn give(person: u64, expected: Option<u64>, to: Option<u64>) -> Write {
+    give_it(known(SlotKind::Person, person), expected, to)
+}
+
+fn give_it(target: ObjectRef, expected: Option<u64>, to: Option<u64>) -> Write {
     let id = |owner: Option<u64>| owner.map(|owner| ExternalId::new(owner.to_string()));
     let owner = OwnerChange { expected: id(expected), to: id(to), seen_at: None, restores: false };
-    let target = known(SlotKind::Person, person);
     let body = EffectBody::UpdateObject {
         target,
         owner: Some(owner),

@@ -15,7 +15,7 @@ use usher_model::{
     Account, AccountKey, ConnectionName, Draft, Enrollment, ExternalId, IdentityKey, IdentityKind,
     IgnoreReason, Lane, ObjectType, RecordId, SlotKind, crash,
 };
-use usher_store::{Direction, LinkKey, Prepared, StoredRecord, Verdict};
+use usher_store::{Direction, LinkKey, Prepared, StoredRecord, Vanished, Verdict};
 
 use crate::breaker::Leave;
 use crate::engine::Engine;
@@ -47,6 +47,8 @@ struct Candidate {
     record: StoredRecord,
     draft: Draft,
     account_keys: Vec<AccountKey>,
+    /// What the record's object is at the CRM, if it is there.
+    kind: Option<SlotKind>,
     /// The record is of what carries the owner at the CRM, or of the person.
     shows_owner: bool,
 }
@@ -135,7 +137,9 @@ impl Engine {
             gone.entry((&record.connection, &record.object)).or_default().push(record.external_id.clone());
         }
         for ((connection, object), ids) in gone {
-            let leads = self.store.vanish(connection, object, &ids, self.now()).await?;
+            let kind = self.kind_at_crm(connection, object);
+            let gone = Vanished { connection: connection.clone(), object: object.clone(), kind, ids };
+            let leads = self.store.vanish(gone, self.now()).await?;
             if leads > 0 {
                 tracing::info!(%connection, leads, "leads whose object was deleted are closed");
             }
@@ -225,11 +229,15 @@ impl Engine {
             crm_seen_at: record.modified_at.filter(|_| shows_owner).map(|at| at.min(record.received_at)),
             crm_owner: if shows_owner { fields.text("owner").map(Into::into) } else { None },
             open_deal: None,
-            crm_person: (kind == Some(SlotKind::Person)).then(|| record.external_id.clone()),
+            crm_person: match kind {
+                Some(SlotKind::Person) => Some(record.external_id.clone()),
+                Some(_) => fields.text("crm_person").map(Into::into),
+                None => None,
+            },
             fields,
         };
         let account_keys = usher_matching::lead_keys(&draft.fields);
-        Ok(Box::new(Candidate { record, draft, account_keys, shows_owner }))
+        Ok(Box::new(Candidate { record, draft, account_keys, kind, shows_owner }))
     }
 
     /// Whether a record of that age and origin may open a lead at all.
@@ -295,7 +303,9 @@ impl Engine {
         let mut asked: Vec<(usize, IdentityKey)> = Vec::new();
         for (index, candidate) in candidates.iter().enumerate() {
             let email = candidate.draft.keys.iter().find(|key| key.kind == IdentityKind::Email);
-            if let (None, Some(email)) = (&candidate.draft.crm_person, email) {
+            // Of a lead or deal that carries no owner, the person's owner counts, whom the record does not show.
+            let known = candidate.draft.crm_person.is_some() && candidate.shows_owner;
+            if let (false, Some(email)) = (known, email) {
                 asked.push((index, email.clone()));
             }
         }
@@ -365,7 +375,9 @@ impl Candidate {
         };
         if let Some(survivor) = moved.get(&key) {
             draft.external_id = survivor.clone();
-            draft.crm_person = draft.crm_person.is_some().then(|| survivor.clone());
+            if self.kind == Some(SlotKind::Person) {
+                draft.crm_person = Some(survivor.clone());
+            }
         }
     }
 
@@ -378,8 +390,9 @@ impl Candidate {
     }
 
     fn recognise(&mut self, person: CrmPerson, asked_at: Timestamp) {
-        self.draft.crm_person = Some(person.external_id);
-        if !self.shows_owner {
+        // Whom the record itself names is surely meant, whoever else has the address.
+        let named = self.draft.crm_person.get_or_insert_with(|| person.external_id.clone());
+        if !self.shows_owner && *named == person.external_id {
             self.draft.crm_owner = person.owner;
             self.draft.crm_seen_at = Some(asked_at);
         }

@@ -174,7 +174,8 @@ impl Engine {
         if pairs.is_empty() {
             return Ok(());
         }
-        let merged = Merged { connection: connection.clone(), object: object.clone(), pairs };
+        let kind = self.kind_at_crm(connection, object);
+        let merged = Merged { connection: connection.clone(), object: object.clone(), kind, pairs };
         let followed = self.store.follow_merges(merged, self.now()).await?;
         if followed.merges > 0 {
             tracing::info!(%connection, merges = followed.merges, leads = followed.leads, "merges were followed");

@@ -62,7 +62,8 @@ impl Engine {
             let now = self.now();
             let batch = directory.accounts(cursor.as_ref(), now).await;
             let batch = batch.map_err(EngineError::vendor(&self.crm, "reading companies"));
-            let AccountBatch { accounts, next, done } = self.watched(&self.crm, "companies", batch).await?;
+            let AccountBatch { accounts, next, done, whole_since } =
+                self.watched(&self.crm, "companies", batch).await?;
             count += accounts.len();
             complete |= done;
             let position = serde_json::to_value(Position { cursor: next.clone(), complete })
@@ -70,6 +71,12 @@ impl Engine {
             let rows = accounts.into_iter().map(|account| row(account, now)).collect();
             crash::point("refresh.before_commit");
             self.store.put_accounts(&self.crm, ACCOUNTS, &position, rows, now).await?;
+            if let Some(since) = whole_since {
+                let gone = self.store.forget_accounts(&self.crm, since).await?;
+                if gone > 0 {
+                    tracing::info!(connection = %self.crm, gone, "companies that the CRM lists no more are gone");
+                }
+            }
             if done || self.is_stopping() {
                 return Ok(count);
             }

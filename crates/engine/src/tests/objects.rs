@@ -1,11 +1,12 @@
 //! Which object carries owner and task: the person, or a lead or deal that is made for each inquiry.
 
 use jiff::Timestamp;
+use serde_json::json;
 use usher_connector::{CrmAccount, CrmPerson, FaultClass};
 use usher_model::Clock as _;
 use usher_model::EffectKind::{CreateTask, EnsureInquiry, EnsurePerson, UpdateObject};
 use usher_model::{
-    CloseReason, EffectBody, EffectKind, EffectState, ExternalId, ObjectRef, OwnedObject, SlotKind,
+    CloseReason, EffectBody, EffectKind, EffectState, ExternalId, ObjectRef, OwnedObject, Slot, SlotKind,
 };
 use usher_store::UndoFilter;
 
@@ -170,6 +171,66 @@ async fn a_lead_that_came_from_a_deal_gets_no_other_one() {
     let expected = [(SlotKind::Deal, "d1".to_owned()), (SlotKind::Person, "c1".to_owned())];
     assert_eq!(about(&world), expected);
     assert_eq!(world.written().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_person_whom_a_deal_names_is_known_without_an_address() {
+    let world = World::carried_by(SlotKind::Deal).await;
+    let payload = json!({ "full_name": "Ann", "crm_person": "5" });
+    world.read_as("deals", "5", &payload).await;
+    world.decide().await;
+    world.deliver().await;
+    assert_eq!(kinds(&world).await, [UpdateObject, CreateTask], "nobody is made");
+    let expected = [(SlotKind::Deal, "5".to_owned()), (SlotKind::Person, "5".to_owned())];
+    assert_eq!(about(&world), expected);
+    // Where the person carries the owner, the deal's owner says nothing: the person's is looked up.
+    let world = World::new().await;
+    let named = CrmPerson { external_id: "c1".into(), owner: Some("7".into()) };
+    *world.crm.everybody.lock().unwrap() = Some(named);
+    let payload = json!({ "email": "ann@ann.example", "owner": "5", "crm_person": "c1" });
+    world.read_as("deals", "d1", &payload).await;
+    world.decide().await;
+    assert_eq!(kinds(&world).await, [CreateTask], "the person's owner stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deal_of_nobody_is_routed_without_a_person() {
+    let also = [AlsoOwned::Person];
+    let world = World::also_owned(SlotKind::Deal, Crm::default(), &also).await;
+    world.read_as("deals", "d1", &json!({ "full_name": "Acme needs SEO" })).await;
+    world.decide().await;
+    world.deliver().await;
+    assert_eq!(kinds(&world).await, [UpdateObject, CreateTask]);
+    assert_eq!(about(&world), [(SlotKind::Deal, "d1".to_owned())]);
+    assert_eq!(world.written().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_019_a_deleted_deal_is_no_deleted_contact_of_the_same_id() {
+    let world = World::carried_by(SlotKind::Deal).await;
+    let contact = CrmPerson { external_id: "5".into(), owner: None };
+    *world.crm.everybody.lock().unwrap() = Some(contact);
+    world.inquire("ann").await;
+    world.decide().await;
+    world.deliver().await;
+    let state = async || {
+        let story = world.story().await;
+        (story.lead.close_reason, story.effects.iter().map(|effect| effect.state).collect::<Vec<_>>())
+    };
+    // Somebody else's deal has the number of Ann's contact.
+    world.read_gone("deals", "5").await;
+    world.decide().await;
+    assert_eq!(state().await, (Some(CloseReason::Written), vec![EffectState::Done; 2]));
+    let slot = |kind, of: String| Slot { connection: world.engine.crm().clone(), kind, of };
+    let person = slot(SlotKind::Person, world.story().await.lead.person.to_string());
+    assert!(world.bound(&person).await.is_some(), "she is there");
+    // Her own deal is another matter.
+    let deal = world.crm.did(EnsureInquiry)[0].key.to_string();
+    world.read_gone("deals", &deal).await;
+    world.decide().await;
+    let (_, states) = state().await;
+    assert_eq!(states[0], EffectState::Cancelled, "what it made was deleted");
+    assert!(world.bound(&person).await.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -384,4 +445,20 @@ async fn fm_052_a_deal_whose_contact_was_thrown_away_is_made_for_the_next_one() 
     let EffectBody::EnsureInquiry { person, .. } = &made[0].body else { panic!() };
     assert_eq!((made.len(), known(person)), (1, (SlotKind::Person, persons[1].as_str())));
     assert_eq!(world.written().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_company_that_a_whole_list_lacks_is_known_no_more() {
+    let world = World::also_owned(SlotKind::Person, with_company(None), &[]).await;
+    let keys = usher_matching::account_keys("Ann Ltd", &["ann.example".to_owned()]);
+    let known = async || {
+        world.clock.advance(60);
+        world.engine.refresh().await.unwrap();
+        let found = world.engine.store().accounts_by_keys(world.engine.crm(), &keys, 9).await.unwrap();
+        found.len()
+    };
+    world.crm.companies.lock().unwrap().clear();
+    assert_eq!(known().await, 1, "what changed says nothing of what did not");
+    *world.crm.whole_since.lock().unwrap() = Some(world.engine.now());
+    assert_eq!(known().await, 0);
 }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 use usher_connector::{
     AccountBatch, CallLane, Capability, Connection, CrmAccount, CrmPerson, Cursor, Directory, Fault,
@@ -22,10 +22,10 @@ use usher_document::{Diagnostics, SourceFile};
 use usher_mapping::Mapping;
 use usher_model::{
     Clock, ConnectionName, CrmOwner, EffectBody, EffectKind, ExternalId, IdentityKey, InstallKey, Lane, Mode,
-    ObjectRef, ObjectType, OwnedObject, Record, RecordId, SlotKind, SlotOrigin,
+    ObjectRef, ObjectType, OwnedObject, Record, RecordId, Slot, SlotKind, SlotOrigin,
 };
 use usher_routing::Policy;
-use usher_store::{LeadFilter, LeadStory, NewRecord, OpenOptions, SqliteStore, Store};
+use usher_store::{LeadFilter, LeadStory, NewRecord, OpenOptions, SqliteStore, Store, Vanished, ViewAsk};
 
 use crate::settings::{AlsoOwned, WriteSettings};
 use crate::{Connected, Engine, Setup};
@@ -91,6 +91,8 @@ pub(crate) struct Crm {
     pub(crate) hides_deals: Mutex<Option<FaultClass>>,
     /// Its companies.
     pub(crate) companies: Mutex<Vec<CrmAccount>>,
+    /// Since when it has listed all of them.
+    pub(crate) whole_since: Mutex<Option<Timestamp>>,
     /// Whom it takes everybody for.
     pub(crate) everybody: Mutex<Option<CrmPerson>>,
     /// It does not say who a person is.
@@ -157,7 +159,13 @@ impl Directory for Crm {
 
     async fn accounts(&self, _cursor: Option<&Cursor>, _now: Timestamp) -> Result<AccountBatch, Fault> {
         let accounts = self.companies.lock().unwrap().clone();
-        Ok(AccountBatch { accounts, next: Cursor { version: 1, state: json!(null) }, done: true })
+        let whole_since = *self.whole_since.lock().unwrap();
+        Ok(AccountBatch {
+            accounts,
+            next: Cursor { version: 1, state: json!(null) },
+            done: true,
+            whole_since,
+        })
     }
 
     async fn people(&self, keys: &[IdentityKey]) -> Result<Vec<Option<CrmPerson>>, Fault> {
@@ -349,7 +357,7 @@ impl World {
                 target: Some(crm.clone()),
                 ..Connection::default()
             },
-            mapping: Arc::clone(&referrals),
+            mapping: Arc::new(of_crm()),
             every: Duration::from_secs(30),
             sweep_every: Duration::from_secs(600),
             timeout: Duration::from_secs(30),
@@ -382,8 +390,18 @@ impl World {
 
     /// Such an object of the CRM's is read, about somebody of that name.
     pub(crate) async fn read(&self, object: &str, id: &str, name: &str) {
+        self.read_as(object, id, &json!({ "full_name": name, "email": format!("{name}@{name}.example") }))
+            .await;
+    }
+
+    /// The CRM tells that such an object of its is gone.
+    pub(crate) async fn read_gone(&self, object: &str, id: &str) {
+        self.read_as(object, id, &Value::Null).await;
+    }
+
+    /// Such an object of the CRM's is read, with that payload; null if it is gone.
+    pub(crate) async fn read_as(&self, object: &str, id: &str, payload: &Value) {
         let now = self.clock.now();
-        let payload = json!({ "full_name": name, "email": format!("{name}@{name}.example") });
         let record = Record {
             connection: ConnectionName::new("crm"),
             object: object.into(),
@@ -392,7 +410,7 @@ impl World {
             created_at: Some(now),
             modified_at: Some(now),
             imported: false,
-            gone: false,
+            gone: payload.is_null(),
             payload: RawValue::from_string(payload.to_string()).unwrap(),
         };
         let id = RecordId::new(now);
@@ -420,8 +438,20 @@ impl World {
         let story = self.story().await;
         let contact = story.effects.iter().find(|effect| effect.kind == EffectKind::EnsurePerson);
         let contact = contact.and_then(|effect| effect.external_id.clone()).unwrap();
-        let object = ObjectType::new("contacts");
-        self.store.vanish(self.engine.crm(), &object, &[contact], self.clock.now()).await.unwrap();
+        let gone = Vanished {
+            connection: self.engine.crm().clone(),
+            object: ObjectType::new("contacts"),
+            kind: Some(SlotKind::Person),
+            ids: vec![contact],
+        };
+        self.store.vanish(gone, self.clock.now()).await.unwrap();
+    }
+
+    /// What a person's slot holds.
+    pub(crate) async fn bound(&self, slot: &Slot) -> Option<ExternalId> {
+        let ask = ViewAsk { persons: vec![slot.of.parse().unwrap()], ..ViewAsk::default() };
+        let slots = self.store.decision_view(&ask).await.unwrap().slots;
+        slots.into_iter().find(|(known, _)| known == slot).map(|(_, id)| id)
     }
 
     /// The only lead's story.
@@ -434,6 +464,16 @@ impl World {
 
 fn policy() -> Policy {
     Policy::load(&SourceFile::new("routing.yaml", ROUTING), &Diagnostics::default()).unwrap()
+}
+
+/// What the CRM's objects say.
+fn of_crm() -> Mapping {
+    let names = ["full_name", "owner", "crm_person"].map(|name| format!("  {name}: {{ from: {name} }}\n"));
+    let text = format!(
+        "version: 1\nenroll: {{ on: every_time }}\nlead:\n  email: {{ from: email, clean: email }}\n{}",
+        names.concat()
+    );
+    Mapping::load(&SourceFile::new("crm.yaml", text), &Diagnostics::default()).unwrap()
 }
 
 fn referrals() -> Mapping {

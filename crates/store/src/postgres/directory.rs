@@ -53,6 +53,35 @@ impl DirectoryStore for PostgresStore {
         })
         .await
     }
+
+    async fn forget_accounts(
+        &self,
+        connection: &ConnectionName,
+        unseen_since: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let connection = text(connection);
+        self.write("forgets accounts", move |conn| {
+            Box::pin(async move {
+                sqlx::query(
+                    "DELETE FROM account_key WHERE account IN \
+                     (SELECT seq FROM account WHERE connection = $1 AND seen_at < $2 AND NOT gone)",
+                )
+                .bind(&connection)
+                .bind(ms(unseen_since))
+                .execute(&mut *conn)
+                .await?;
+                let forgotten = sqlx::query(
+                    "UPDATE account SET gone = true WHERE connection = $1 AND seen_at < $2 AND NOT gone",
+                )
+                .bind(connection)
+                .bind(ms(unseen_since))
+                .execute(&mut *conn)
+                .await?;
+                Ok(forgotten.rows_affected())
+            })
+        })
+        .await
+    }
 }
 
 async fn put_owners(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
-use usher_model::{CloseReason, ConnectionName, ExternalId, ObjectType};
+use usher_model::{CloseReason, ConnectionName, ExternalId, ObjectType, SlotKind};
 
 use super::{PostgresStore, column, lock, settle, slots};
 use crate::codec::{ms, text};
@@ -13,7 +13,7 @@ use crate::deciding::LinkKey;
 use crate::ended::Binding;
 use crate::error::StoreError;
 use crate::fault::Fault;
-use crate::following::{Followed, Following, Merged};
+use crate::following::{Followed, Following, Merged, Vanished};
 
 #[async_trait]
 impl Following for PostgresStore {
@@ -27,7 +27,7 @@ impl Following for PostgresStore {
                     let pair = [connection.clone(), object.clone(), text(loser), text(winner)];
                     if learn(conn, &pair, now).await? {
                         followed.merges += 1;
-                        followed.leads += follow(conn, &pair, now).await?;
+                        followed.leads += follow(conn, merged.kind, &pair, now).await?;
                     }
                 }
                 Ok(followed)
@@ -41,21 +41,16 @@ impl Following for PostgresStore {
         self.read("looks merged objects up", move |conn| Box::pin(survivors(conn, asked))).await
     }
 
-    async fn vanish(
-        &self,
-        connection: &ConnectionName,
-        object: &ObjectType,
-        ids: &[ExternalId],
-        now: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let (connection, object, ids) = (text(connection), text(object), column(ids, text));
+    async fn vanish(&self, gone: Vanished, now: Timestamp) -> Result<u64, StoreError> {
+        let (connection, object, ids) = (text(&gone.connection), text(&gone.object), column(&gone.ids, text));
         self.write("ends leads whose object is gone", move |conn| {
             Box::pin(async move {
                 lock::graph(conn).await?;
-                let leads = behind(conn, &connection, &object, &ids).await?;
+                let slots = holding(conn, &connection, &object, gone.kind, &ids).await?;
+                let leads = behind(conn, &connection, &object, &ids, &slots).await?;
                 let reason = format!("it was deleted in {connection}");
                 let ended = end(conn, &leads, CloseReason::Suppressed, &reason, now).await?;
-                unbind(conn, &connection, &ids, now).await?;
+                unbind(conn, &slots, now).await?;
                 Ok(ended)
             })
         })
@@ -102,10 +97,41 @@ async fn learn(conn: &mut PgConnection, pair: &Pair, now: Timestamp) -> Result<b
     Ok(query.bind(ms(now)).execute(conn).await?.rows_affected() > 0)
 }
 
+/// The names of the slots that hold one of these objects. Those of persons have an index of their own; what stands for a
+/// lead is found by whose lead it is.
+async fn holding(
+    conn: &mut PgConnection,
+    connection: &str,
+    object: &str,
+    kind: Option<SlotKind>,
+    ids: &[String],
+) -> Result<Vec<String>, Fault> {
+    let sql = match kind {
+        Some(kind) if kind.is_inquiry() => {
+            "SELECT s.name FROM link k JOIN lead l ON l.person = k.person \
+             JOIN slot s ON s.name = $4 || '/' || l.id || '/' || $1 AND s.external_id = k.external_id \
+             WHERE k.connection = $1 AND k.object = $2 AND k.external_id = ANY($3)"
+        }
+        Some(SlotKind::Person) => {
+            "SELECT name FROM slot WHERE kind = 'person' AND connection = $1 AND external_id = ANY($3) \
+             AND $2 != '' AND $4 != ''"
+        }
+        _ => return Ok(Vec::new()),
+    };
+    let query = sqlx::query_as(sql).bind(connection).bind(object).bind(ids);
+    let rows: Vec<(String,)> = query.bind(kind.map(SlotKind::as_str)).fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|(name,)| name).collect())
+}
+
 /// Lets the winner be what the loser was. Returns how many leads were closed as merged.
 ///
 /// What we made is ours no more: the merged object carries what others wrote, so nothing may archive it as our own.
-async fn follow(conn: &mut PgConnection, pair: &Pair, now: Timestamp) -> Result<u64, Fault> {
+async fn follow(
+    conn: &mut PgConnection,
+    kind: Option<SlotKind>,
+    pair: &Pair,
+    now: Timestamp,
+) -> Result<u64, Fault> {
     let [connection, object, loser, winner] = pair;
     sqlx::query(
         "INSERT INTO link (connection, object, external_id, person, enrolled, ours) \
@@ -119,25 +145,26 @@ async fn follow(conn: &mut PgConnection, pair: &Pair, now: Timestamp) -> Result<
     .bind(winner)
     .execute(&mut *conn)
     .await?;
-    sqlx::query(
-        "UPDATE slot SET external_id = $3, origin = 'found' WHERE kind = 'person' AND connection = $1 \
-         AND external_id IN ($2, $3)",
-    )
-    .bind(connection)
-    .bind(loser)
-    .bind(winner)
-    .execute(&mut *conn)
-    .await?;
+    let slots = holding(conn, connection, object, kind, &[loser.clone(), winner.clone()]).await?;
+    sqlx::query("UPDATE slot SET external_id = $2, origin = 'found' WHERE name = ANY($1)")
+        .bind(&slots)
+        .bind(winner)
+        .execute(&mut *conn)
+        .await?;
+    if kind.is_some_and(SlotKind::is_inquiry) {
+        return Ok(0);
+    }
     let persons: Vec<(String,)> = sqlx::query_as(
         "SELECT person FROM (SELECT person, 0 AS place FROM link WHERE connection = $1 AND object = $2 \
          AND external_id = $4 UNION ALL SELECT person, 1 FROM link WHERE connection = $1 AND object = $2 \
-         AND external_id = $3 UNION ALL SELECT slot.of, 2 FROM slot WHERE kind = 'person' AND connection = $1 \
-         AND external_id = $4) known GROUP BY person ORDER BY min(place), person",
+         AND external_id = $3 UNION ALL SELECT slot.of, 2 FROM slot WHERE name = ANY($5)) known \
+         GROUP BY person ORDER BY min(place), person",
     )
     .bind(connection)
     .bind(object)
     .bind(loser)
     .bind(winner)
+    .bind(slots)
     .fetch_all(&mut *conn)
     .await?;
     let mut closed = 0;
@@ -202,47 +229,42 @@ async fn behind(
     connection: &str,
     object: &str,
     ids: &[String],
+    slots: &[String],
 ) -> Result<BTreeSet<String>, Fault> {
     let rows: Vec<(String,)> = sqlx::query_as(
         "WITH gone (id) AS MATERIALIZED (SELECT v FROM unnest($3::text[]) AS v WHERE NOT EXISTS (SELECT 1 FROM merge m \
            WHERE m.connection = $1 AND m.object = $2 AND m.loser = v)) \
          SELECT l.id FROM gone JOIN record r ON r.connection = $1 AND r.object = $2 AND r.external_id = gone.id \
            JOIN lead l ON l.id = r.lead WHERE r.state = 'opened' AND l.state != 'closed' \
-         UNION SELECT l.id FROM gone JOIN slot s ON s.external_id = gone.id AND s.connection = $1 \
-           AND s.kind = 'person' JOIN lead l ON l.person = s.of WHERE l.state != 'closed'",
+         UNION SELECT l.id FROM slot s JOIN lead l ON l.person = s.of WHERE s.name = ANY($4) AND l.state != 'closed' \
+         UNION SELECT l.id FROM slot s JOIN lead l ON l.id = s.of WHERE s.name = ANY($4) AND l.state != 'closed'",
     )
     .bind(connection)
     .bind(object)
     .bind(ids)
+    .bind(slots)
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|(lead,)| lead).collect())
 }
 
-/// Forgets that a person is at the vendor under an id that is gone, so that a later inquiry is written anew. A slot that
+/// Forgets that something is at the vendor under an id that is gone, so that a later inquiry is written anew. A slot that
 /// something on its way still needs stays.
-async fn unbind(
-    conn: &mut PgConnection,
-    connection: &str,
-    ids: &[String],
-    now: Timestamp,
-) -> Result<(), Fault> {
+async fn unbind(conn: &mut PgConnection, slots: &[String], now: Timestamp) -> Result<(), Fault> {
     // The ids are kept aside: whoever asks later can still be told who it was.
     sqlx::query(
-        "INSERT INTO slot_other (name, external_id, origin, effect, at) SELECT name, external_id, origin, '', $3 FROM slot \
-         WHERE kind = 'person' AND connection = $1 AND external_id = ANY($2) ON CONFLICT DO NOTHING",
+        "INSERT INTO slot_other (name, external_id, origin, effect, at) SELECT name, external_id, origin, '', $2 FROM slot \
+         WHERE name = ANY($1) ON CONFLICT DO NOTHING",
     )
-    .bind(connection)
-    .bind(ids)
+    .bind(slots)
     .bind(ms(now))
     .execute(&mut *conn)
     .await?;
     let slots: Vec<(String,)> = sqlx::query_as(
-        "DELETE FROM slot WHERE kind = 'person' AND connection = $1 AND external_id = ANY($2) \
-         AND NOT EXISTS (SELECT 1 FROM lead l WHERE l.person = slot.of AND l.state != 'closed') RETURNING name",
+        "DELETE FROM slot WHERE name = ANY($1) AND NOT EXISTS (SELECT 1 FROM lead l \
+         WHERE l.state != 'closed' AND l.person = slot.of OR l.state != 'closed' AND l.id = slot.of) RETURNING name",
     )
-    .bind(connection)
-    .bind(ids)
+    .bind(slots)
     .fetch_all(&mut *conn)
     .await?;
     sqlx::query(

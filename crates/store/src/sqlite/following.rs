@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{CloseReason, ConnectionName, ExternalId, ObjectType};
+use usher_model::{CloseReason, ConnectionName, ExternalId, ObjectType, SlotKind};
 
 use super::SqliteStore;
 use super::bulk::Script;
@@ -16,7 +16,7 @@ use super::{settle, slots};
 use crate::deciding::LinkKey;
 use crate::ended::Binding;
 use crate::error::StoreError;
-use crate::following::{Followed, Following, Merged};
+use crate::following::{Followed, Following, Merged, Vanished};
 
 #[async_trait]
 impl Following for SqliteStore {
@@ -29,7 +29,7 @@ impl Following for SqliteStore {
                     let pair = [connection.clone(), object.clone(), text(loser), text(winner)];
                     if learn(conn, &pair, now).await? {
                         followed.merges += 1;
-                        followed.leads += follow(conn, &merged.connection, &pair, now).await?;
+                        followed.leads += follow(conn, merged.kind, &pair, now).await?;
                     }
                 }
                 Ok(followed)
@@ -43,21 +43,16 @@ impl Following for SqliteStore {
         self.read("looks merged objects up", move |conn| Box::pin(survivors(conn, asked))).await
     }
 
-    async fn vanish(
-        &self,
-        connection: &ConnectionName,
-        object: &ObjectType,
-        ids: &[ExternalId],
-        now: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let (connection, object, ids) = (text(connection), text(object), ids.to_vec());
+    async fn vanish(&self, gone: Vanished, now: Timestamp) -> Result<u64, StoreError> {
+        let (connection, object) = (text(&gone.connection), text(&gone.object));
         self.write(Priority::Decide, "ends leads whose object is gone", move |conn| {
             Box::pin(async move {
-                let ids = list(&ids)?;
-                let leads = behind(conn, &connection, &object, ids.clone()).await?;
+                let ids = list(&gone.ids)?;
+                let slots = holding(conn, &connection, &object, gone.kind, ids.clone()).await?;
+                let leads = behind(conn, &connection, &object, ids, slots.clone()).await?;
                 let reason = format!("it was deleted in {connection}");
                 let ended = end(conn, &leads, CloseReason::Suppressed, &reason, now).await?;
-                unbind(conn, &connection, ids, now).await?;
+                unbind(conn, slots, now).await?;
                 Ok(ended)
             })
         })
@@ -104,43 +99,72 @@ async fn learn(conn: &mut SqliteConnection, pair: &Pair, now: Timestamp) -> Resu
     Ok(query.bind(ms(now)).execute(conn).await?.rows_affected() > 0)
 }
 
+/// The names of the slots that hold one of these objects. Those of persons have an index of their own; what stands for a
+/// lead is found by whose lead it is.
+async fn holding(
+    conn: &mut SqliteConnection,
+    connection: &str,
+    object: &str,
+    kind: Option<SlotKind>,
+    ids: String,
+) -> Result<String, Fault> {
+    let sql = match kind {
+        Some(kind) if kind.is_inquiry() => {
+            "SELECT s.name FROM json_each(?3) j CROSS JOIN link k ON k.connection = ?1 AND k.object = ?2 \
+             AND k.external_id = j.value CROSS JOIN lead l ON l.person = k.person \
+             CROSS JOIN slot s ON s.name = ?4 || '/' || l.id || '/' || ?1 AND s.external_id = j.value"
+        }
+        Some(SlotKind::Person) => {
+            "SELECT s.name FROM json_each(?3) j CROSS JOIN slot s ON s.external_id = j.value \
+             AND s.connection = ?1 AND s.kind = 'person' WHERE ?2 != '' AND ?4 != ''"
+        }
+        _ => return Ok("[]".to_owned()),
+    };
+    let query = sqlx::query_as(sql).bind(connection.to_owned()).bind(object.to_owned()).bind(ids);
+    let rows: Vec<(String,)> = query.bind(kind.map(SlotKind::as_str)).fetch_all(conn).await?;
+    list(rows.iter().map(|(name,)| name))
+}
+
 /// Lets the winner be what the loser was. Returns how many leads were closed as merged.
 ///
 /// What we made is ours no more: the merged object carries what others wrote, so nothing may archive it as our own.
 async fn follow(
     conn: &mut SqliteConnection,
-    connection: &ConnectionName,
+    kind: Option<SlotKind>,
     pair: &Pair,
     now: Timestamp,
 ) -> Result<u64, Fault> {
-    const MOVES: [&str; 2] = [
+    let [connection, object, loser, winner] = pair;
+    let link = sqlx::query(
         "INSERT INTO link (connection, object, external_id, person, enrolled, ours) \
          SELECT connection, object, ?4, person, enrolled, ours FROM link \
          WHERE connection = ?1 AND object = ?2 AND external_id = ?3 \
          ON CONFLICT DO UPDATE SET enrolled = max(enrolled, excluded.enrolled), ours = min(ours, excluded.ours)",
-        "UPDATE slot SET external_id = ?4, origin = 'found' WHERE kind = 'person' AND connection = ?1 \
-         AND external_id IN (?3, ?4) AND ?2 != ''",
-    ];
-    for sql in MOVES {
-        let query = pair.iter().fold(sqlx::query(sql), |query, part| query.bind(part.clone()));
-        query.execute(&mut *conn).await?;
+    );
+    pair.iter().fold(link, |query, part| query.bind(part.clone())).execute(&mut *conn).await?;
+    let slots = holding(conn, connection, object, kind, list([loser, winner])?).await?;
+    sqlx::query(
+        "UPDATE slot SET external_id = ?2, origin = 'found' WHERE name IN (SELECT value FROM json_each(?1))",
+    )
+    .bind(slots.clone())
+    .bind(winner.clone())
+    .execute(&mut *conn)
+    .await?;
+    if kind.is_some_and(SlotKind::is_inquiry) {
+        return Ok(0);
     }
-    let persons: Vec<(String,)> = sqlx::query_as(
+    let persons = sqlx::query_as(
         "SELECT person FROM (SELECT person, 0 AS place FROM link WHERE connection = ?1 AND object = ?2 \
          AND external_id = ?4 UNION ALL SELECT person, 1 FROM link WHERE connection = ?1 AND object = ?2 \
-         AND external_id = ?3 UNION ALL SELECT of, 2 FROM slot WHERE kind = 'person' AND connection = ?1 \
-         AND external_id = ?4) GROUP BY person ORDER BY min(place), person",
-    )
-    .bind(pair[0].clone())
-    .bind(pair[1].clone())
-    .bind(pair[2].clone())
-    .bind(pair[3].clone())
-    .fetch_all(&mut *conn)
-    .await?;
+         AND external_id = ?3 UNION ALL SELECT s.of, 2 FROM json_each(?5) j CROSS JOIN slot s ON s.name = j.value) \
+         GROUP BY person ORDER BY min(place), person",
+    );
+    let persons = pair.iter().fold(persons, |query, part| query.bind(part.clone()));
+    let persons: Vec<(String,)> = persons.bind(slots).fetch_all(&mut *conn).await?;
     let mut closed = 0;
     let Some(((keep,), others)) = persons.split_first() else { return Ok(0) };
     for (lose,) in others {
-        closed += unite(conn, connection.as_str(), keep, lose, now).await?;
+        closed += unite(conn, connection, keep, lose, now).await?;
     }
     Ok(closed)
 }
@@ -203,49 +227,45 @@ async fn behind(
     connection: &str,
     object: &str,
     ids: String,
+    slots: String,
 ) -> Result<BTreeSet<String>, Fault> {
     let rows: Vec<(String,)> = sqlx::query_as(
         "WITH gone (id) AS MATERIALIZED (SELECT j.value FROM json_each(?3) j WHERE NOT EXISTS (SELECT 1 FROM merge m \
            WHERE m.connection = ?1 AND m.object = ?2 AND m.loser = j.value)) \
          SELECT l.id FROM gone CROSS JOIN record r ON r.connection = ?1 AND r.object = ?2 AND r.external_id = gone.id \
            CROSS JOIN lead l ON l.id = r.lead WHERE r.state = 'opened' AND l.state != 'closed' \
-         UNION SELECT l.id FROM gone CROSS JOIN slot s ON s.external_id = gone.id AND s.connection = ?1 \
-           AND s.kind = 'person' CROSS JOIN lead l ON l.person = s.of WHERE l.state != 'closed'",
+         UNION SELECT l.id FROM json_each(?4) j CROSS JOIN slot s ON s.name = j.value \
+           CROSS JOIN lead l ON l.person = s.of WHERE l.state != 'closed' \
+         UNION SELECT l.id FROM json_each(?4) j CROSS JOIN slot s ON s.name = j.value \
+           CROSS JOIN lead l ON l.id = s.of WHERE l.state != 'closed'",
     )
     .bind(connection.to_owned())
     .bind(object.to_owned())
     .bind(ids)
+    .bind(slots)
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|(lead,)| lead).collect())
 }
 
-/// Forgets that a person is at the vendor under an id that is gone, so that a later inquiry is written anew. A slot that
+/// Forgets that something is at the vendor under an id that is gone, so that a later inquiry is written anew. A slot that
 /// something on its way still needs stays.
-async fn unbind(
-    conn: &mut SqliteConnection,
-    connection: &str,
-    ids: String,
-    now: Timestamp,
-) -> Result<(), Fault> {
+async fn unbind(conn: &mut SqliteConnection, slots: String, now: Timestamp) -> Result<(), Fault> {
     // The ids are kept aside: whoever asks later can still be told who it was.
     sqlx::query(
-        "INSERT INTO slot_other (name, external_id, origin, effect, at) SELECT name, external_id, origin, '', ?3 FROM slot \
-         WHERE kind = 'person' AND connection = ?1 AND external_id IN (SELECT j.value FROM json_each(?2) j) \
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO slot_other (name, external_id, origin, effect, at) SELECT s.name, s.external_id, s.origin, '', ?2 \
+         FROM json_each(?1) j CROSS JOIN slot s ON s.name = j.value WHERE true ON CONFLICT DO NOTHING",
     )
-    .bind(connection.to_owned())
-    .bind(ids.clone())
+    .bind(slots.clone())
     .bind(ms(now))
     .execute(&mut *conn)
     .await?;
     let slots: Vec<(String,)> = sqlx::query_as(
-        "DELETE FROM slot WHERE kind = 'person' AND connection = ?1 AND external_id IN (SELECT j.value \
-         FROM json_each(?2) j) AND NOT EXISTS (SELECT 1 FROM lead l WHERE l.person = slot.of AND l.state != 'closed') \
-         RETURNING name",
+        "DELETE FROM slot WHERE name IN (SELECT value FROM json_each(?1)) \
+         AND NOT EXISTS (SELECT 1 FROM lead l WHERE l.person = slot.of AND l.state != 'closed') \
+         AND NOT EXISTS (SELECT 1 FROM lead l WHERE l.id = slot.of AND l.state != 'closed') RETURNING name",
     )
-    .bind(connection.to_owned())
-    .bind(ids)
+    .bind(slots)
     .fetch_all(&mut *conn)
     .await?;
     sqlx::query(

@@ -106,6 +106,10 @@ pub(crate) fn person_slot(person: PersonId) -> Slot {
     Slot { connection: crm(), kind: SlotKind::Person, of: person.to_string() }
 }
 
+pub(crate) fn deal_slot(lead: LeadId) -> Slot {
+    Slot { connection: crm(), kind: SlotKind::Deal, of: lead.to_string() }
+}
+
 pub(crate) fn decision(lead: LeadId, episode: EpisodeId, mode: Mode, now: Timestamp) -> Decision {
     Decision {
         id: DecisionId::new(now),
@@ -125,6 +129,17 @@ pub(crate) fn ensure_person(lead: LeadId, episode: EpisodeId, person: PersonId, 
     let slot = person_slot(person);
     let body = EffectBody::EnsurePerson { slot, keys: vec![email_key(n)], fields: BTreeMap::new() };
     Effect { key: EffectKey::new(format!("ensure{person}")), connection: crm(), lead, episode, body }
+}
+
+pub(crate) fn ensure_deal(lead: LeadId, episode: EpisodeId, person: PersonId) -> Effect {
+    let body = EffectBody::EnsureInquiry {
+        slot: deal_slot(lead),
+        title: "Person".to_owned(),
+        person: ObjectRef::Slot { slot: person_slot(person) },
+        company: None,
+        owner: "501".into(),
+    };
+    Effect { key: EffectKey::new(format!("deal{lead}")), connection: crm(), lead, episode, body }
 }
 
 pub(crate) fn update_owner(lead: LeadId, episode: EpisodeId, person: PersonId) -> Effect {
@@ -214,7 +229,11 @@ pub(crate) async fn claim(store: &Arc<dyn Store>, kind: EffectKind, now: i64) ->
 }
 
 pub(crate) fn done(claim: &ClaimedEffect, id: &str) -> EffectOutcome {
-    let (id, object) = (Some(id.into()), Some("contacts".into()));
+    made(claim, "contacts", id)
+}
+
+pub(crate) fn made(claim: &ClaimedEffect, object: &str, id: &str) -> EffectOutcome {
+    let (id, object) = (Some(id.into()), Some(object.into()));
     end(claim, EffectEnd::Done { id, origin: SlotOrigin::Created, object, note: None })
 }
 

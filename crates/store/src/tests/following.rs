@@ -1,23 +1,95 @@
 //! Following merges and deletions.
 
-use usher_model::EffectKind::{CreateTask, EnsurePerson, UpdateObject};
+use std::sync::Arc;
+
+use usher_model::EffectKind::{CreateTask, EnsureInquiry, EnsurePerson, UpdateObject};
 use usher_model::EffectState::{Cancelled, Done, Planned};
-use usher_model::{ExternalId, Mode, PersonId, SlotOrigin};
+use usher_model::{EffectBody, ExternalId, Mode, ObjectRef, PersonId, SlotKind, SlotOrigin};
 
 use super::Backend;
 use super::fixture::{
-    at, claim, crm, decided, done, email_key, finish, form, link_key, mapped, new_record, opening,
-    person_slot, standing, states,
+    Opened, at, claim, create_task, crm, deal_slot, decided, done, email_key, ensure_deal, finish, form,
+    link_key, made, mapped, new_record, opening, person_slot, planned, standing, states,
 };
-use crate::{Followed, LinkKey, Merged, ViewAsk};
+use crate::{Followed, LinkKey, Merged, Store, Vanished, ViewAsk};
 
 fn merged(pairs: &[(&str, &str)]) -> Merged {
     let pairs = pairs.iter().map(|(loser, winner)| ((*loser).into(), (*winner).into())).collect();
-    Merged { connection: form(), object: "responses".into(), pairs }
+    Merged { connection: form(), object: "responses".into(), kind: None, pairs }
 }
 
 fn ids(names: &[&str]) -> Vec<ExternalId> {
     names.iter().map(|name| (*name).into()).collect()
+}
+
+fn responses(gone: &[&str]) -> Vanished {
+    Vanished { connection: form(), object: "responses".into(), kind: None, ids: ids(gone) }
+}
+
+fn contacts(gone: &[&str]) -> Vanished {
+    Vanished { connection: crm(), object: "contacts".into(), kind: Some(SlotKind::Person), ids: ids(gone) }
+}
+
+fn deals(gone: &[&str]) -> Vanished {
+    Vanished { object: "deals".into(), kind: Some(SlotKind::Deal), ..contacts(gone) }
+}
+
+/// A lead of person `n`, which has person and deal of those ids at the CRM.
+async fn with_deal(store: &Arc<dyn Store>, n: i64, person: &str, deal: &str) -> Opened {
+    let record = mapped(store, new_record(n), at(n)).await;
+    let mut opened = opening(record, n, PersonId::new(at(n)), Mode::Live, at(n));
+    let ensure = opened.commit.effects.remove(0).effect;
+    let inquiry = ensure_deal(opened.lead, opened.episode, opened.person);
+    let mut task = create_task(opened.lead, opened.episode, opened.person);
+    let EffectBody::CreateTask { about, .. } = &mut task.body else { panic!() };
+    about.insert(0, ObjectRef::Slot { slot: deal_slot(opened.lead) });
+    opened.commit.effects = planned(vec![ensure, inquiry, task], at(n));
+    store.commit_decisions(opened.commit.clone(), at(n)).await.unwrap();
+    finish(store, EnsurePerson, 20, |claim| done(claim, person)).await;
+    finish(store, EnsureInquiry, 21, |claim| made(claim, "deals", deal)).await;
+    opened
+}
+
+pub(crate) async fn fm_019_a_deleted_deal_is_no_deleted_contact_of_the_same_id(backend: impl Backend) {
+    let store = backend.store();
+    let (ana, ben) = (with_deal(&store, 1, "5", "7").await, with_deal(&store, 2, "6", "5").await);
+    assert_eq!(store.vanish(deals(&["5", "6"]), at(30)).await.unwrap(), 1);
+    assert_eq!(standing(&store, ana.lead).await, "decided", "she is contact 5");
+    assert_eq!(standing(&store, ben.lead).await, "closed:suppressed");
+    assert_eq!(states(&store, ben.lead).await, [Done, Cancelled, Cancelled], "what it made was deleted");
+    let ask = ViewAsk { persons: vec![ana.person, ben.person], ..ViewAsk::default() };
+    let mut bound = store.decision_view(&ask).await.unwrap().slots;
+    bound.sort();
+    let mut both = [(person_slot(ana.person), "5".into()), (person_slot(ben.person), "6".into())];
+    both.sort();
+    assert_eq!(bound, both, "both contacts are there still");
+    // Nor is a deleted contact a deal.
+    assert_eq!(store.vanish(contacts(&["7", "5"]), at(31)).await.unwrap(), 1);
+    assert_eq!(standing(&store, ana.lead).await, "closed:suppressed");
+}
+
+pub(crate) async fn fm_020_deals_that_become_one_leave_their_persons_two(backend: impl Backend) {
+    let store = backend.store();
+    let (ana, ben) = (with_deal(&store, 1, "5", "7").await, with_deal(&store, 2, "7", "5").await);
+    let merged = Merged {
+        connection: crm(),
+        object: "deals".into(),
+        kind: Some(SlotKind::Deal),
+        pairs: vec![("5".into(), "7".into())],
+    };
+    let followed = store.follow_merges(merged, at(30)).await.unwrap();
+    assert_eq!(followed, Followed { merges: 1, leads: 0 });
+    let ask = ViewAsk { keys: vec![email_key(1), email_key(2)], ..ViewAsk::default() };
+    let persons = store.decision_view(&ask).await.unwrap().persons;
+    assert_eq!(persons.len(), 2, "{persons:?}");
+    assert_eq!(store.vanish(deals(&["5"]), at(31)).await.unwrap(), 0, "what was merged away is not gone");
+    // His task is about what his deal became.
+    let tasks = claim(&store, CreateTask, 32).await;
+    let of_ben = tasks.iter().find(|claim| claim.effect.lead == ben.lead).unwrap();
+    let bound = of_ben.bindings.iter().find(|bound| bound.slot == deal_slot(ben.lead)).unwrap();
+    assert_eq!(bound.id, "7".into());
+    assert_eq!(store.vanish(deals(&["7"]), at(33)).await.unwrap(), 1);
+    assert_eq!(standing(&store, ana.lead).await, "closed:suppressed");
 }
 
 pub(crate) async fn fm_020_a_chain_of_merges_leaves_one_lead_of_one_person(backend: impl Backend) {
@@ -89,6 +161,7 @@ pub(crate) async fn fm_020_what_was_begun_stays(backend: impl Backend) {
     let contacts = Merged {
         connection: crm(),
         object: "contacts".into(),
+        kind: Some(SlotKind::Person),
         pairs: vec![("c1".into(), "c9".into()), ("c2".into(), "c9".into())],
     };
     store.follow_merges(contacts, at(9)).await.unwrap();
@@ -146,7 +219,7 @@ pub(crate) async fn fm_019_what_was_under_way_is_not_sent_again_for_who_is_gone(
         )
     };
     let under_way = claim(&store, UpdateObject, 6).await;
-    assert_eq!(store.vanish(&crm(), &"contacts".into(), &ids(&["c1"]), at(7)).await.unwrap(), 1);
+    assert_eq!(store.vanish(contacts(&["c1"]), at(7)).await.unwrap(), 1);
     store.finish_effects(under_way.iter().map(throttled).collect(), at(8)).await.unwrap();
     assert_eq!(states(&store, ana.lead).await, [Cancelled; 3]);
     assert_eq!(standing(&store, ana.lead).await, "closed:suppressed");
@@ -164,8 +237,8 @@ pub(crate) async fn fm_019_a_deleted_contact_ends_its_open_lead(backend: impl Ba
     let mut outcomes = vec![done(of_routed, "c2")];
     outcomes.extend(claimed.iter().filter(|claim| claim.effect.lead != routed.lead).map(throttled));
     store.finish_effects(outcomes, at(5)).await.unwrap();
-    assert_eq!(store.vanish(&form(), &"responses".into(), &ids(&["1", "77"]), at(9)).await.unwrap(), 1);
-    assert_eq!(store.vanish(&crm(), &"contacts".into(), &ids(&["c2"]), at(9)).await.unwrap(), 1);
+    assert_eq!(store.vanish(responses(&["1", "77"]), at(9)).await.unwrap(), 1);
+    assert_eq!(store.vanish(contacts(&["c2"]), at(9)).await.unwrap(), 1);
     for lead in [new.lead, routed.lead] {
         assert_eq!(standing(&store, lead).await, "closed:suppressed");
         let story = store.lead_story(lead).await.unwrap().unwrap();
@@ -176,24 +249,24 @@ pub(crate) async fn fm_019_a_deleted_contact_ends_its_open_lead(backend: impl Ba
     assert!(claim(&store, CreateTask, 99).await.is_empty(), "no task for who is gone");
     // What was merged away is not gone.
     store.follow_merges(merged(&[("3", "30")]), at(9)).await.unwrap();
-    assert_eq!(store.vanish(&form(), &"responses".into(), &ids(&["3"]), at(9)).await.unwrap(), 0);
+    assert_eq!(store.vanish(responses(&["3"]), at(9)).await.unwrap(), 0);
 }
 
 pub(crate) async fn fm_019_after_a_deletion_the_person_is_written_anew(backend: impl Backend) {
     let store = backend.store();
     let ana = decided(&store, 1).await;
     finish(&store, EnsurePerson, 5, |claim| done(claim, "c1")).await;
-    store.vanish(&crm(), &"contacts".into(), &ids(&["c1"]), at(6)).await.unwrap();
+    store.vanish(contacts(&["c1"]), at(6)).await.unwrap();
     let record = mapped(&store, new_record(4), at(7)).await;
     let mut again = opening(record, 4, PersonId::new(at(7)), Mode::Live, at(8));
     again.commit.persons.clear();
     again.commit.opened[0].lead.person = ana.person;
     again.commit.identity.clear();
     again.commit.links.clear();
-    again.commit.effects = super::fixture::planned(
+    again.commit.effects = planned(
         vec![
             super::fixture::ensure_person(again.lead, again.episode, ana.person, 1),
-            super::fixture::create_task(again.lead, again.episode, ana.person),
+            create_task(again.lead, again.episode, ana.person),
         ],
         at(8),
     );

@@ -320,6 +320,25 @@ pub(crate) async fn accounts_are_found_by_their_keys(backend: impl Backend) {
     assert_eq!(found[0].0.id, one.id);
 }
 
+pub(crate) async fn accounts_that_a_whole_list_lacks_are_gone(backend: impl Backend) {
+    let store = backend.store();
+    let key = |n: u32| AccountKey { kind: AccountKeyKind::Domain, value: format!("d{n}.example") };
+    let row = |n: u32| account(n, &[(AccountKeyKind::Domain, &format!("d{n}.example"))]);
+    store.put_accounts(&crm(), "companies", &json!(1), vec![row(1), row(2)], at(1)).await.unwrap();
+    store.put_accounts(&form(), "companies", &json!(1), vec![row(2)], at(1)).await.unwrap();
+    store.put_accounts(&crm(), "companies", &json!(2), vec![row(1)], at(5)).await.unwrap();
+    assert_eq!(store.forget_accounts(&crm(), at(5)).await.unwrap(), 1);
+    assert_eq!(store.forget_accounts(&crm(), at(5)).await.unwrap(), 0, "once");
+    let known = async |connection| {
+        let found = store.accounts_by_keys(&connection, &[key(1), key(2)], 3).await.unwrap();
+        found.into_iter().map(|(account, _)| account.external_id.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!((known(crm()).await, known(form()).await), (vec!["1".to_owned()], vec!["2".to_owned()]));
+    // One that is there again is known again.
+    store.put_accounts(&crm(), "companies", &json!(3), vec![row(2)], at(9)).await.unwrap();
+    assert_eq!(known(crm()).await.len(), 2);
+}
+
 pub(crate) async fn owners_that_vanish_become_inactive(backend: impl Backend) {
     let store = backend.store();
     let owner = |id: &str| CrmOwner {

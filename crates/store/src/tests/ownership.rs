@@ -12,7 +12,7 @@ use super::fixture::{
     Opened, at, claim, crm, decided, done, end, ensure_person, finish, mapped, new_record, opening,
     person_slot, planned, standing, states,
 };
-use crate::{DecisionCommit, EffectEnd, OwnerChecked, OwnerWrite, Store};
+use crate::{DecisionCommit, EffectEnd, OwnerChecked, OwnerWrite, Store, Vanished};
 
 use EffectKind::{CreateTask, EnsurePerson, UpdateObject};
 use EffectState::{Blocked, Cancelled, Done, Planned, Rejected};
@@ -202,8 +202,14 @@ pub(crate) async fn fm_052_nobody_is_created_again_for_a_lead_that_ended_with_th
     let ana = decided(&store, 1).await;
     finish(&store, EnsurePerson, 5, |claim| done(claim, "c1")).await;
     let under_way = claim(&store, UpdateObject, 6).await;
+    let contacts = Vanished {
+        connection: crm(),
+        object: "contacts".into(),
+        kind: Some(SlotKind::Person),
+        ids: vec!["c1".into()],
+    };
     // The CRM tells of the deletion while the write that will meet it is on its way.
-    assert_eq!(store.vanish(&crm(), &"contacts".into(), &["c1".into()], at(7)).await.unwrap(), 1);
+    assert_eq!(store.vanish(contacts, at(7)).await.unwrap(), 1);
     store.finish_effects(vec![gone(&under_way[0], &ana, "c1", 8)], at(8)).await.unwrap();
     assert_eq!(states(&store, ana.lead).await, [Cancelled; 3]);
     assert_eq!(standing(&store, ana.lead).await, "closed:suppressed");

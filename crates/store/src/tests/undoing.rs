@@ -134,7 +134,8 @@ pub(crate) async fn fm_020_a_person_who_was_merged_is_not_ours_to_archive(backen
         let created = async || store.undoable(&everything()).await.unwrap().remove(0).created;
         assert_eq!(created().await, [(SlotKind::Person, ours.into())]);
         let pairs = vec![(pair.0.into(), pair.1.into())];
-        let merged = Merged { connection: crm(), object: "contacts".into(), pairs };
+        let kind = Some(SlotKind::Person);
+        let merged = Merged { connection: crm(), object: "contacts".into(), kind, pairs };
         store.follow_merges(merged, at(50)).await.unwrap();
         assert!(created().await.is_empty(), "another's contact is in it");
     }

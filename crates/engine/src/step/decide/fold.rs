@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use usher_identity::Names;
+use usher_model::field::STANDING;
 use usher_model::{
     Account, AccountId, Balance, CloseReason, Decision, DecisionId, Draft, Enrollment, EpisodeId, ExternalId,
     IgnoreReason, Lead, LeadId, LeadState, Mode, ObjectRef, OwnedObject, PersonId, RecordState, RepKey,
@@ -132,8 +133,7 @@ impl<'e> Fold<'e> {
         let (id, mode) = (lead.id, lead.mode);
         let before = lead.fields.clone();
         let mut news = draft.fields.clone();
-        // Who owns the person is the CRM's state, not part of what the person said.
-        news.values.remove("owner");
+        news.values.retain(|name, _| !STANDING.contains(&name.as_str()));
         lead.fields.fill_from(&news);
         let completed = lead.fields != before;
         if completed {
@@ -174,14 +174,14 @@ impl<'e> Fold<'e> {
         }
     }
 
-    /// What the mapping read of an object of the CRM of which every version may open a lead, its owner aside: a version in
-    /// which nothing of that changed is no inquiry. Our own writes make such versions (FM-050).
+    /// What the mapping read of an object of the CRM of which every version may open a lead, how it stands there aside: a
+    /// version in which nothing of that changed is no inquiry. Our own writes make such versions (FM-050).
     fn digest(&self, draft: &Draft) -> Option<String> {
         if !draft.in_crm || draft.enrollment != Enrollment::EveryTime {
             return None;
         }
         let mut read = draft.fields.values.clone();
-        read.remove("owner");
+        read.retain(|name, _| !STANDING.contains(&name.as_str()));
         let text = serde_json::to_vec(&(read, &draft.fields.extra)).ok()?;
         Some(self.engine.install.derive(&[b"seen", &text]).to_string())
     }

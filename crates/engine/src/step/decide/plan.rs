@@ -57,7 +57,9 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
         .account
         .map(|account| ObjectRef::Id { kind: SlotKind::Company, id: account.external_id.clone() });
     let person = ObjectRef::Slot { slot: intent.slot.clone() };
-    if !intent.at_crm {
+    // A lead or deal of the CRM's may be a company's alone: then there is nobody to be found or made.
+    let nobody = !intent.at_crm && intent.keys.is_empty() && matches!(intent.carrier, Carrier::There(_));
+    if !intent.at_crm && !nobody {
         bodies.push(EffectBody::EnsurePerson {
             slot: intent.slot.clone(),
             keys: intent.keys.clone(),
@@ -105,10 +107,12 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
             after: None,
         });
     }
-    let about = carrier.into_iter().chain([person]).chain(company).collect();
+    let whom = (!nobody).then(|| person.clone());
+    let about = carrier.into_iter().chain(whom).chain(company).collect();
     bodies.push(task(engine, intent, owner, about, confirmed, now));
     if owned.is_some() {
-        bodies.extend(intent.also.iter().map(|also| also_owned(also, owner, owned.clone())));
+        let also = intent.also.iter().filter(|also| !nobody || also.object != person);
+        bodies.extend(also.map(|also| also_owned(also, owner, owned.clone())));
     }
     let observed = engine.mode == Mode::Observe;
     let numbered = (0_u32..).zip(bodies);

@@ -58,7 +58,12 @@ impl Directory for SkeletonDirectory {
             None => WindowState::starting_at(Timestamp::UNIX_EPOCH),
         };
         let Some(question) = window.ask(&mut state, now) else {
-            return Ok(AccountBatch { accounts: Vec::new(), next: state.to_cursor()?, done: true });
+            return Ok(AccountBatch {
+                accounts: Vec::new(),
+                next: state.to_cursor()?,
+                done: true,
+                whole_since: None,
+            });
         };
         let page = api::page(&*self.http, api::changed("/companies", &question, CallLane::Refresh)).await?;
         let companies: Vec<Company> = page.read()?;
@@ -66,7 +71,7 @@ impl Directory for SkeletonDirectory {
             companies.iter().map(|company| (company.updated_at, id(company.id))).collect();
         let done = window.absorb(&mut state, &places, page.more)?.done;
         let accounts = companies.into_iter().map(account).collect();
-        Ok(AccountBatch { accounts, next: state.to_cursor()?, done })
+        Ok(AccountBatch { accounts, next: state.to_cursor()?, done, whole_since: None })
     }
 
     async fn people(&self, keys: &[IdentityKey]) -> Result<Vec<Option<CrmPerson>>, Fault> {
