@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use usher_sandbox::{Field, FormSpec, Options, Owner, Sandbox, Submission, Subscription, WebhookTarget};
+use usher_sandbox::{
+    CrmVendor, Field, FormSpec, Options, Owner, Sandbox, Submission, Subscription, WebhookTarget,
+};
 use usher_testkit::invariants::{Broken, Evidence, Form, Ledger, Phase, Scene};
 
 /// How long a condition may take to become true on a slow machine.
@@ -367,7 +369,7 @@ http: {{ listen: \"127.0.0.1:{}\" }}
             hidden_for: Duration::from_millis(faults.index_lag_ms.1.max(faults.form_lag_ms.1)),
             log: Some(self.path().join("daemon.log")),
             canaries: secrets.chain(["@acme".to_owned(), "@hook.example".to_owned()]).collect(),
-            ..Scene::of("hubspot-main")
+            ..Scene::of(CrmVendor::Hubspot, "hubspot-main")
         }
     }
 
