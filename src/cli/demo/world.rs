@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use usher_engine::Engine;
-use usher_sandbox::Sandbox;
+use usher_sandbox::{Crm, CrmVendor, Sandbox, TypeformSim};
 
 use crate::cli::demo;
 use crate::daemon::Daemon;
@@ -13,7 +13,9 @@ use crate::setup::{self, Access};
 
 /// Everything that runs during a demo.
 pub(super) struct World {
-    pub(super) sandbox: Sandbox,
+    sandbox: Sandbox,
+    pub(super) crm: Arc<dyn Crm>,
+    pub(super) forms: TypeformSim,
     pub(super) engine: Arc<Engine>,
     pub(super) folder: PathBuf,
     daemon: Daemon,
@@ -21,13 +23,14 @@ pub(super) struct World {
 
 impl World {
     /// Starts simulators and engine.
-    pub(super) async fn start() -> Result<Self, Failure> {
+    pub(super) async fn start(vendor: CrmVendor) -> Result<Self, Failure> {
         let options = demo::options();
         let sandbox = Sandbox::start(options.clone()).await.map_err(|error| Failure::input(chain(&error)))?;
-        demo::seed(&sandbox).map_err(anyhow::Error::from)?;
+        let (crm, forms) = (sandbox.crm(vendor), sandbox.typeform());
+        demo::seed(&*crm, &forms).map_err(anyhow::Error::from)?;
         let folder = std::env::temp_dir().join(format!("usher-demo-{}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(anyhow::Error::from)?;
-        for (name, text) in demo::files(&sandbox, &options) {
+        for (name, text) in demo::files(&sandbox, &options, vendor) {
             std::fs::write(folder.join(name), text).map_err(anyhow::Error::from)?;
         }
         let loaded = setup::load(&folder.join("usher.yaml"))?;
@@ -36,7 +39,7 @@ impl World {
         engine.begin().await?;
         engine.refresh().await?;
         let daemon = Daemon::start(&engine, None);
-        Ok(Self { sandbox, engine, folder, daemon })
+        Ok(Self { sandbox, crm, forms, engine, folder, daemon })
     }
 
     /// Stops everything and removes the folder.
