@@ -6,6 +6,8 @@ mod count;
 mod tale;
 mod world;
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde_json::{Map, Value, json};
 use usher_sandbox::{
@@ -237,19 +239,61 @@ fn files(sandbox: &Sandbox, options: &Options, crm: CrmVendor) -> [(&'static str
     ]
 }
 
-/// Fills the simulated accounts with the team, its companies and the form.
-fn seed(crm: &dyn Crm, forms: &TypeformSim) -> Result<(), usher_sandbox::Error> {
-    forms.define(form());
-    for (first, last, id) in TEAM {
-        let email = format!("{}@agency.example", first.to_lowercase());
-        crm.put_rep(&Rep { id, first_name: first.to_owned(), last_name: last.to_owned(), email });
+/// The simulated accounts that people turn to.
+struct Accounts {
+    crm: Arc<dyn Crm>,
+    forms: TypeformSim,
+}
+
+/// Whether a simulated account took it.
+type Taken = Result<(), usher_sandbox::Error>;
+
+impl Accounts {
+    fn of(sandbox: &Sandbox, crm: CrmVendor) -> Self {
+        Self { crm: sandbox.crm(crm), forms: sandbox.typeform() }
     }
-    let firms = COMPANIES.map(|(name, website, country, owner)| Firm {
-        fields: object(json!({ "name": name, "website": website, "country": country })),
-        owner,
-        at: 0,
-    });
-    crm.put_firms(&firms).map(|_| ())
+
+    /// Fills them with the team, its companies and the form.
+    fn seed(&self) -> Taken {
+        self.forms.define(form());
+        for (first, last, id) in TEAM {
+            let email = format!("{}@agency.example", first.to_lowercase());
+            self.crm.put_rep(&Rep { id, first_name: first.to_owned(), last_name: last.to_owned(), email });
+        }
+        let firms = COMPANIES.map(|(name, website, country, owner)| Firm {
+            fields: object(json!({ "name": name, "website": website, "country": country })),
+            owner,
+            at: 0,
+        });
+        self.crm.put_firms(&firms).map(|_| ())
+    }
+
+    /// Lets somebody get in touch.
+    fn arrive(&self, visitor: &Visitor) -> Taken {
+        match visitor.door {
+            Door::Form => {
+                let answers = json!({ "name": visitor.name, "email": visitor.email, "company": visitor.company, "country": visitor.country, "need": visitor.need });
+                self.forms.submit(&submission(answers)).map(|_| ())
+            }
+            Door::Crm => {
+                let (first, last) = visitor.name.split_once(' ').unwrap_or((visitor.name, ""));
+                let who = json!({ "first_name": first, "last_name": last, "email": visitor.email, "company": visitor.company, "country": visitor.country });
+                self.crm.enter(&object(who), Actor::Human).map(|_| ())
+            }
+        }
+    }
+
+    /// The n-th of many invented people: every other one is entered in the CRM, the rest answer the form.
+    fn arrive_numbered(&self, n: usize) -> Taken {
+        let (country, need) = (["Germany", "France", "US"][n % 3], ["SEO", "Paid ads"][n / 2 % 2]);
+        let (email, company) = (format!("person{n}@company{}.example", n / 3), format!("Company {}", n / 3));
+        if n.is_multiple_of(2) {
+            let who = json!({ "first_name": format!("Given{n}"), "last_name": format!("Family{n}"), "email": email, "company": company, "country": country });
+            return self.crm.enter(&object(who), Actor::Human).map(|_| ());
+        }
+        let answers = json!({ "name": format!("Given{n} Family{n}"), "email": email, "company": company, "country": country, "need": need });
+        self.forms.submit(&submission(answers)).map(|_| ())
+    }
 }
 
 /// The form's questions.
@@ -274,33 +318,6 @@ fn form() -> FormSpec {
             field("message", "Anything else?", "long_text"),
         ],
     }
-}
-
-/// Lets somebody get in touch.
-fn arrive(crm: &dyn Crm, forms: &TypeformSim, visitor: &Visitor) -> Result<(), usher_sandbox::Error> {
-    match visitor.door {
-        Door::Form => {
-            let answers = json!({ "name": visitor.name, "email": visitor.email, "company": visitor.company, "country": visitor.country, "need": visitor.need });
-            forms.submit(&submission(answers)).map(|_| ())
-        }
-        Door::Crm => {
-            let (first, last) = visitor.name.split_once(' ').unwrap_or((visitor.name, ""));
-            let who = json!({ "first_name": first, "last_name": last, "email": visitor.email, "company": visitor.company, "country": visitor.country });
-            crm.enter(&object(who), Actor::Human).map(|_| ())
-        }
-    }
-}
-
-/// The n-th of many invented people: every other one is entered in the CRM, the rest answer the form.
-fn arrive_numbered(crm: &dyn Crm, forms: &TypeformSim, n: usize) -> Result<(), usher_sandbox::Error> {
-    let (country, need) = (["Germany", "France", "US"][n % 3], ["SEO", "Paid ads"][n / 2 % 2]);
-    let (email, company) = (format!("person{n}@company{}.example", n / 3), format!("Company {}", n / 3));
-    if n.is_multiple_of(2) {
-        let who = json!({ "first_name": format!("Given{n}"), "last_name": format!("Family{n}"), "email": email, "company": company, "country": country });
-        return crm.enter(&object(who), Actor::Human).map(|_| ());
-    }
-    let answers = json!({ "name": format!("Given{n} Family{n}"), "email": email, "company": company, "country": country, "need": need });
-    forms.submit(&submission(answers)).map(|_| ())
 }
 
 fn submission(answers: Value) -> Submission {

@@ -9,7 +9,6 @@ use usher_sandbox::{CrmObject, CrmVendor};
 use usher_store::Counts;
 
 use crate::cli::Outcome;
-use crate::cli::demo;
 use crate::cli::demo::world::World;
 use crate::failure::Failure;
 use crate::output;
@@ -46,7 +45,7 @@ pub(super) async fn run(vendor: CrmVendor, leads: usize, as_json: bool) -> Outco
     let began = crate::daemon::now();
     let started = Instant::now();
     for n in 0..leads {
-        demo::arrive_numbered(&*world.crm, &world.forms, n).map_err(anyhow::Error::from)?;
+        world.accounts.arrive_numbered(n).map_err(anyhow::Error::from)?;
         if n.is_multiple_of(256) {
             tokio::task::yield_now().await;
         }
@@ -108,10 +107,10 @@ async fn await_end(world: &World, expected: u64) -> Result<Counts, Failure> {
 
 async fn tally(world: &World, counts: &Counts, began: Timestamp, seconds: f64) -> Result<Tally, Failure> {
     let store = world.engine.store();
-    let verdict = world.crm.summary();
-    let persons = world.crm.vendor().objects(CrmObject::Person);
-    let owners: HashMap<String, String> = world
-        .crm
+    let crm = &world.accounts.crm;
+    let verdict = crm.summary();
+    let persons = crm.vendor().objects(CrmObject::Person);
+    let owners: HashMap<String, String> = crm
         .persons()
         .into_iter()
         .filter(|owned| owned.changed_later_by.is_none())

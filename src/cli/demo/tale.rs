@@ -44,7 +44,7 @@ async fn tell_all(world: &World, pace: u64, told: &mut HashSet<String>) -> Outco
     for visitor in &demo::VISITORS {
         output::data(&format!("▸ {}", visitor.told));
         let before = settled(world).await?;
-        demo::arrive(&*world.crm, &world.forms, visitor).map_err(anyhow::Error::from)?;
+        world.accounts.arrive(visitor).map_err(anyhow::Error::from)?;
         await_one_more(world, before).await?;
         tell(world, visitor, told).await?;
         tokio::select! {
@@ -119,7 +119,7 @@ fn tell_new(story: &LeadStory) {
 }
 
 async fn sum_up(world: &World) -> Outcome {
-    let verdict = world.crm.summary();
+    let verdict = world.accounts.crm.summary();
     output::data("");
     output::data(&format!(
         "The CRM's own log: {} tasks created, {} of them twice; {} people twice.",

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use usher_engine::Engine;
-use usher_sandbox::{Crm, CrmVendor, Sandbox, TypeformSim};
+use usher_sandbox::{CrmVendor, Sandbox};
 
-use crate::cli::demo;
+use crate::cli::demo::{self, Accounts};
 use crate::daemon::Daemon;
 use crate::failure::{Failure, chain};
 use crate::setup::{self, Access};
@@ -14,8 +14,7 @@ use crate::setup::{self, Access};
 /// Everything that runs during a demo.
 pub(super) struct World {
     sandbox: Sandbox,
-    pub(super) crm: Arc<dyn Crm>,
-    pub(super) forms: TypeformSim,
+    pub(super) accounts: Accounts,
     pub(super) engine: Arc<Engine>,
     pub(super) folder: PathBuf,
     daemon: Daemon,
@@ -26,8 +25,8 @@ impl World {
     pub(super) async fn start(vendor: CrmVendor) -> Result<Self, Failure> {
         let options = demo::options();
         let sandbox = Sandbox::start(options.clone()).await.map_err(|error| Failure::input(chain(&error)))?;
-        let (crm, forms) = (sandbox.crm(vendor), sandbox.typeform());
-        demo::seed(&*crm, &forms).map_err(anyhow::Error::from)?;
+        let accounts = Accounts::of(&sandbox, vendor);
+        accounts.seed().map_err(anyhow::Error::from)?;
         let folder = std::env::temp_dir().join(format!("usher-demo-{}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(anyhow::Error::from)?;
         for (name, text) in demo::files(&sandbox, &options, vendor) {
@@ -39,7 +38,7 @@ impl World {
         engine.begin().await?;
         engine.refresh().await?;
         let daemon = Daemon::start(&engine, None);
-        Ok(Self { sandbox, crm, forms, engine, folder, daemon })
+        Ok(Self { sandbox, accounts, engine, folder, daemon })
     }
 
     /// Stops everything and removes the folder.
