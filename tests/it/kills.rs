@@ -9,11 +9,13 @@ use tokio_util::sync::CancellationToken;
 use usher_sandbox::{Actor, CrmVendor, Faults, Span};
 use usher_testkit::invariants::Phase;
 
-use crate::installation::{Daemon, Installation, object};
+use crate::installation::{Daemon, Installation, object, until};
 use crate::pipedrive;
 
 /// A vendor's last try to deliver a webhook comes sooner than this.
 const RETRIES: Duration = Duration::from_mins(5);
+/// So many unclear writes prove something.
+const UNCLEAR: usize = 10;
 /// Seed of all chance of the test. The simulators have their own.
 const SEED: u64 = 74;
 
@@ -85,15 +87,19 @@ impl Trial {
         let over = CancellationToken::new();
         let (daemon, leads) =
             tokio::join!(self.kill_at_random(installation, &over), self.arrive(installation, &over));
+        // On a slow machine the kills leave little time to write anything: the weather stays bad until it has done its work.
+        until("enough writes are unclear", async || {
+            let mut ledger = installation.ledger().await.unwrap();
+            let unclear = ledger.once_unclear().await.unwrap();
+            ledger.close().await.unwrap();
+            unclear >= UNCLEAR
+        })
+        .await;
         installation.sandbox.set_faults(Faults::default());
         installation.drained(leads).await;
         // Webhooks that nobody took come again minutes later.
         installation.sandbox.advance(RETRIES);
         installation.assert_invariants().await;
-        let mut ledger = installation.ledger().await.unwrap();
-        let unclear = ledger.once_unclear().await.unwrap();
-        ledger.close().await.unwrap();
-        assert!(unclear >= 10, "too few writes were unclear to prove anything: {unclear} of {leads} leads'");
         assert_eq!(daemon.stop(), Some(0));
     }
 
