@@ -6,15 +6,22 @@ mod count;
 mod tale;
 mod world;
 
+use std::sync::Arc;
+
 use clap::Args;
 use serde_json::{Map, Value, json};
-use usher_sandbox::{Field, FormSpec, HubspotSim, Options, Owner, Sandbox, Submission};
+use usher_sandbox::{
+    Actor, Crm, CrmObject, CrmVendor, Field, Firm, FormSpec, Options, Rep, Sandbox, Submission, TypeformSim,
+};
 
 use crate::cli::{Common, Outcome};
 
 /// See the product work against simulators on this machine
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
+    /// Whose CRM is simulated
+    #[arg(long, default_value_t)]
+    crm: CrmVendor,
     /// Run so many leads to the end, as fast as it goes, and count
     #[arg(long)]
     leads: Option<usize>,
@@ -25,27 +32,27 @@ pub(crate) struct Demo {
 
 pub(crate) async fn run(common: &Common, args: Demo) -> Outcome {
     match args.leads {
-        Some(leads) => count::run(leads, common.json).await,
-        None => tale::run(args.pace).await,
+        Some(leads) => count::run(args.crm, leads, common.json).await,
+        None => tale::run(args.crm, args.pace).await,
     }
 }
 
 /// The form that visitors of the agency's site fill in.
 const FORM: &str = "demo1";
 
-/// usher.yaml of the demo; `{crm}` and `{form}` are the simulators' addresses.
+/// usher.yaml of the demo; `{crm}` and `{form}` are the simulators' addresses, `{vendor}` and `{persons}` the CRM's words.
 const SETTINGS: &str = r#"
 version: 1
 mode: live
 store: sqlite://usher.db
 connections:
-  hubspot-main:
-    connector: hubspot
+  {vendor}-main:
+    connector: {vendor}
     base_url: {crm}
     auth: { token: { file: crm.token } }
     timeout: 5s
     limits: off
-    pull: { objects: [contacts], every: 1s }
+    pull: { objects: [{persons}], every: 1s }
   site-form:
     connector: typeform
     base_url: {form}
@@ -54,8 +61,8 @@ connections:
     limits: off
     pull: { every: 1s }
     mapping: site-form.yaml
-crm: hubspot-main
-write: { treat_as_unowned: [integrations@agency.example], guard: off, settle: 10s }
+crm: {vendor}-main
+write: { treat_as_unowned: [admin@agency.example], guard: off, settle: 10s }
 routing: routing.yaml
 "#;
 
@@ -105,13 +112,8 @@ fallback: { rep: carla }
 "#;
 
 /// First name, last name, owner id: who works at the agency.
-const TEAM: [(&str, &str, u64); 5] = [
-    ("Ana", "Alves", 101),
-    ("Ben", "Berg", 102),
-    ("Carla", "Conti", 103),
-    ("Dora", "Dahl", 104),
-    ("Integrations", "Agency", 199),
-];
+const TEAM: [(&str, &str, u64); 4] =
+    [("Ana", "Alves", 101), ("Ben", "Berg", 102), ("Carla", "Conti", 103), ("Dora", "Dahl", 104)];
 
 /// Name, domain, country, owner id: companies that the CRM knows.
 const COMPANIES: [(&str, &str, &str, Option<u64>); 4] = [
@@ -218,52 +220,80 @@ const VISITORS: [Visitor; 8] = [
 
 /// The simulators, without the vendors' limits.
 fn options() -> Options {
-    Options { limits: None, typeform_per_second: None, ..Options::default() }
+    Options::default().without_limits()
 }
 
 /// The files of the installation, by name.
-fn files(sandbox: &Sandbox, options: &Options) -> [(&'static str, String); 5] {
-    let settings = SETTINGS.replace("{crm}", &sandbox.hubspot_url).replace("{form}", &sandbox.typeform_url);
+fn files(sandbox: &Sandbox, options: &Options, crm: CrmVendor) -> [(&'static str, String); 5] {
+    let settings = SETTINGS
+        .replace("{crm}", sandbox.crm_url(crm))
+        .replace("{form}", &sandbox.typeform_url)
+        .replace("{vendor}", crm.id())
+        .replace("{persons}", crm.objects(CrmObject::Person));
     [
         ("usher.yaml", settings.trim_start().to_owned()),
         ("site-form.yaml", MAPPING.trim_start().to_owned()),
         ("routing.yaml", ROUTING.trim_start().to_owned()),
-        ("crm.token", options.hubspot_token.clone()),
+        ("crm.token", options.crm_token(crm).to_owned()),
         ("form.token", options.typeform_token.clone()),
     ]
 }
 
-/// The simulated CRM.
-fn crm(sandbox: &Sandbox) -> HubspotSim {
-    sandbox.hubspot()
+/// The simulated accounts that people turn to.
+struct Accounts {
+    crm: Arc<dyn Crm>,
+    forms: TypeformSim,
 }
 
-/// Fills the simulated accounts with the team, its companies and the form.
-fn seed(sandbox: &Sandbox) -> Result<(), usher_sandbox::Error> {
-    sandbox.typeform().define(form());
-    let crm = crm(sandbox);
-    for (first, last, id) in TEAM {
-        let email = format!("{}@agency.example", first.to_lowercase());
-        crm.put_owner(Owner {
-            id,
-            email,
-            first_name: first.to_owned(),
-            last_name: last.to_owned(),
-            user_id: Some(id + 1000),
-            archived: false,
-            teams: Vec::new(),
-            created_at: 0,
-            updated_at: 0,
-        });
+/// Whether a simulated account took it.
+type Taken = Result<(), usher_sandbox::Error>;
+
+impl Accounts {
+    fn of(sandbox: &Sandbox, crm: CrmVendor) -> Self {
+        Self { crm: sandbox.crm(crm), forms: sandbox.typeform() }
     }
-    let lines: Vec<String> = COMPANIES
-        .iter()
-        .map(|(name, domain, country, owner)| {
-            let owner = owner.map(|owner| owner.to_string());
-            json!({ "object": "companies", "properties": { "name": name, "domain": domain, "country": country, "hubspot_owner_id": owner } }).to_string()
-        })
-        .collect();
-    crm.seed(&lines.join("\n")).map(|_| ())
+
+    /// Fills them with the team, its companies and the form.
+    fn seed(&self) -> Taken {
+        self.forms.define(form());
+        for (first, last, id) in TEAM {
+            let email = format!("{}@agency.example", first.to_lowercase());
+            self.crm.put_rep(&Rep { id, first_name: first.to_owned(), last_name: last.to_owned(), email });
+        }
+        let firms = COMPANIES.map(|(name, website, country, owner)| Firm {
+            fields: object(json!({ "name": name, "website": website, "country": country })),
+            owner,
+            at: 0,
+        });
+        self.crm.put_firms(&firms).map(|_| ())
+    }
+
+    /// Lets somebody get in touch.
+    fn arrive(&self, visitor: &Visitor) -> Taken {
+        match visitor.door {
+            Door::Form => {
+                let answers = json!({ "name": visitor.name, "email": visitor.email, "company": visitor.company, "country": visitor.country, "need": visitor.need });
+                self.forms.submit(&submission(answers)).map(|_| ())
+            }
+            Door::Crm => {
+                let (first, last) = visitor.name.split_once(' ').unwrap_or((visitor.name, ""));
+                let who = json!({ "first_name": first, "last_name": last, "email": visitor.email, "company": visitor.company, "country": visitor.country });
+                self.crm.enter(&object(who), Actor::Human).map(|_| ())
+            }
+        }
+    }
+
+    /// The n-th of many invented people: every other one is entered in the CRM, the rest answer the form.
+    fn arrive_numbered(&self, n: usize) -> Taken {
+        let (country, need) = (["Germany", "France", "US"][n % 3], ["SEO", "Paid ads"][n / 2 % 2]);
+        let (email, company) = (format!("person{n}@company{}.example", n / 3), format!("Company {}", n / 3));
+        if n.is_multiple_of(2) {
+            let who = json!({ "first_name": format!("Given{n}"), "last_name": format!("Family{n}"), "email": email, "company": company, "country": country });
+            return self.crm.enter(&object(who), Actor::Human).map(|_| ());
+        }
+        let answers = json!({ "name": format!("Given{n} Family{n}"), "email": email, "company": company, "country": country, "need": need });
+        self.forms.submit(&submission(answers)).map(|_| ())
+    }
 }
 
 /// The form's questions.
@@ -288,35 +318,6 @@ fn form() -> FormSpec {
             field("message", "Anything else?", "long_text"),
         ],
     }
-}
-
-/// Lets somebody get in touch.
-fn arrive(sandbox: &Sandbox, visitor: &Visitor) -> Result<(), usher_sandbox::Error> {
-    let (crm, forms) = (sandbox.hubspot(), sandbox.typeform());
-    match visitor.door {
-        Door::Form => {
-            let answers = json!({ "name": visitor.name, "email": visitor.email, "company": visitor.company, "country": visitor.country, "need": visitor.need });
-            forms.submit(&submission(answers)).map(|_| ())
-        }
-        Door::Crm => {
-            let (first, last) = visitor.name.split_once(' ').unwrap_or((visitor.name, ""));
-            let contact = json!({ "firstname": first, "lastname": last, "email": visitor.email, "company": visitor.company, "country": visitor.country });
-            crm.create("contacts", &object(contact), "CRM_UI").map(|_| ())
-        }
-    }
-}
-
-/// The n-th of many invented people: every other one is a CRM contact, the rest answer the form.
-fn arrive_numbered(sandbox: &Sandbox, n: usize) -> Result<(), usher_sandbox::Error> {
-    let (crm, forms) = (sandbox.hubspot(), sandbox.typeform());
-    let (country, need) = (["Germany", "France", "US"][n % 3], ["SEO", "Paid ads"][n / 2 % 2]);
-    let (email, company) = (format!("person{n}@company{}.example", n / 3), format!("Company {}", n / 3));
-    if n.is_multiple_of(2) {
-        let contact = json!({ "firstname": format!("Given{n}"), "lastname": format!("Family{n}"), "email": email, "company": company, "country": country });
-        return crm.create("contacts", &object(contact), "CRM_UI").map(|_| ());
-    }
-    let answers = json!({ "name": format!("Given{n} Family{n}"), "email": email, "company": company, "country": country, "need": need });
-    forms.submit(&submission(answers)).map(|_| ())
 }
 
 fn submission(answers: Value) -> Submission {

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
-use usher_sandbox::{Field, FormSpec, Options, Owner, Sandbox, Submission, Subscription, WebhookTarget};
+use usher_sandbox::{
+    CrmVendor, Field, FormSpec, Options, Owner, Sandbox, Submission, Subscription, WebhookTarget,
+};
 use usher_testkit::invariants::{Broken, Evidence, Form, Ledger, Phase, Scene};
 
 /// How long a condition may take to become true on a slow machine.
@@ -361,13 +363,16 @@ http: {{ listen: \"127.0.0.1:{}\" }}
         let secrets = ["crm.token", "form.token", "crm.secret", "form.secret"];
         let secrets = secrets.iter().map(|name| fs::read_to_string(self.path().join(name)).unwrap());
         let faults = self.sandbox.faults();
+        let settings = fs::read_to_string(self.path().join("usher.yaml")).unwrap();
+        let is_crm = |vendor: &CrmVendor| settings.contains(&format!("\ncrm: {vendor}-main"));
+        let vendor = CrmVendor::ALL.into_iter().find(is_crm).unwrap();
         Scene {
             forms: vec![Form { connection: "site-form".to_owned(), id: "demo".to_owned() }],
             acknowledged: acknowledged.map(|token| ("site-form".to_owned(), token)).collect(),
             hidden_for: Duration::from_millis(faults.index_lag_ms.1.max(faults.form_lag_ms.1)),
             log: Some(self.path().join("daemon.log")),
             canaries: secrets.chain(["@acme".to_owned(), "@hook.example".to_owned()]).collect(),
-            ..Scene::of("hubspot-main")
+            ..Scene::of(vendor, &format!("{vendor}-main"))
         }
     }
 

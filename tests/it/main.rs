@@ -7,6 +7,7 @@ mod architecture;
 mod bad_input;
 mod crashes;
 mod daemon;
+mod demo;
 mod disk;
 mod effects;
 mod installation;

@@ -6,7 +6,7 @@ use usher_sandbox::{Actor, Faults, PipedriveSim, PipedriveUser, Span};
 use crate::installation::{Installation, object as object_of, text, until};
 
 /// The usual installation with another CRM, which keeps its real limits.
-async fn installation(settle: &str) -> Installation {
+pub(crate) async fn installation(settle: &str) -> Installation {
     let installation = Installation::with(
         "live",
         &format!("write: {{ settle: {settle}, treat_as_unowned: [admin@agency.example] }}"),

@@ -56,6 +56,8 @@ enum Bench {
     Ack(bench::ack::Ack),
     /// Owner and task of leads that the CRM knows, written within HubSpot's limits
     Write(bench::write::Write),
+    /// Leads of a day's budget of tokens, against the arithmetic of the vendor's prices
+    Budget(bench::budget::Budget),
     /// A CRM that is away while leads wait, and comes back: how those fare who get in touch then
     Outage(bench::outage::Outage),
 }
@@ -77,6 +79,7 @@ fn main() -> anyhow::Result<()> {
             Chore::Bench(Bench::Hook(args)) => bench::hook::run(&args).await,
             Chore::Bench(Bench::Ack(args)) => bench::ack::run(&args).await,
             Chore::Bench(Bench::Write(args)) => bench::write::run(&args).await,
+            Chore::Bench(Bench::Budget(args)) => bench::budget::run(&args).await,
             Chore::Bench(Bench::Outage(args)) => bench::outage::run(&args).await,
             Chore::Serve(args) => bench::serve::run(&args).await,
             Chore::BenchPullWorker(args) => bench::worker::run(&args).await,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
-use usher_sandbox::{HubspotSim, Options, Sandbox, TypeformSim};
+use usher_sandbox::{Actor, Crm, CrmVendor, Options, Sandbox, TypeformSim};
 
 use crate::data::Inquirer;
 use crate::field::installation::{HOOK_SECRET, Installation, Tuning};
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Soak) -> anyhow::Result<()> {
     let options =
         Options { limits: None, typeform_per_second: None, typeform_time_scale: 0.01, ..Options::default() };
     let sandbox = Sandbox::start(options.clone()).await?;
-    world::seed(&sandbox.hubspot(), &[])?;
+    world::seed(&*sandbox.crm(CrmVendor::Hubspot), &[])?;
     let forms: Vec<String> = (1..args.connections).map(|n| format!("form{n}")).collect();
     for form in &forms {
         sandbox.typeform().define(world::form(form));
@@ -201,7 +201,7 @@ async fn load(
 }
 
 /// One in as many as there are connections is entered at the CRM, the others answer a form.
-fn arrive(crm: &HubspotSim, typeform: &TypeformSim, forms: &[String], n: usize) -> anyhow::Result<()> {
+fn arrive(crm: &dyn Crm, typeform: &TypeformSim, forms: &[String], n: usize) -> anyhow::Result<()> {
     let who = Inquirer {
         first_name: format!("Person{n}"),
         last_name: "Soak".to_owned(),
@@ -211,7 +211,7 @@ fn arrive(crm: &HubspotSim, typeform: &TypeformSim, forms: &[String], n: usize) 
         ..Inquirer::default()
     };
     match (n % (forms.len() + 1)).checked_sub(1) {
-        None => world::enter(crm, &who, "CRM_UI"),
+        None => world::enter(crm, &who, Actor::Human),
         Some(form) => world::answer(typeform, &who, &forms[form]),
     }
 }

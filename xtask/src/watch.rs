@@ -50,7 +50,8 @@ pub(crate) async fn rest(
             say(installation, "draining").await;
             said = Instant::now();
         }
-        let calm = standing.rests() && moved.elapsed() >= REST && sandbox.hubspot().summary().pending == 0;
+        let calm =
+            standing.rests() && moved.elapsed() >= REST && sandbox.crm(scene.vendor).summary().pending == 0;
         if calm && all_seen(installation, sandbox, scene).await? {
             return Ok(true);
         }

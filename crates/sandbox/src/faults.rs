@@ -34,7 +34,7 @@ pub struct Faults {
     pub index_lag_ms: Span,
     /// Delay before a change appears in Pipedrive's search. The vendor names none, so it is on unless switched off.
     pub search_lag_ms: Span,
-    /// The search result cap, 10,000 when unset; lower it to meet the cap with little data.
+    /// HubSpot's search result cap, 10,000 when unset; lower it to meet the cap with little data.
     pub search_cap: Option<u64>,
     /// HubSpot times are floored to multiples of this, so that many rows share one stamp; 0 is off.
     pub ties_ms: u32,
@@ -83,33 +83,35 @@ pub struct Faults {
     pub late_commit_hold_ms: u64,
     /// Every token answers as expired.
     pub expired_token: bool,
-    /// Scopes taken from every token.
+    /// Scopes taken from every token of HubSpot's.
     pub revoked_scopes: Vec<String>,
 
-    /// Rate, per contact create with an e-mail, that somebody else creates the same contact just before.
+    /// Rate, per contact that is created at HubSpot with an e-mail, that somebody else creates it just before, which the
+    /// vendor then refuses. At Pipedrive nothing is unique and nothing refused, so the switch does nothing there: who is made
+    /// in that moment exists twice.
     pub conflict: f64,
-    /// Rate, per row of a batch that can fail in part, that the row fails.
+    /// Rate, per row of a HubSpot batch that can fail in part, that the row fails. (Pipedrive has no batches.)
     pub partial_row: f64,
     /// The category that such a row reports.
     pub partial_category: String,
-    /// Rate, per row of a batch update, that the row is written but missing from the answer.
+    /// Rate, per row of a HubSpot batch update, that the row is written but missing from the answer.
     pub missing_row: f64,
-    /// A bad value in one row fails the whole batch update.
+    /// A bad value in one row fails HubSpot's whole batch update.
     pub batch_fails_whole: bool,
-    /// Rate of API writes whose `hubspot_owner_id` is dropped without a word.
+    /// Rate of API writes whose owner is dropped without a word.
     pub drop_owner: f64,
 
-    /// Rate, per API write to a contact, that it is archived by a person afterwards.
+    /// Rate, per API write to a person, that it is archived by a person afterwards.
     pub archive: f64,
-    /// Rate, per API write to a contact, that a person merges it with another contact afterwards.
+    /// Rate, per API write to a person, that somebody merges it with another one afterwards.
     pub merge: f64,
-    /// Rate, per API write of a contact's owner, that a person chooses another owner afterwards.
+    /// Rate, per API write of an owner, that a person chooses another one afterwards.
     pub human_edit: f64,
-    /// Rate, per API write of a contact's owner, that a person chooses another owner just before it is applied.
+    /// Rate, per API write of an owner, that a person chooses another one just before it is applied.
     pub human_first: f64,
-    /// Rate, per API write of a contact's owner, that a workflow puts the former owner back.
+    /// Rate, per API write of an owner, that a workflow puts the former one back.
     pub peer_automation: f64,
-    /// Rate, per contact created, that HubSpot creates and associates the company of its e-mail domain.
+    /// Rate, per contact created, that HubSpot creates and associates the company of its e-mail domain. (Pipedrive does not.)
     pub auto_company: f64,
     /// How long after the write the five above happen.
     pub aftermath_ms: Span,
@@ -123,7 +125,8 @@ pub struct Faults {
     /// Delay before a webhook is sent.
     pub webhook_delay_ms: Span,
 
-    /// Rate of form answers for which the form tool's own integration creates the HubSpot contact.
+    /// Rate of form answers for which the form tool's own integration creates the HubSpot contact. Nothing stands
+    /// between it and a twin at Pipedrive, so it does nothing there, as `conflict`.
     pub form_tool_first: f64,
     /// When it does so, counted from the answer; `[0, 0]` is before the form's webhook leaves.
     pub form_tool_delay_ms: Span,

@@ -12,8 +12,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 
+mod accounts;
 mod clock;
 mod control;
+mod crm;
 mod fate;
 mod faults;
 pub mod hubspot;
@@ -26,7 +28,9 @@ mod summary;
 pub mod typeform;
 mod world;
 
+pub use accounts::Account;
 pub use clock::Millis;
+pub use crm::{Crm, CrmObject, CrmVendor, Firm, Look, Rep};
 pub use faults::{Faults, Span};
 pub use hubspot::{HubspotSim, Limits, OAuthApp, OAuthCounts, Owner, Subscription, Team, WebhookTarget};
 pub use oracle::{Actor, Change, Event, Fired};
@@ -140,6 +144,7 @@ pub struct Sandbox {
     pub typeform_url: String,
     /// Base URL of the Pipedrive simulator, without a slash at the end; the API is below `/api/v1` and `/api/v2`.
     pub pipedrive_url: String,
+    accounts: Vec<Account>,
     world: Arc<World>,
     servers: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -156,6 +161,11 @@ impl Sandbox {
         // reqwest wants a TLS provider even for plain HTTP; another one may have been installed before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().build().map_err(Error::Client)?;
+        let hubspot = listen(options.hubspot_port).await?;
+        let typeform = listen(options.typeform_port).await?;
+        let pipedrive = listen(options.pipedrive_port).await?;
+        let (hubspot_url, typeform_url, pipedrive_url) = (url(&hubspot), url(&typeform), url(&pipedrive));
+        let accounts = options.accounts([&hubspot_url, &typeform_url, &pipedrive_url]);
         let meter = pipedrive::limits::Meter::new(options.pipedrive_limits);
         let drive = Drive::new(options.seed, options.faults.clone(), meter);
         let hub = Hub::new(options.seed, options.faults, Meter::new(options.limits));
@@ -169,10 +179,6 @@ impl Sandbox {
         HubspotSim { world: Arc::clone(&world) }.put_token(&options.hubspot_token, None, false);
         world.target(options.webhook);
         world.carry_parcels();
-        let hubspot = listen(options.hubspot_port).await?;
-        let typeform = listen(options.typeform_port).await?;
-        let pipedrive = listen(options.pipedrive_port).await?;
-        let (hubspot_url, typeform_url, pipedrive_url) = (url(&hubspot), url(&typeform), url(&pipedrive));
         PipedriveSim { world: Arc::clone(&world) }.open(&options.pipedrive_token, &pipedrive_url);
         let servers = vec![
             tokio::spawn(serve::serve(hubspot, hubspot_app(&world), world.token().cancelled_owned())),
@@ -180,7 +186,13 @@ impl Sandbox {
             tokio::spawn(serve::serve(pipedrive, pipedrive_app(&world), world.token().cancelled_owned())),
             tokio::spawn(Arc::clone(&world).keep_time()),
         ];
-        Ok(Self { hubspot_url, typeform_url, pipedrive_url, world, servers })
+        Ok(Self { hubspot_url, typeform_url, pipedrive_url, accounts, world, servers })
+    }
+
+    /// All accounts.
+    #[must_use]
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
     }
 
     /// The HubSpot account.
@@ -193,6 +205,12 @@ impl Sandbox {
     #[must_use]
     pub fn crm_app(&self) -> OAuthApp {
         self.hubspot().app()
+    }
+
+    /// Where that app asks for consent.
+    #[must_use]
+    pub fn authorize_url(&self) -> String {
+        format!("{}/oauth/authorize", self.hubspot_url)
     }
 
     /// The Typeform account.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::clock::Millis;
+use crate::crm::CrmObject;
 use crate::hubspot::kinds::KINDS;
 use crate::pipedrive::kinds::{Kind, lead_uuid};
 
@@ -74,6 +75,12 @@ impl Event {
     #[must_use]
     pub fn object(&self) -> &'static str {
         object_name(self.kind)
+    }
+
+    /// What the object is; none for those that no rig looks at.
+    #[must_use]
+    pub fn crm_object(&self) -> Option<CrmObject> {
+        CrmObject::named(self.object())
     }
 }
 
@@ -145,6 +152,11 @@ impl Oracle {
 
     pub(crate) fn counts(&self) -> &BTreeMap<&'static str, u64> {
         &self.counts
+    }
+
+    /// How many requests of these sorts there were.
+    pub(crate) fn requested(&self, sorts: &[&str]) -> u64 {
+        sorts.iter().filter_map(|sort| self.requests.get(sort)).sum()
     }
 
     pub(crate) fn requests(&self) -> &BTreeMap<&'static str, u64> {

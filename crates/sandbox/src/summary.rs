@@ -85,6 +85,10 @@ pub struct Summary {
     pub faults: BTreeMap<&'static str, u64>,
     /// Requests by sort.
     pub requests: BTreeMap<&'static str, u64>,
+    /// Calls by clients, each once; HubSpot's log has those of the form tool too.
+    pub calls: u64,
+    /// Calls that the vendor's own limits refused; what a switch refuses at random is not among them.
+    pub over_limit: u64,
     /// Things that are still to happen: index lag, late commits, people at work.
     pub pending: usize,
 }
@@ -97,6 +101,8 @@ pub(crate) fn summarize(hub: &Hub, marker: &str) -> Summary {
         objects: count(hub),
         faults: hub.oracle.counts().clone(),
         requests: hub.oracle.requests().clone(),
+        calls: hub.oracle.requested(&["hubspot request", "hubspot search", "typeform request"]),
+        over_limit: hub.oracle.requested(&["hubspot 429"]),
         pending: hub.pending(),
         ..Summary::default()
     };

@@ -7,6 +7,8 @@ mod api;
 mod batches;
 #[path = "vendor/control.rs"]
 mod control;
+#[path = "vendor/crm.rs"]
+mod crm;
 #[path = "vendor/faults.rs"]
 mod faults;
 #[path = "vendor/forms.rs"]

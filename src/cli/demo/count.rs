@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use usher_sandbox::{CrmObject, CrmVendor};
 use usher_store::Counts;
 
 use crate::cli::Outcome;
-use crate::cli::demo;
 use crate::cli::demo::world::World;
 use crate::failure::Failure;
 use crate::output;
@@ -40,12 +40,12 @@ struct Tally {
     p99_ms: u64,
 }
 
-pub(super) async fn run(leads: usize, as_json: bool) -> Outcome {
-    let world = World::start().await?;
+pub(super) async fn run(vendor: CrmVendor, leads: usize, as_json: bool) -> Outcome {
+    let world = World::start(vendor).await?;
     let began = crate::daemon::now();
     let started = Instant::now();
     for n in 0..leads {
-        demo::arrive_numbered(&world.sandbox, n).map_err(anyhow::Error::from)?;
+        world.accounts.arrive_numbered(n).map_err(anyhow::Error::from)?;
         if n.is_multiple_of(256) {
             tokio::task::yield_now().await;
         }
@@ -107,10 +107,11 @@ async fn await_end(world: &World, expected: u64) -> Result<Counts, Failure> {
 
 async fn tally(world: &World, counts: &Counts, began: Timestamp, seconds: f64) -> Result<Tally, Failure> {
     let store = world.engine.store();
-    let crm = demo::crm(&world.sandbox);
+    let crm = &world.accounts.crm;
     let verdict = crm.summary();
+    let persons = crm.vendor().objects(CrmObject::Person);
     let owners: HashMap<String, String> = crm
-        .ownership()
+        .persons()
         .into_iter()
         .filter(|owned| owned.changed_later_by.is_none())
         .map(|owned| (owned.id.to_string(), owned.owner.to_string()))
@@ -133,7 +134,7 @@ async fn tally(world: &World, counts: &Counts, began: Timestamp, seconds: f64) -
         suppressed: lead("closed:suppressed"),
         failed: lead("closed:failed") + record("failed"),
         waiting: lead("waiting"),
-        persons_created: verdict.objects.get("contacts").map_or(0, |contacts| contacts.created_by_api),
+        persons_created: verdict.objects.get(persons).map_or(0, |persons| persons.created_by_api),
         duplicate_persons: verdict.duplicate_persons,
         tasks_created: verdict.tasks_created,
         duplicate_tasks: verdict.duplicate_tasks,

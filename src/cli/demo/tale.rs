@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use usher_model::LeadState;
+use usher_sandbox::CrmVendor;
 use usher_store::{FailedFilter, LeadFilter, LeadStory};
 
 use crate::cli::Outcome;
@@ -17,14 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(100);
 
-pub(super) async fn run(pace: u64) -> Outcome {
+pub(super) async fn run(vendor: CrmVendor, pace: u64) -> Outcome {
     output::note(
         "Usher takes leads from forms and the CRM, finds the right owner, and writes owner and task back.",
     );
     output::note(
         "This is the real program; only the CRM and the form tool are simulated, on this machine.\n",
     );
-    let world = World::start().await?;
+    let world = World::start(vendor).await?;
     output::note(&format!("The installation is in {} until the demo ends.", world.folder.display()));
     output::note(
         "Rules: customers keep their owner; SEO from Germany, Austria, Switzerland goes to Ana (weight 2) and Ben (1);",
@@ -43,7 +44,7 @@ async fn tell_all(world: &World, pace: u64, told: &mut HashSet<String>) -> Outco
     for visitor in &demo::VISITORS {
         output::data(&format!("▸ {}", visitor.told));
         let before = settled(world).await?;
-        demo::arrive(&world.sandbox, visitor).map_err(anyhow::Error::from)?;
+        world.accounts.arrive(visitor).map_err(anyhow::Error::from)?;
         await_one_more(world, before).await?;
         tell(world, visitor, told).await?;
         tokio::select! {
@@ -94,7 +95,7 @@ async fn tell(world: &World, visitor: &Visitor, told: &mut HashSet<String>) -> O
         tell_new(&story);
     } else {
         let owner = summary.owner.as_deref().unwrap_or("nobody");
-        output::data(&format!("  joined the open lead: still {owner}'s, no second contact, no second task"));
+        output::data(&format!("  joined the open lead: still {owner}'s, no second person, no second task"));
     }
     Ok(())
 }
@@ -118,7 +119,7 @@ fn tell_new(story: &LeadStory) {
 }
 
 async fn sum_up(world: &World) -> Outcome {
-    let verdict = demo::crm(&world.sandbox).summary();
+    let verdict = world.accounts.crm.summary();
     output::data("");
     output::data(&format!(
         "The CRM's own log: {} tasks created, {} of them twice; {} people twice.",

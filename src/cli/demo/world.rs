@@ -4,16 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use usher_engine::Engine;
-use usher_sandbox::Sandbox;
+use usher_sandbox::{CrmVendor, Sandbox};
 
-use crate::cli::demo;
+use crate::cli::demo::{self, Accounts};
 use crate::daemon::Daemon;
 use crate::failure::{Failure, chain};
 use crate::setup::{self, Access};
 
 /// Everything that runs during a demo.
 pub(super) struct World {
-    pub(super) sandbox: Sandbox,
+    sandbox: Sandbox,
+    pub(super) accounts: Accounts,
     pub(super) engine: Arc<Engine>,
     pub(super) folder: PathBuf,
     daemon: Daemon,
@@ -21,13 +22,14 @@ pub(super) struct World {
 
 impl World {
     /// Starts simulators and engine.
-    pub(super) async fn start() -> Result<Self, Failure> {
+    pub(super) async fn start(vendor: CrmVendor) -> Result<Self, Failure> {
         let options = demo::options();
         let sandbox = Sandbox::start(options.clone()).await.map_err(|error| Failure::input(chain(&error)))?;
-        demo::seed(&sandbox).map_err(anyhow::Error::from)?;
+        let accounts = Accounts::of(&sandbox, vendor);
+        accounts.seed().map_err(anyhow::Error::from)?;
         let folder = std::env::temp_dir().join(format!("usher-demo-{}", std::process::id()));
         std::fs::create_dir_all(&folder).map_err(anyhow::Error::from)?;
-        for (name, text) in demo::files(&sandbox, &options) {
+        for (name, text) in demo::files(&sandbox, &options, vendor) {
             std::fs::write(folder.join(name), text).map_err(anyhow::Error::from)?;
         }
         let loaded = setup::load(&folder.join("usher.yaml"))?;
@@ -36,7 +38,7 @@ impl World {
         engine.begin().await?;
         engine.refresh().await?;
         let daemon = Daemon::start(&engine, None);
-        Ok(Self { sandbox, engine, folder, daemon })
+        Ok(Self { sandbox, accounts, engine, folder, daemon })
     }
 
     /// Stops everything and removes the folder.

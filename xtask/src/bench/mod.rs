@@ -1,6 +1,7 @@
 //! Benches: what the parts cost in CPU, time and memory. They print figures and judge nothing.
 
 pub(crate) mod ack;
+pub(crate) mod budget;
 pub(crate) mod decide;
 mod engine;
 pub(crate) mod hook;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use serde_json::json;
 use tokio::sync::oneshot;
-use usher_sandbox::{Change, Options, Owner, Sandbox};
+use usher_sandbox::{Change, CrmVendor, Options, Owner, Sandbox};
 use usher_testkit::invariants::Ledger;
 
 use crate::field::installation::{HOOK_SECRET, Installation};
@@ -54,7 +54,8 @@ impl Rig {
         let options = Options { limits: None, typeform_per_second: None, ..Options::default() };
         let sandbox = Arc::new(Sandbox::start(options.clone()).await?);
         fill(&sandbox)?;
-        let mut installation = Installation::write_with(folder, SETTINGS, &sandbox, &options, &routing())?;
+        let mut installation =
+            Installation::write_with(folder, SETTINGS, (&sandbox, &options, CrmVendor::Hubspot), &routing())?;
         installation.start()?;
         let client = reqwest::Client::builder().no_proxy().build()?;
         let hook = format!("{}/hooks/site-form", installation.address);

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use usher_sandbox::Sandbox;
+use usher_sandbox::{Crm, TypeformSim};
 
 use crate::data::{Company, Inquirer};
 use crate::field::world;
@@ -77,7 +77,8 @@ fn person(n: u64) -> Inquirer {
 
 /// Where people turn to.
 pub(super) struct Doors {
-    pub(super) sandbox: Arc<Sandbox>,
+    pub(super) crm: Arc<dyn Crm>,
+    pub(super) forms: TypeformSim,
     /// Where the program listens.
     pub(super) address: String,
     pub(super) acknowledged: Acknowledged,
@@ -88,7 +89,6 @@ impl Doors {
     /// program has taken every webhook. Returns how many came.
     pub(super) async fn open(self, rate: f64, most: u64, stop: CancellationToken) -> anyhow::Result<u64> {
         let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build()?;
-        let (crm, forms) = (self.sandbox.hubspot(), self.sandbox.typeform());
         let started = Instant::now();
         let mut senders = JoinSet::new();
         let mut count = 0;
@@ -104,7 +104,7 @@ impl Doors {
                 let url = format!("{}/hooks/{HOOK}", self.address);
                 senders.spawn(send(client.clone(), url, count, who, Arc::clone(&self.acknowledged)));
             } else {
-                world::arrive(&crm, &forms, [0, 1, 3][usize::try_from(count % 4)?], &who)?;
+                world::arrive(&*self.crm, &self.forms, [0, 1, 3][usize::try_from(count % 4)?], &who)?;
             }
             count += 1;
         }

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
+use usher_sandbox::CrmVendor;
 use usher_testkit::Cluster;
 
 use crate::report::progress;
@@ -33,6 +34,9 @@ pub(crate) struct Faults {
     /// Seed of all chance; round n uses this plus n
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// The CRM under test
+    #[arg(long, default_value_t)]
+    crm: CrmVendor,
     /// The database
     #[arg(long, value_enum, default_value_t = Store::Sqlite)]
     store: Store,
@@ -98,6 +102,8 @@ struct Plan {
     points: u32,
     round: u32,
     seed: u64,
+    #[serde(default)]
+    crm: CrmVendor,
     store: Store,
     rate: f64,
     gap: f64,
@@ -113,8 +119,8 @@ impl Faults {
             (Strike::Nodes, self.what.nodes),
         ];
         let (strike, points) = what.into_iter().find_map(|(strike, points)| Some((strike, points?)))?;
-        let (round, seed, store) = (self.round.max(1), self.seed, self.store);
-        Some(Plan { strike, points, round, seed, store, rate: self.rate, gap: self.gap })
+        let (round, seed, crm, store) = (self.round.max(1), self.seed, self.crm, self.store);
+        Some(Plan { strike, points, round, seed, crm, store, rate: self.rate, gap: self.gap })
     }
 }
 

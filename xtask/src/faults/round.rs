@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use usher_sandbox::{Faults as Weather, Options, Sandbox, Span, Summary};
+use usher_sandbox::{Crm, CrmVendor, Faults as Weather, Sandbox, Span, Summary};
 use usher_testkit::invariants::{Evidence, Ledger, Phase, Resources, Scene};
 use usher_testkit::{Cluster, Detour, Honesty, LossyDisk};
 
@@ -37,7 +37,7 @@ const UNCLEAR_PER_LEAD: f64 = 1.5;
 const STOP_PATIENCE: Duration = Duration::from_secs(25);
 
 /// Switches that hit a whole call.
-const CALL_SWITCHES: [&str; 10] = [
+const CALL_SWITCHES: [&str; 14] = [
     "throttle_burst",
     "throttle_daily",
     "throttle_search",
@@ -48,12 +48,17 @@ const CALL_SWITCHES: [&str; 10] = [
     "truncated",
     "lost_response",
     "late_commit",
+    "locked",
+    "moving",
+    "blocked",
+    "cursor_refused",
 ];
 
 struct Scenario<'a> {
     args: &'a Faults,
     plan: &'a Plan,
     sandbox: Arc<Sandbox>,
+    crm: Arc<dyn Crm>,
     installation: Installation,
     disk: Option<LossyDisk>,
     cluster: Option<&'a Cluster>,
@@ -98,24 +103,19 @@ impl<'a> Scenario<'a> {
         seed: u64,
         folder: &Path,
     ) -> anyhow::Result<Self> {
-        let options = Options {
-            limits: None,
-            typeform_per_second: None,
-            typeform_time_scale: 0.01,
-            seed,
-            ..Options::default()
-        };
+        let options = field::options(seed);
         let sandbox = Arc::new(Sandbox::start(options.clone()).await?);
-        world::seed(&sandbox.hubspot(), &load::companies())?;
+        let crm = sandbox.crm(plan.crm);
+        world::seed(&*crm, &load::companies())?;
         for form in [world::HOOKED_FORM, world::POLLED_FORM] {
             sandbox.typeform().define(world::form(form));
         }
         let settle = if plan.strike == Strike::LostAnswers { SCALED_SETTLE } else { SETTLE };
         let postgres = cluster.map(Cluster::database);
-        let tuning = Tuning { timeout: TIMEOUT, settle, more: load::SETTINGS, postgres };
+        let tuning = Tuning { crm: plan.crm, timeout: TIMEOUT, settle, more: load::SETTINGS, postgres };
         let mut installation = Installation::write(folder, &sandbox, &options, &world::routing(), tuning)?;
         std::fs::write(folder.join("site.token"), load::TOKEN).context("writing the sender's token")?;
-        installation.hook_up(&sandbox, &options).await?;
+        installation.hook_up(&sandbox, plan.crm);
         let disk = (plan.strike == Strike::PowerCut)
             .then(|| LossyDisk::under(&installation.database(), folder))
             .transpose()?;
@@ -133,6 +133,7 @@ impl<'a> Scenario<'a> {
             args,
             plan,
             sandbox,
+            crm,
             installation,
             disk,
             cluster,
@@ -152,12 +153,12 @@ impl<'a> Scenario<'a> {
             let (ways, place) = (std::mem::take(&mut self.ways), self.installation.place());
             self.fleet = Some(Fleet::start(&self.installation, ways, cluster, &place).await?);
         }
-        let calm = self.sandbox.hubspot().summary();
-        self.sandbox.set_faults(weather(self.plan.strike));
+        let calm = self.crm.summary();
+        self.sandbox.set_faults(weather(self.plan));
         let started = Instant::now();
         let people = self.under_load(points).await?;
         let loaded = started.elapsed();
-        let stormy = self.sandbox.hubspot().summary();
+        let stormy = self.crm.summary();
         self.sandbox.set_faults(Weather::default());
         let patience = Duration::from_secs(self.args.patience);
         let scene = self.scene();
@@ -210,7 +211,8 @@ impl<'a> Scenario<'a> {
     async fn under_load(&mut self, points: u32) -> anyhow::Result<u64> {
         let stop = CancellationToken::new();
         let doors = Doors {
-            sandbox: Arc::clone(&self.sandbox),
+            crm: Arc::clone(&self.crm),
+            forms: self.sandbox.typeform(),
             address: self.installation.address.clone(),
             acknowledged: Arc::clone(&self.acknowledged),
         };
@@ -271,24 +273,19 @@ impl<'a> Scenario<'a> {
 
     fn scene(&self) -> Scene {
         let acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let scene = field::scene();
-        let canaries = [load::TOKEN.to_owned(), "@firm".to_owned()].into_iter().chain(scene.canaries);
-        Scene {
-            acknowledged,
-            log: Some(self.installation.log()),
-            canaries: canaries.collect(),
-            ..field::scene()
-        }
+        let scene = field::scene(self.plan.crm);
+        let canaries = [load::TOKEN.to_owned(), "@firm".to_owned()].into_iter().chain(scene.canaries.clone());
+        Scene { acknowledged, log: Some(self.installation.log()), canaries: canaries.collect(), ..scene }
     }
 }
 
 /// The vendors' bad days for a kind of strike.
-fn weather(strike: Strike) -> Weather {
-    match strike {
+fn weather(plan: &Plan) -> Weather {
+    match plan.strike {
         // A quarter of the writes happens up to 9 s after their connection broke, a quarter at once without an answer. If
         // none were answered, the program would soon let the CRM rest.
         Strike::LostAnswers => Weather {
-            only_paths: vec!["/crm/".to_owned()],
+            only_paths: vec![if plan.crm == CrmVendor::Hubspot { "/crm/" } else { "/api/v2/" }.to_owned()],
             late_commit: 0.25,
             late_commit_ms: Span(0, 9_000),
             lost_response: 0.33,
@@ -303,11 +300,7 @@ fn disturbed(calm: &Summary, stormy: &Summary) -> f64 {
     let fired = |summary: &Summary| -> u64 {
         CALL_SWITCHES.iter().filter_map(|switch| summary.faults.get(switch)).sum()
     };
-    let calls = |summary: &Summary| -> u64 {
-        let sorts = ["hubspot request", "hubspot search", "typeform request"];
-        sorts.iter().filter_map(|sort| summary.requests.get(sort)).sum()
-    };
-    let calls = calls(stormy) - calls(calm);
+    let calls = stormy.calls - calm.calls;
     (fired(stormy) - fired(calm)) as f64 / calls.max(1) as f64
 }
 

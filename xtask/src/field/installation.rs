@@ -7,13 +7,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use serde_json::json;
-use usher_sandbox::{Options, Sandbox, Subscription, WebhookTarget};
+use usher_sandbox::{CrmObject, CrmVendor, Options, Sandbox, Subscription, WebhookTarget};
 
-use crate::field::world;
 use crate::process::{Usage, handles, signal};
 
-/// What both webhook senders sign with.
+/// What webhook senders prove themselves with.
 pub(crate) const HOOK_SECRET: &str = "field-run-secret";
 
 const SETTINGS: &str = r"
@@ -21,14 +19,14 @@ version: 1
 mode: live
 store: {store}
 connections:
-  hubspot-main:
-    connector: hubspot
+  {vendor}-main:
+    connector: {vendor}
     base_url: {crm}
     auth: { token: { file: crm.token } }
     inbound: { secret: { file: hook.secret } }
     limits: off
     timeout: {timeout}
-    pull: { objects: [contacts], every: 1s }
+    pull: { objects: [{persons}], every: 1s }
   hooked-form:
     connector: typeform
     base_url: {form}
@@ -46,15 +44,17 @@ connections:
     limits: off
     timeout: {timeout}
     pull: { every: 1s }
-{more}crm: hubspot-main
-write: { guard: off, settle: {settle} }
+{more}crm: {vendor}-main
+write: { guard: off, settle: {settle}, treat_as_unowned: [admin@agency.example] }
 routing: routing.yaml
-http: { listen: '127.0.0.1:{port}' }
+http: { listen: '127.0.0.1:{port}', public_url: 'http://127.0.0.1:{port}' }
 ";
 
 /// How the program is set up for a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Tuning {
+    /// The CRM under test.
+    pub(crate) crm: CrmVendor,
     /// How long one call may take.
     pub(crate) timeout: Duration,
     /// How long an unclear write may still land.
@@ -68,7 +68,13 @@ pub(crate) struct Tuning {
 impl Default for Tuning {
     /// What a new user has.
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(30), settle: Duration::from_secs(90), more: "", postgres: None }
+        Self {
+            crm: CrmVendor::default(),
+            timeout: Duration::from_secs(30),
+            settle: Duration::from_secs(90),
+            more: "",
+            postgres: None,
+        }
     }
 }
 
@@ -102,10 +108,12 @@ impl Installation {
         let store = tuning.postgres.as_deref().unwrap_or("sqlite://usher.db");
         let settings = SETTINGS
             .replace("{store}", store)
+            .replace("{vendor}", tuning.crm.id())
+            .replace("{persons}", tuning.crm.objects(CrmObject::Person))
             .replace("{timeout}", &format!("{}s", tuning.timeout.as_secs()))
             .replace("{settle}", &format!("{}s", tuning.settle.as_secs()))
             .replace("{more}", tuning.more);
-        let mut installation = Self::write_with(folder, &settings, sandbox, options, routing)?;
+        let mut installation = Self::write_with(folder, &settings, (sandbox, options, tuning.crm), routing)?;
         installation.postgres = tuning.postgres;
         Ok(installation)
     }
@@ -114,19 +122,18 @@ impl Installation {
     pub(crate) fn write_with(
         folder: &Path,
         settings: &str,
-        sandbox: &Sandbox,
-        options: &Options,
+        (sandbox, options, crm): (&Sandbox, &Options, CrmVendor),
         routing: &str,
     ) -> anyhow::Result<Self> {
         let port = usher_testkit::free_port();
         let settings = settings
-            .replace("{crm}", &sandbox.hubspot_url)
+            .replace("{crm}", sandbox.crm_url(crm))
             .replace("{form}", &sandbox.typeform_url)
             .replace("{port}", &port.to_string());
         let files = [
             ("usher.yaml", settings.as_str()),
             ("routing.yaml", routing),
-            ("crm.token", &options.hubspot_token),
+            ("crm.token", options.crm_token(crm)),
             ("form.token", &options.typeform_token),
             ("hook.secret", HOOK_SECRET),
         ];
@@ -158,7 +165,7 @@ impl Installation {
     pub(crate) fn node(&self, name: &str, postgres: &str) -> anyhow::Result<Self> {
         let own = fs::read_to_string(self.folder.join(&self.settings)).context("reading the settings")?;
         let address = format!("http://127.0.0.1:{}", usher_testkit::free_port());
-        let listen = |address: &str| address.trim_start_matches("http://").to_owned();
+        let listen = |address: &str| format!("listen: '{}'", address.trim_start_matches("http://"));
         let settings = own.replace(&listen(&self.address), &listen(&address));
         let stores = settings.lines().map(|line| match line.strip_prefix("store: ") {
             Some(_) => format!("store: {postgres}"),
@@ -180,24 +187,19 @@ impl Installation {
         })
     }
 
-    /// Tells both vendors where webhooks go.
-    pub(crate) async fn hook_up(&self, sandbox: &Sandbox, options: &Options) -> anyhow::Result<()> {
-        let address = &self.address;
+    /// Tells the CRM where webhooks go, where that is done by hand. The program sees to the others itself.
+    pub(crate) fn hook_up(&self, sandbox: &Sandbox, crm: CrmVendor) {
+        if crm != CrmVendor::Hubspot {
+            return;
+        }
         sandbox.hubspot().set_webhook(Some(WebhookTarget {
-            url: format!("{address}/hooks/hubspot-main"),
+            url: format!("{}/hooks/{crm}-main", self.address),
             signed_url: None,
             client_secret: HOOK_SECRET.to_owned(),
             subscriptions: Subscription::usual(),
             max_concurrent_requests: 10,
             time_scale: 0.01,
         }));
-        let place = format!("{}/forms/{}/webhooks/usher", sandbox.typeform_url, world::HOOKED_FORM);
-        let body =
-            json!({ "url": format!("{address}/hooks/hooked-form"), "enabled": true, "secret": HOOK_SECRET });
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        let answer = client.put(place).bearer_auth(&options.typeform_token).json(&body).send().await?;
-        anyhow::ensure!(answer.status().is_success(), "the form's webhook was refused: {}", answer.status());
-        Ok(())
     }
 
     /// The database file.

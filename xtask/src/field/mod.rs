@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use usher_sandbox::{Faults, Options, Sandbox};
+use usher_sandbox::{Crm, CrmVendor, Faults, Options, Sandbox};
 use usher_testkit::invariants::{Evidence, Form, Ledger, Phase, Scene};
 
 use crate::data::Data;
@@ -32,6 +32,9 @@ pub(crate) struct Field {
     /// The folder with accounts.csv.gz, leads.csv.gz and lead_truth.csv.gz
     #[arg(long)]
     data: PathBuf,
+    /// The CRM under test
+    #[arg(long, default_value_t)]
+    crm: CrmVendor,
     /// Only the first so many leads
     #[arg(long, default_value_t = usize::MAX)]
     leads: usize,
@@ -68,6 +71,7 @@ pub(crate) struct Field {
 struct Run<'a> {
     args: &'a Field,
     sandbox: Arc<Sandbox>,
+    crm: Arc<dyn Crm>,
     installation: Installation,
     /// Vendor ids of the companies, in their order.
     companies: Vec<u64>,
@@ -92,7 +96,7 @@ pub(crate) async fn run(args: Field) -> anyhow::Result<()> {
     let course = run.go(&data).await?;
     let (status, stopping) = run.installation.stop(STOP_PATIENCE)?;
     let mut ledger = Ledger::open(&run.installation.place()).await?;
-    let evidence = Evidence::collect(&mut ledger, &run.sandbox, scene()).await?;
+    let evidence = Evidence::collect(&mut ledger, &run.sandbox, scene(args.crm)).await?;
     let mut report = verdict::report(&run, &data, &course, &evidence, &mut ledger).await?;
     ledger.close().await?;
     report["stop"] = json!({ "exit_code": status.code(), "seconds": stopping.as_secs_f64() });
@@ -111,41 +115,40 @@ pub(crate) async fn run(args: Field) -> anyhow::Result<()> {
 }
 
 /// What the checker must know of a run.
-pub(crate) fn scene() -> Scene {
+pub(crate) fn scene(crm: CrmVendor) -> Scene {
     let form = |connection: &str, id: &str| Form { connection: connection.to_owned(), id: id.to_owned() };
     Scene {
         forms: vec![form("hooked-form", world::HOOKED_FORM), form("polled-form", world::POLLED_FORM)],
         canaries: vec![HOOK_SECRET.to_owned()],
         hidden_for: weather::HIDDEN_FOR,
-        ..Scene::of("hubspot-main")
+        ..Scene::of(crm, &format!("{crm}-main"))
     }
+}
+
+/// Simulators without limits, which hurry with their retries.
+pub(crate) fn options(seed: u64) -> Options {
+    Options { typeform_time_scale: 0.01, seed, ..Options::default().without_limits() }
 }
 
 impl<'a> Run<'a> {
     async fn prepare(args: &'a Field, data: &Data, folder: &std::path::Path) -> anyhow::Result<Self> {
-        let options = Options {
-            limits: None,
-            typeform_per_second: None,
-            typeform_time_scale: 0.01,
-            seed: args.seed,
-            ..Options::default()
-        };
+        let options = options(args.seed);
         let sandbox = Arc::new(Sandbox::start(options.clone()).await?);
-        let companies = world::seed(&sandbox.hubspot(), &data.companies)?;
+        let crm = sandbox.crm(args.crm);
+        let companies = world::seed(&*crm, &data.companies)?;
         for form in [world::HOOKED_FORM, world::POLLED_FORM] {
             sandbox.typeform().define(world::form(form));
         }
         // A short timeout keeps the leases of a killed program short; the settle window still covers the latest commit.
         let tuning = if args.kills > 0 || args.faults {
             let (timeout, settle) = (Duration::from_secs(3), Duration::from_secs(10));
-            Tuning { timeout, settle, ..Tuning::default() }
+            Tuning { crm: args.crm, timeout, settle, ..Tuning::default() }
         } else {
-            Tuning::default()
+            Tuning { crm: args.crm, ..Tuning::default() }
         };
         let installation = Installation::write(folder, &sandbox, &options, &world::routing(), tuning)?;
-        let run = Self { args, sandbox, installation, companies };
-        run.installation.hook_up(&run.sandbox, &options).await?;
-        Ok(run)
+        installation.hook_up(&sandbox, args.crm);
+        Ok(Self { args, sandbox, crm, installation, companies })
     }
 
     async fn go(&mut self, data: &Data) -> anyhow::Result<Course> {
@@ -160,8 +163,9 @@ impl<'a> Run<'a> {
         ));
         let calm = CancellationToken::new();
         let weather = self.args.faults.then(|| {
-            let (sandbox, calm, seed) = (Arc::clone(&self.sandbox), calm.clone(), self.args.seed);
-            tokio::spawn(async move { weather::blow(&sandbox, seed, &calm).await })
+            let (sandbox, calm) = (Arc::clone(&self.sandbox), calm.clone());
+            let (crm, seed) = (self.args.crm, self.args.seed);
+            tokio::spawn(async move { weather::blow(&sandbox, crm, seed, &calm).await })
         });
         let started = Instant::now();
         let arrivals = self.arrivals(data);
@@ -175,14 +179,15 @@ impl<'a> Run<'a> {
         }
         self.sandbox.set_faults(Faults::default());
         let patience = Duration::from_secs(self.args.patience);
-        course.stuck = !watch::rest(&mut self.installation, &self.sandbox, &scene(), patience).await?;
+        let scene = scene(self.args.crm);
+        course.stuck = !watch::rest(&mut self.installation, &self.sandbox, &scene, patience).await?;
         course.whole = started.elapsed();
         Ok(course)
     }
 
     /// Lets the leads arrive in the background.
     fn arrivals(&self, data: &Data) -> tokio::task::JoinHandle<anyhow::Result<()>> {
-        let (crm, forms) = (self.sandbox.hubspot(), self.sandbox.typeform());
+        let (crm, forms) = (Arc::clone(&self.crm), self.sandbox.typeform());
         let people = data.inquirers.clone();
         let spread = f64::from(self.args.kills) * self.args.gap;
         let default = if spread > 0.0 { people.len() as f64 / spread } else { 0.0 };
@@ -195,7 +200,7 @@ impl<'a> Run<'a> {
                 } else if n % 64 == 0 {
                     tokio::task::yield_now().await;
                 }
-                world::arrive(&crm, &forms, n, who)?;
+                world::arrive(&*crm, &forms, n, who)?;
             }
             Ok(())
         })

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
+use usher_sandbox::CrmObject;
 use usher_testkit::invariants::{Evidence, Ledger, Phase};
 
 use super::{Course, Run};
@@ -48,7 +49,7 @@ pub(super) async fn report(
     let summary = &evidence.summary;
     let seconds = course.whole.as_secs_f64();
     Ok(json!({
-        "run": { "seed": run.args.seed, "faults": run.args.faults, "kills": course.kills, "starts": run.installation.starts,
+        "run": { "crm": run.args.crm, "limits": "off", "seed": run.args.seed, "faults": run.args.faults, "kills": course.kills, "starts": run.installation.starts,
                  "companies": data.companies.len(), "inquiries": data.inquirers.len(), "stuck": course.stuck },
         "records": { "seen": records.values().sum::<i64>(), "by_state": records, "ignored_by_reason": ignored },
         "leads": { "opened": leads.values().sum::<i64>(), "by_state": leads, "by_path": paths },
@@ -56,7 +57,7 @@ pub(super) async fn report(
         "problems": ledger.problems().await?,
         "simulator": { "duplicate_persons": summary.duplicate_persons, "duplicate_tasks": summary.duplicate_tasks,
                        "tasks_created": summary.tasks_created, "tasks_without_contact": summary.tasks_without_contact,
-                       "contacts": summary.objects.get("contacts"), "faults_fired": summary.faults, "requests": summary.requests },
+                       "persons": summary.objects.get(run.args.crm.objects(CrmObject::Person)), "faults_fired": summary.faults, "requests": summary.requests, "over_limit": summary.over_limit },
         "owners": evidence.owners(),
         "inquiries_opened_beside_a_failed_one": evidence.opened_beside_failed(),
         "persons_made_but_noted_as_found": evidence.origin_lost(),

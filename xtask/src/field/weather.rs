@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
-use usher_sandbox::{Faults, Sandbox, Span};
+use usher_sandbox::{CrmVendor, Faults, Sandbox, Span};
 
 /// Between two storms.
 const CALM: Duration = Duration::from_secs(20);
@@ -27,19 +27,19 @@ pub(crate) fn rain() -> Faults {
 }
 
 /// The switches that hit everything at once, for a moment each: an expired token, a missing scope, a batch that fails
-/// whole, the daily limit.
-fn storm(kind: u32) -> Faults {
+/// whole, the daily limit. Where a spent day is a whole one, there is no such moment.
+fn storm(crm: CrmVendor, kind: u32) -> Faults {
     match kind % 5 {
         0 => Faults { expired_token: true, ..rain() },
         1 => Faults { revoked_scopes: vec!["crm.objects.contacts.write".to_owned()], ..rain() },
         2 => Faults { batch_fails_whole: true, partial_row: 0.05, ..rain() },
-        3 => Faults { throttle_daily: 1.0, ..rain() },
+        3 if crm == CrmVendor::Hubspot => Faults { throttle_daily: 1.0, ..rain() },
         _ => Faults { throttle_burst: 0.5, server_error: 0.2, ..rain() },
     }
 }
 
 /// Changes the weather until told to stop, then leaves a clear sky.
-pub(crate) async fn blow(sandbox: &Sandbox, seed: u64, stop: &CancellationToken) {
+pub(crate) async fn blow(sandbox: &Sandbox, crm: CrmVendor, seed: u64, stop: &CancellationToken) {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut kind = dice.random_range(0..5_u32);
     loop {
@@ -49,7 +49,7 @@ pub(crate) async fn blow(sandbox: &Sandbox, seed: u64, stop: &CancellationToken)
             () = stop.cancelled() => break,
         }
         kind += 1;
-        sandbox.set_faults(storm(kind));
+        sandbox.set_faults(storm(crm, kind));
         tokio::select! {
             () = tokio::time::sleep(STORM) => {}
             () = stop.cancelled() => break,

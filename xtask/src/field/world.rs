@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value, json};
-use usher_sandbox::{Field, FormSpec, HubspotSim, Owner, Submission, TypeformSim};
+use serde_json::{Map, Value};
+use usher_sandbox::{Actor, Crm, Field, Firm, FormSpec, Rep, Submission, TypeformSim};
 
 use crate::data::{Company, Inquirer};
 
@@ -18,9 +18,18 @@ pub(crate) const HOOKED_FORM: &str = "hooked1";
 /// The form that is only polled.
 pub(crate) const POLLED_FORM: &str = "polled1";
 /// When companies were last changed, epoch milliseconds: a CRM in use has not changed all of them a minute ago.
-const LONG_AGO: u64 = 1_700_000_000_000;
-/// Companies handed over in one call.
-const CHUNK: usize = 5_000;
+const LONG_AGO: i64 = 1_700_000_000_000;
+/// What the forms ask and the shipped mapping understands, with the kind of question.
+const QUESTIONS: [(&str, &str); 8] = [
+    ("first_name", "short_text"),
+    ("last_name", "short_text"),
+    ("email", "email"),
+    ("phone", "phone_number"),
+    ("title", "short_text"),
+    ("company", "short_text"),
+    ("website", "short_text"),
+    ("country", "short_text"),
+];
 
 fn rep_mail(n: u64) -> String {
     format!("rep{n}@agency.example")
@@ -68,52 +77,31 @@ fallback: { rep: rep20 }
 }
 
 /// Fills the simulated CRM. Returns the CRM's ids of the companies, in their order.
-pub(crate) fn seed(crm: &HubspotSim, companies: &[Company]) -> anyhow::Result<Vec<u64>> {
+pub(crate) fn seed(crm: &dyn Crm, companies: &[Company]) -> anyhow::Result<Vec<u64>> {
     for n in 0..REPS {
-        crm.put_owner(Owner {
+        crm.put_rep(&Rep {
             id: FIRST_OWNER + n,
             email: rep_mail(n + 1),
             first_name: format!("Rep{}", n + 1),
             last_name: "Agency".to_owned(),
-            user_id: Some(FIRST_OWNER + n + 1_000),
-            archived: false,
-            teams: Vec::new(),
-            created_at: 0,
-            updated_at: 0,
         });
     }
-    let mut ids = Vec::with_capacity(companies.len());
-    for (chunk, some) in companies.chunks(CHUNK).enumerate() {
-        let mut lines = String::new();
-        for (at, company) in some.iter().enumerate() {
-            let n = chunk * CHUNK + at;
-            let owner = (n % 5 < OWNED_OF_FIVE).then(|| FIRST_OWNER + (n as u64 / 5) % REPS);
-            let _ = writeln!(lines, "{}", company_line(company, owner, LONG_AGO + n as u64));
-        }
-        ids.extend(crm.seed(&lines)?);
-    }
-    Ok(ids)
-}
-
-fn company_line(company: &Company, owner: Option<u64>, at: u64) -> Value {
-    let mut properties = set(&[
-        ("name", &company.name),
-        ("website", &company.website),
-        ("phone", &company.phone),
-        ("address", &company.street),
-        ("city", &company.city),
-        ("state", &company.state),
-        ("zip", &company.zip),
-        ("country", &company.country),
-    ]);
-    // A plain host is what HubSpot would show as the domain; addresses of pages stay in `website`.
-    if !company.website.is_empty() && !company.website.contains('/') {
-        properties.insert("domain".to_owned(), company.website.clone().into());
-    }
-    if let Some(owner) = owner {
-        properties.insert("hubspot_owner_id".to_owned(), owner.to_string().into());
-    }
-    json!({ "object": "companies", "createdAt": at, "updatedAt": at, "properties": properties })
+    let firm = |(n, company): (usize, &Company)| {
+        let fields = set(&[
+            ("name", &company.name),
+            ("website", &company.website),
+            ("phone", &company.phone),
+            ("street", &company.street),
+            ("city", &company.city),
+            ("state", &company.state),
+            ("zip", &company.zip),
+            ("country", &company.country),
+        ]);
+        let owner = (n % 5 < OWNED_OF_FIVE).then(|| FIRST_OWNER + (n as u64 / 5) % REPS);
+        Firm { fields, owner, at: LONG_AGO + n as i64 }
+    };
+    let firms: Vec<Firm> = companies.iter().enumerate().map(firm).collect();
+    Ok(crm.put_firms(&firms)?)
 }
 
 fn set(pairs: &[(&str, &String)]) -> Map<String, Value> {
@@ -121,59 +109,9 @@ fn set(pairs: &[(&str, &String)]) -> Map<String, Value> {
     given.map(|(name, value)| ((*name).to_owned(), Value::from((*value).clone()))).collect()
 }
 
-/// A form with the questions that the shipped mapping understands.
-pub(crate) fn form(id: &str) -> FormSpec {
-    let field = |(reference, kind): (&str, &str)| Field {
-        id: String::new(),
-        reference: reference.to_owned(),
-        field_type: kind.to_owned(),
-        title: reference.to_owned(),
-    };
-    let questions = [
-        ("first_name", "short_text"),
-        ("last_name", "short_text"),
-        ("email", "email"),
-        ("phone", "phone_number"),
-        ("title", "short_text"),
-        ("company", "short_text"),
-        ("website", "short_text"),
-        ("country", "short_text"),
-    ];
-    FormSpec { id: id.to_owned(), title: "How can we help?".to_owned(), fields: questions.map(field).into() }
-}
-
-/// Through which door the n-th person comes: every other one is a contact that somebody enters in the CRM or that the
-/// CRM's own form makes; of the rest, half answer the hooked form and half the polled one.
-pub(crate) fn arrive(crm: &HubspotSim, forms: &TypeformSim, n: usize, who: &Inquirer) -> anyhow::Result<()> {
-    match n % 4 {
-        0 => enter(crm, who, "CRM_UI"),
-        2 => enter(crm, who, "FORM"),
-        1 => answer(forms, who, HOOKED_FORM),
-        _ => answer(forms, who, POLLED_FORM),
-    }
-}
-
-pub(crate) fn enter(crm: &HubspotSim, who: &Inquirer, source: &str) -> anyhow::Result<()> {
-    let properties = set(&[
-        ("firstname", &who.first_name),
-        ("lastname", &who.last_name),
-        ("email", &who.email),
-        ("phone", &who.phone),
-        ("jobtitle", &who.title),
-        ("company", &who.company),
-        ("website", &who.website),
-        ("address", &who.street),
-        ("city", &who.city),
-        ("state", &who.state),
-        ("zip", &who.zip),
-        ("country", &who.country),
-    ]);
-    crm.create("contacts", &properties, source)?;
-    Ok(())
-}
-
-pub(crate) fn answer(forms: &TypeformSim, who: &Inquirer, form: &str) -> anyhow::Result<()> {
-    let answers = set(&[
+/// All that somebody may tell.
+fn told(who: &Inquirer) -> Map<String, Value> {
+    set(&[
         ("first_name", &who.first_name),
         ("last_name", &who.last_name),
         ("email", &who.email),
@@ -181,8 +119,44 @@ pub(crate) fn answer(forms: &TypeformSim, who: &Inquirer, form: &str) -> anyhow:
         ("title", &who.title),
         ("company", &who.company),
         ("website", &who.website),
+        ("street", &who.street),
+        ("city", &who.city),
+        ("state", &who.state),
+        ("zip", &who.zip),
         ("country", &who.country),
-    ]);
+    ])
+}
+
+/// The forms that people find.
+pub(crate) fn form(id: &str) -> FormSpec {
+    let field = |(reference, kind): (&str, &str)| Field {
+        id: String::new(),
+        reference: reference.to_owned(),
+        field_type: kind.to_owned(),
+        title: reference.to_owned(),
+    };
+    FormSpec { id: id.to_owned(), title: "How can we help?".to_owned(), fields: QUESTIONS.map(field).into() }
+}
+
+/// Through which door the n-th person comes: every other one is a person whom somebody enters in the CRM or whom the
+/// CRM's own form makes; of the rest, half answer the hooked form and half the polled one.
+pub(crate) fn arrive(crm: &dyn Crm, forms: &TypeformSim, n: usize, who: &Inquirer) -> anyhow::Result<()> {
+    match n % 4 {
+        0 => enter(crm, who, Actor::Human),
+        2 => enter(crm, who, Actor::Form),
+        1 => answer(forms, who, HOOKED_FORM),
+        _ => answer(forms, who, POLLED_FORM),
+    }
+}
+
+pub(crate) fn enter(crm: &dyn Crm, who: &Inquirer, actor: Actor) -> anyhow::Result<()> {
+    crm.enter(&told(who), actor)?;
+    Ok(())
+}
+
+pub(crate) fn answer(forms: &TypeformSim, who: &Inquirer, form: &str) -> anyhow::Result<()> {
+    let mut answers = told(who);
+    answers.retain(|asked, _| QUESTIONS.iter().any(|(question, _)| question == asked));
     forms.submit(&Submission { form: form.to_owned(), answers, ..Submission::default() })?;
     Ok(())
 }

@@ -252,7 +252,8 @@ impl Engine {
             return Err(ignored(IgnoreReason::Imported, None));
         }
         let start = self.connections.get(&record.connection).map(|connected| connected.started_at);
-        let old = matches!((record.created_at, start), (Some(created), Some(start)) if created < start);
+        // Some vendors stamp whole seconds: who was made in the second of the start may have come after it.
+        let old = matches!((record.created_at, start), (Some(created), Some(start)) if created.as_second() < start.as_second());
         if old && enrollment == Enrollment::Created {
             return Err(ignored(IgnoreReason::BeforeStart, None));
         }

@@ -5,6 +5,7 @@ pub(crate) mod batch;
 pub(crate) mod call;
 pub(crate) mod catalog;
 pub(crate) mod change;
+pub(crate) mod crm;
 pub(crate) mod errors;
 pub(crate) mod http;
 pub(crate) mod json;

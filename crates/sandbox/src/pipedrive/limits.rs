@@ -162,6 +162,12 @@ impl Meter {
         self.spent
     }
 
+    /// Spends so much of the day.
+    pub(crate) fn spend(&mut self, now: Millis, tokens: u64) {
+        self.roll(now);
+        self.spent += tokens;
+    }
+
     /// Spends what is left of the day.
     pub(crate) fn exhaust(&mut self, now: Millis) {
         self.roll(now);

@@ -4,6 +4,7 @@ pub(crate) mod call;
 pub(crate) mod change;
 pub(crate) mod changelog;
 pub(crate) mod control;
+pub(crate) mod crm;
 pub(crate) mod cursor;
 pub(crate) mod entities;
 pub(crate) mod errors;

@@ -263,6 +263,12 @@ impl PipedriveSim {
         self.world.drive().meter.spent()
     }
 
+    /// Spends tokens of this day, as another integration of the company may.
+    pub fn spend_tokens(&self, tokens: u64) {
+        let now = self.world.clock.now();
+        self.world.drive().meter.spend(now, tokens);
+    }
+
     /// Spends the rest of the day's tokens, as another integration of the company may.
     pub fn exhaust_tokens(&self) {
         let now = self.world.clock.now();

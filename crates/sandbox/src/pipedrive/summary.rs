@@ -21,6 +21,8 @@ pub(crate) fn summarize(drive: &Drive, marker: &str) -> Summary {
         objects: count(drive),
         faults: drive.oracle.counts().clone(),
         requests: drive.oracle.requests().clone(),
+        calls: drive.oracle.requested(&["pipedrive request", "pipedrive search"]),
+        over_limit: drive.oracle.requested(&["pipedrive 429", "pipedrive 403 page"]),
         pending: drive.later.len(),
         ..Summary::default()
     };
@@ -60,7 +62,7 @@ fn count(drive: &Drive) -> BTreeMap<&'static str, ObjectCount> {
     counts
 }
 
-fn contact_values<'a>(row: &'a Row, name: &str) -> impl Iterator<Item = &'a str> {
+pub(crate) fn contact_values<'a>(row: &'a Row, name: &str) -> impl Iterator<Item = &'a str> {
     let rows = row.fields.get(name).and_then(Value::as_array);
     rows.into_iter().flatten().filter_map(|row| row["value"].as_str())
 }

@@ -2,21 +2,24 @@
 
 use std::collections::{HashMap, HashSet};
 
+use usher_sandbox::CrmObject;
+
 use super::evidence::{Evidence, Happening};
+use super::ledger::Mark;
 
 /// Simulators stamp a change when they get round to it, which may be so much later than the instant that they name.
 const STAMPED_LATE_MS: i64 = 500;
 
 impl Evidence {
-    /// Form answers and living contacts of others that were never seen.
+    /// Form answers and living persons whom others made that were never seen.
     #[must_use]
     pub fn unseen(&self) -> Vec<String> {
         let seen = self.seen();
         let answers = self.answers.iter().map(|answer| (answer.connection.as_str(), answer.token.clone()));
-        let contacts = self.contacts_of_others().filter(|id| self.owners.contains_key(id));
-        let contacts = contacts.map(|id| (self.scene.crm.as_str(), id.to_string()));
+        let persons = self.persons_of_others().filter(|id| self.owners.contains_key(id));
+        let persons = persons.map(|id| (self.scene.crm.as_str(), id.to_string()));
         let missing =
-            answers.chain(contacts).filter(|(connection, id)| !seen.contains(&(*connection, id.as_str())));
+            answers.chain(persons).filter(|(connection, id)| !seen.contains(&(*connection, id.as_str())));
         missing.map(|(connection, id)| format!("{connection}/{id}")).collect()
     }
 
@@ -81,16 +84,21 @@ pub(super) fn persons_missing(evidence: &Evidence) -> Vec<String> {
     missing.map(|lead| lead.id.clone()).collect()
 }
 
-/// Living contacts and form answers that were visible before a live cursor's mark and are not stored.
+/// Living persons and form answers that were visible before a live cursor's mark and are not stored.
 pub(super) fn passed_by(evidence: &Evidence) -> Vec<String> {
     let seen = evidence.seen();
     let hidden = i64::try_from(evidence.scene.hidden_for.as_millis()).unwrap_or(i64::MAX) + STAMPED_LATE_MS;
     let mut passed = Vec::new();
-    for mark in evidence.marks.iter().filter(|mark| mark.stream.ends_with("/live")) {
+    let of_persons = format!("{}/live", evidence.scene.vendor.objects(CrmObject::Person));
+    let judged = |mark: &&Mark| match mark.connection == evidence.scene.crm {
+        true => mark.stream == of_persons,
+        false => mark.stream.ends_with("/live"),
+    };
+    for mark in evidence.marks.iter().filter(judged) {
         let before = mark.at.as_millisecond() - hidden;
         let connection = mark.connection.as_str();
         let read = if connection == evidence.scene.crm {
-            settled_contacts(evidence, before)
+            settled_persons(evidence, before)
         } else {
             let answers = evidence.answers.iter().filter(|answer| answer.connection == connection);
             answers.filter(|answer| answer.at < before).map(|answer| answer.token.clone()).collect()
@@ -101,8 +109,8 @@ pub(super) fn passed_by(evidence: &Evidence) -> Vec<String> {
     passed
 }
 
-/// Living contacts of others to which nothing has happened since: a change moves a contact behind the mark again.
-fn settled_contacts(evidence: &Evidence, before: i64) -> Vec<String> {
+/// Living persons whom others made to which nothing has happened since: a change moves a person behind the mark again.
+fn settled_persons(evidence: &Evidence, before: i64) -> Vec<String> {
     let mut last: HashMap<u64, i64> = HashMap::new();
     for Happening { id, other, at, .. } in &evidence.happenings {
         for id in [id, other] {
@@ -110,7 +118,7 @@ fn settled_contacts(evidence: &Evidence, before: i64) -> Vec<String> {
             *latest = (*latest).max(*at);
         }
     }
-    let living = evidence.contacts_of_others().filter(|id| evidence.owners.contains_key(id));
+    let living = evidence.persons_of_others().filter(|id| evidence.owners.contains_key(id));
     let settled = living.filter(|id| last.get(id).is_some_and(|at| *at < before));
     settled.map(|id| id.to_string()).collect()
 }

@@ -43,7 +43,7 @@ pub(super) fn still_moving(evidence: &Evidence) -> Vec<String> {
 
 /// Refusals by the simulator's own meter; those that a switch gives out at random are not ours.
 pub(super) fn refused_by_limit(evidence: &Evidence) -> Vec<String> {
-    let refused = evidence.summary.requests.get("hubspot 429").copied().unwrap_or_default();
+    let refused = evidence.summary.over_limit;
     (refused > 0).then(|| format!("{refused} calls")).into_iter().collect()
 }
 

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use usher_sandbox::{Actor, Change, Event, Ownership, Sandbox, Summary};
+use usher_sandbox::{Actor, Change, Crm, CrmObject, CrmVendor, Event, Ownership, Sandbox, Summary};
 
 use super::ledger::{LeadRow, Ledger, Mark, RecordRow, Standing, Waited};
 
 /// What the checker must be told about a scenario.
 #[derive(Debug, Clone)]
 pub struct Scene {
+    /// Whose CRM it is.
+    pub vendor: CrmVendor,
     /// The connection that is the CRM.
     pub crm: String,
     /// The simulated forms that are read.
@@ -33,8 +35,9 @@ pub struct Scene {
 impl Scene {
     /// A scene without forms, hooks, log or measures.
     #[must_use]
-    pub fn of(crm: &str) -> Self {
+    pub fn of(vendor: CrmVendor, crm: &str) -> Self {
         Self {
+            vendor,
             crm: crm.to_owned(),
             forms: Vec::new(),
             acknowledged: Vec::new(),
@@ -68,7 +71,7 @@ pub struct Resources {
 /// Something that really happened to a record of the CRM.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Happening {
-    pub(super) object: &'static str,
+    pub(super) object: CrmObject,
     pub(super) id: u64,
     /// The other end of a merge, else 0.
     pub(super) other: u64,
@@ -79,24 +82,25 @@ pub(super) struct Happening {
     pub(super) owner_changed: bool,
 }
 
-impl From<&Event> for Happening {
-    fn from(event: &Event) -> Self {
-        Self {
-            object: event.object(),
+impl Happening {
+    /// Nothing if the event is about an object that no rule looks at.
+    fn of(event: &Event) -> Option<Self> {
+        Some(Self {
+            object: event.crm_object()?,
             id: event.id,
             other: event.other,
             at: event.at,
             by_us: matches!(event.actor, Actor::Api(_)),
             change: event.change,
             owner_changed: event.old_owner != event.new_owner,
-        }
+        })
     }
 }
 
 /// A lead or deal at the CRM.
 #[derive(Debug, Clone)]
 pub(super) struct Inquiry {
-    pub(super) object: &'static str,
+    pub(super) object: CrmObject,
     pub(super) id: u64,
     /// 0 for none; nothing if it is in the bin.
     pub(super) owner: Option<u64>,
@@ -132,7 +136,7 @@ pub struct Evidence {
     pub(super) tasks_given_up: HashSet<String>,
     /// The CRM's object that stands for each of our leads, where one does.
     pub(super) inquiries: HashMap<String, Inquiry>,
-    /// Tasks, leads, deals and contacts at the CRM that belong to a write that is unclear or shown as failed.
+    /// Tasks, leads, deals and persons at the CRM that belong to a write that is unclear or shown as failed.
     pub(super) explained: HashSet<String>,
     /// Numbers of the persons without address that we made.
     pub(super) phones: Vec<String>,
@@ -164,7 +168,8 @@ impl Evidence {
             Some(path) => std::fs::read_to_string(path).context("reading the program's log")?,
             None => String::new(),
         };
-        let inquiries = inquiries(ledger.inquiries().await?, sandbox);
+        let crm = sandbox.crm(scene.vendor);
+        let inquiries = inquiries(ledger.inquiries().await?, &*crm);
         let evidence = Self {
             inquiries,
             leads: ledger.leads().await?,
@@ -177,9 +182,9 @@ impl Evidence {
             wrong_balances: ledger.wrong_balances().await?,
             waited: ledger.waited().await?,
             wal_bytes: ledger.wal_bytes(),
-            summary: sandbox.hubspot().summary(),
-            owners: sandbox.hubspot().ownership().into_iter().map(|owned| (owned.id, owned)).collect(),
-            happenings: happenings(sandbox, started.get(&scene.crm).copied()),
+            summary: crm.summary(),
+            owners: crm.persons().into_iter().map(|owned| (owned.id, owned)).collect(),
+            happenings: happenings(&*crm, started.get(&scene.crm).copied()),
             answers: answers(sandbox, &scene.forms, &started),
             explained: HashSet::new(),
             phones: Vec::new(),
@@ -191,40 +196,38 @@ impl Evidence {
             tasks_done,
             log,
         };
-        Ok(evidence.look_closer(sandbox, &unclear.0, &unclear.1))
+        Ok(evidence.look_closer(&*crm, &unclear.0, &unclear.1))
     }
 
     /// Looks at the objects that we made and that need a closer look: those that are not known as done may belong to an
     /// unclear write (a task carries the write's key, a person's address or number stands in it), and persons without
     /// address are told apart by their numbers.
-    fn look_closer(mut self, sandbox: &Sandbox, keys: &[String], persons: &[String]) -> Self {
-        let crm = sandbox.hubspot();
-        let property = |object: &str, id: &str, name: &str| {
-            let found = id.parse().ok().and_then(|id| crm.read(object, id))?;
-            found["properties"][name].as_str().map(str::to_owned)
+    fn look_closer(mut self, crm: &dyn Crm, keys: &[String], persons: &[String]) -> Self {
+        let text = |object: CrmObject, id: &str| {
+            let look = crm.number(id).and_then(|id| crm.look(object, id));
+            look.map(|look| look.text).filter(|text| !text.is_empty())
         };
         let done: HashSet<&String> = self.tasks_done.iter().collect();
-        let mut tasks = self.made_by_us("tasks");
+        let mut tasks = self.made_by_us(CrmObject::Task);
         tasks.retain(|id| {
-            let body = if done.contains(id) { None } else { property("tasks", id, "hs_task_body") };
+            let body = if done.contains(id) { None } else { text(CrmObject::Task, id) };
             body.is_some_and(|body| keys.iter().any(|key| body.contains(key)))
         });
         self.explained = tasks;
-        for (object, name) in [("leads", "hs_lead_name"), ("deals", "dealname")] {
+        for object in [CrmObject::Lead, CrmObject::Deal] {
             // The name ends with the last digits of the write's key.
             let is_of = |name: &str, key: &String| key.get(24..).is_some_and(|end| name.contains(end));
             let mut unclear = self.made_by_us(object);
-            unclear.retain(|id| {
-                property(object, id, name).is_some_and(|name| keys.iter().any(|key| is_of(&name, key)))
-            });
+            unclear
+                .retain(|id| text(object, id).is_some_and(|name| keys.iter().any(|key| is_of(&name, key))));
             self.explained.extend(unclear);
         }
-        for id in self.made_by_us("contacts") {
+        for id in self.made_by_us(CrmObject::Person) {
             let shown = |value: &str| persons.iter().any(|person| person.contains(value));
-            // One who was merged away would be read as whom he became.
+            // One who was merged away would be read as whom they became.
             let Some(living) = id.parse().ok().and_then(|id| self.owners.get(&id)) else { continue };
             let email = living.email.clone();
-            let phone = if email.is_none() { property("contacts", &id, "phone") } else { None };
+            let phone = if email.is_none() { text(CrmObject::Person, &id) } else { None };
             let unclear = email.as_deref().or(phone.as_deref()).is_some_and(shown);
             if unclear && !self.persons.contains_key(&id) {
                 self.explained.insert(id);
@@ -234,26 +237,26 @@ impl Evidence {
         self
     }
 
-    /// Contacts that others made.
-    pub(super) fn contacts_of_others(&self) -> impl Iterator<Item = u64> {
-        self.created("contacts").filter(|happening| !happening.by_us).map(|happening| happening.id)
+    /// Persons whom others made.
+    pub(super) fn persons_of_others(&self) -> impl Iterator<Item = u64> {
+        self.created(CrmObject::Person).filter(|happening| !happening.by_us).map(|happening| happening.id)
     }
 
     /// Ids of records that our token made.
-    pub(super) fn made_by_us(&self, object: &str) -> HashSet<String> {
+    pub(super) fn made_by_us(&self, object: CrmObject) -> HashSet<String> {
         self.created(object).filter(|made| made.by_us).map(|made| made.id.to_string()).collect()
     }
 
-    fn created(&self, object: &str) -> impl Iterator<Item = &Happening> {
+    fn created(&self, object: CrmObject) -> impl Iterator<Item = &Happening> {
         self.happenings
             .iter()
             .filter(move |happening| happening.object == object && happening.change == Change::Create)
     }
 
-    /// Contacts that a person merged or threw away.
+    /// Persons whom somebody merged or threw away.
     pub(super) fn disturbed(&self) -> HashSet<u64> {
-        let contacts = self.happenings.iter().filter(|happening| happening.object == "contacts");
-        let moved = contacts.filter(|moved| matches!(moved.change, Change::Merge | Change::Archive));
+        let persons = self.happenings.iter().filter(|happening| happening.object == CrmObject::Person);
+        let moved = persons.filter(|moved| matches!(moved.change, Change::Merge | Change::Archive));
         moved.flat_map(|moved| [moved.id, moved.other]).filter(|id| *id != 0).collect()
     }
 
@@ -263,10 +266,13 @@ impl Evidence {
         BTreeMap::from([
             ("form_answers", self.answers.len()),
             ("webhooks_acknowledged", self.scene.acknowledged.len()),
-            ("contacts_of_others", self.contacts_of_others().count()),
-            ("contacts_of_ours", self.made_by_us("contacts").len()),
-            ("tasks_of_ours", self.made_by_us("tasks").len()),
-            ("inquiries_of_ours", self.made_by_us("leads").len() + self.made_by_us("deals").len()),
+            ("persons_of_others", self.persons_of_others().count()),
+            ("persons_of_ours", self.made_by_us(CrmObject::Person).len()),
+            ("tasks_of_ours", self.made_by_us(CrmObject::Task).len()),
+            (
+                "inquiries_of_ours",
+                self.made_by_us(CrmObject::Lead).len() + self.made_by_us(CrmObject::Deal).len(),
+            ),
             ("oracle_events", self.happenings.len()),
             ("records", self.records.len()),
             ("leads", self.leads.len()),
@@ -274,25 +280,21 @@ impl Evidence {
     }
 }
 
-fn inquiries(bound: Vec<(String, String, String)>, sandbox: &Sandbox) -> HashMap<String, Inquiry> {
-    let crm = sandbox.hubspot();
+fn inquiries(bound: Vec<(String, String, String)>, crm: &dyn Crm) -> HashMap<String, Inquiry> {
     let inquiry = |(lead, kind, id): (String, String, String)| {
-        let object = if kind == "lead" { "leads" } else { "deals" };
-        let id = id.parse().ok()?;
-        let record = crm.read(object, id).filter(|record| record["archived"] != true);
-        let owner = |record: serde_json::Value| {
-            record["properties"]["hubspot_owner_id"].as_str().and_then(|id| id.parse().ok()).unwrap_or(0)
-        };
-        Some((lead, Inquiry { object, id, owner: record.map(owner) }))
+        let object = if kind == "lead" { CrmObject::Lead } else { CrmObject::Deal };
+        let id = crm.number(&id)?;
+        let owner = crm.look(object, id).and_then(|look| look.owner);
+        Some((lead, Inquiry { object, id, owner }))
     };
     bound.into_iter().filter_map(inquiry).collect()
 }
 
 /// What happened since the CRM was connected.
-fn happenings(sandbox: &Sandbox, since: Option<i64>) -> Vec<Happening> {
+fn happenings(crm: &dyn Crm, since: Option<i64>) -> Vec<Happening> {
     let since = since.unwrap_or(i64::MAX);
-    let events = sandbox.hubspot().events(0);
-    events.iter().filter(|event| event.at >= since).map(Happening::from).collect()
+    let events = crm.events(0);
+    events.iter().filter(|event| event.at >= since).filter_map(Happening::of).collect()
 }
 
 fn answers(sandbox: &Sandbox, forms: &[Form], started: &HashMap<String, i64>) -> Vec<Answer> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
+use usher_sandbox::CrmObject;
 
 use super::evidence::Evidence;
 use super::ledger::LeadRow;
@@ -32,14 +33,14 @@ impl Evidence {
     /// Owners beside decisions: the last decision about a person counts.
     #[must_use]
     pub fn owners(&self) -> Owners {
-        let mut last: HashMap<(&str, u64), (&LeadRow, &str, Option<u64>)> = HashMap::new();
+        let mut last: HashMap<(CrmObject, u64), (&LeadRow, &str, Option<u64>)> = HashMap::new();
         let disturbed = self.disturbed();
         for lead in self.leads.iter().filter(|lead| lead.live) {
             let carrier = match self.inquiries.get(&lead.id) {
                 Some(inquiry) => Some((inquiry.object, inquiry.id, inquiry.owner)),
                 None => lead.person.as_deref().and_then(|id| id.parse().ok()).map(|id| {
                     let contact = self.owners.get(&id).filter(|_| !disturbed.contains(&id));
-                    ("contacts", id, contact.map(|owned| owned.owner))
+                    (CrmObject::Person, id, contact.map(|owned| owned.owner))
                 }),
             };
             if let (Some((object, id, now)), Some(decided)) = (carrier, lead.owner.as_deref()) {
@@ -78,7 +79,7 @@ impl Evidence {
     }
 
     /// When somebody else last chose each object's owner.
-    fn last_choices_of_others(&self) -> HashMap<(&str, u64), i64> {
+    fn last_choices_of_others(&self) -> HashMap<(CrmObject, u64), i64> {
         let all = self.happenings.iter();
         let chosen = all.filter(|happening| happening.owner_changed && !happening.by_us);
         chosen.map(|happening| ((happening.object, happening.id), happening.at)).collect()

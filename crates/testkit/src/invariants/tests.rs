@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
-use usher_sandbox::{Change, Duplicate, Options, Ownership, Sandbox, Summary};
+use usher_sandbox::{Change, CrmObject, CrmVendor, Duplicate, Options, Ownership, Sandbox, Summary};
 
 use super::evidence::{Answer, Happening, Inquiry};
 use super::*;
@@ -14,7 +14,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
 }
 
-fn created(object: &'static str, id: u64, by_us: bool) -> Happening {
+fn created(object: CrmObject, id: u64, by_us: bool) -> Happening {
     Happening { object, id, other: 0, at: 10_000, by_us, change: Change::Create, owner_changed: false }
 }
 
@@ -52,12 +52,12 @@ fn owned(id: u64) -> (u64, Ownership) {
 
 /// Somebody whom the CRM knew (contact 7, task 9) and somebody who wrote by a hook (contact 8, task 10); all is well.
 fn all_is_well() -> Evidence {
-    let mut scene = Scene::of("crm");
+    let mut scene = Scene::of(CrmVendor::Hubspot, "crm");
     scene.acknowledged = vec![("hook".to_owned(), "h1".to_owned()), ("hook".to_owned(), "h2".to_owned())];
     scene.canaries = vec!["token-123".to_owned()];
     scene.resources = Some(Resources { peak_kib: 1_000, handles: 20 });
     let touched =
-        Happening { change: Change::Update, by_us: true, at: 21_000, ..created("contacts", 7, false) };
+        Happening { change: Change::Update, by_us: true, at: 21_000, ..created(CrmObject::Person, 7, false) };
     Evidence {
         summary: Summary::default(),
         leads: vec![lead("l1", "7"), lead("l2", "8")],
@@ -75,10 +75,10 @@ fn all_is_well() -> Evidence {
         ],
         owners: HashMap::from([owned(7), owned(8)]),
         happenings: vec![
-            created("contacts", 7, false),
-            created("contacts", 8, true),
-            created("tasks", 9, true),
-            created("tasks", 10, true),
+            created(CrmObject::Person, 7, false),
+            created(CrmObject::Person, 8, true),
+            created(CrmObject::Task, 9, true),
+            created(CrmObject::Task, 10, true),
             touched,
         ],
         answers: vec![Answer { connection: "form".to_owned(), token: "f1".to_owned(), at: 10_000 }],
@@ -114,7 +114,7 @@ fn breaks() -> Vec<Damage> {
             e.answers.push(late);
         }),
         ("I1 everything that arrived was seen", |e| {
-            e.happenings.push(Happening { at: 90_000, ..created("contacts", 12, false) });
+            e.happenings.push(Happening { at: 90_000, ..created(CrmObject::Person, 12, false) });
             e.owners.extend([owned(12)]);
         }),
         ("I1 every record has ended", |e| e.records.push(record("form", "f9", "mapped"))),
@@ -133,7 +133,9 @@ fn breaks() -> Vec<Damage> {
             (e.summary.duplicate_tasks, e.summary.duplicate_task_list) = again("usher:abc");
         }),
         ("I2 no lead or deal twice at the CRM", |e| e.summary.duplicate_leads = 1),
-        ("I2 every lead or deal that we made is known", |e| e.happenings.push(created("deals", 18, true))),
+        ("I2 every lead or deal that we made is known", |e| {
+            e.happenings.push(created(CrmObject::Deal, 18, true));
+        }),
         ("I2 each e-mail has one inquiry", |e| e.leads[1].email = e.leads[0].email.clone()),
         ("I2 each e-mail has one inquiry", |e| {
             e.leads[1].email = e.leads[0].email.clone();
@@ -144,31 +146,33 @@ fn breaks() -> Vec<Damage> {
         ("I2 each written lead has one task", |e| e.leads[0].tasks = 2),
         ("I2 each written lead has one task", |e| e.leads[0].tasks = 0),
         ("I2 every task at the CRM is known or shown as unclear", |e| {
-            e.happenings.push(created("tasks", 13, true));
+            e.happenings.push(created(CrmObject::Task, 13, true));
         }),
-        ("I2 every person that we made is known", |e| e.happenings.push(created("contacts", 14, true))),
+        ("I2 every person that we made is known", |e| {
+            e.happenings.push(created(CrmObject::Person, 14, true));
+        }),
         ("I2 balances are the sums of their turns", |e| e.wrong_balances.push("pool/ana".to_owned())),
         ("I3 owners are as decided", |e| e.leads[0].owner = Some("12".to_owned())),
         ("I3 owners are as decided", |e| {
-            e.happenings.push(created("deals", 19, true));
-            let deal = Inquiry { object: "deals", id: 19, owner: Some(12) };
+            e.happenings.push(created(CrmObject::Deal, 19, true));
+            let deal = Inquiry { object: CrmObject::Deal, id: 19, owner: Some(12) };
             e.inquiries.insert("l1".to_owned(), deal);
         }),
         ("I4 no cursor passes a record that is not stored", |e| {
-            e.happenings.push(created("contacts", 15, false));
+            e.happenings.push(created(CrmObject::Person, 15, false));
             e.owners.extend([owned(15)]);
         }),
         ("I4 no cursor passes a record that is not stored", |e| {
             e.answers.push(Answer { connection: "form".to_owned(), token: "f3".to_owned(), at: 59_000 });
         }),
         ("I5 only persons of our leads are written to", |e| {
-            e.happenings.push(Happening { change: Change::Update, ..created("contacts", 16, true) });
+            e.happenings.push(Happening { change: Change::Update, ..created(CrmObject::Person, 16, true) });
         }),
         ("I6 no secret and no person in the log", |e| e.log.push_str("Bearer token-123")),
         ("I7 no wait ends before its time", |e| e.waited[0].decided_at = at(29)),
         ("I8 nothing is on its way any more", |e| e.standing.hints_waiting = 1),
         ("I8 nothing is on its way any more", |e| e.summary.pending = 1),
-        ("I9 no call beyond the vendor's limit", |e| e.summary.requests.extend([("hubspot 429", 1)])),
+        ("I9 no call beyond the vendor's limit", |e| e.summary.over_limit = 1),
         ("I10 memory, files and handles stay bounded", |e| e.wal_bytes = 1 << 30),
         ("I10 memory, files and handles stay bounded", |e| {
             e.scene.resources = Some(Resources { peak_kib: 1 << 20, handles: 20 });
@@ -227,17 +231,17 @@ fn what_people_did_is_not_held_against_us() {
         change: Change::Update,
         at: 30_000,
         owner_changed: true,
-        ..created("contacts", 7, false)
+        ..created(CrmObject::Person, 7, false)
     };
     evidence.happenings.push(human);
     evidence.owners.remove(&8);
-    evidence.happenings.push(Happening { change: Change::Archive, ..created("contacts", 8, false) });
+    evidence.happenings.push(Happening { change: Change::Archive, ..created(CrmObject::Person, 8, false) });
     // A change moved a contact behind the mark again before it was read.
-    evidence.happenings.push(created("contacts", 17, false));
+    evidence.happenings.push(created(CrmObject::Person, 17, false));
     evidence.happenings.push(Happening {
         change: Change::Update,
         at: 70_000,
-        ..created("contacts", 17, false)
+        ..created(CrmObject::Person, 17, false)
     });
     evidence.owners.extend([owned(17)]);
     assert_eq!(told(&evidence, Phase::Drained), ["I1 everything that arrived was seen"]);
@@ -271,7 +275,8 @@ async fn an_empty_house_breaks_nothing() {
     let store = store.await.unwrap();
     let sandbox = Sandbox::start(Options::default()).await.unwrap();
     let mut ledger = Ledger::open(file.to_str().unwrap()).await.unwrap();
-    let evidence = Evidence::collect(&mut ledger, &sandbox, Scene::of("crm")).await.unwrap();
+    let evidence =
+        Evidence::collect(&mut ledger, &sandbox, Scene::of(CrmVendor::Hubspot, "crm")).await.unwrap();
     assert_eq!(evidence.broken(Phase::Drained), []);
     assert_eq!(ledger.integrity().await.unwrap(), "ok");
     drop(store);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::iter::repeat_n;
 
-use usher_sandbox::{Change, Duplicate};
+use usher_sandbox::{Change, CrmObject, Duplicate};
 
 use super::evidence::Evidence;
 use super::ledger::LeadRow;
@@ -28,9 +28,9 @@ pub(super) fn inquiries_twice(evidence: &Evidence) -> Vec<String> {
 
 /// Leads and deals that we made and that stand for nobody's inquiry, unless their write is shown as unclear.
 pub(super) fn orphan_inquiries(evidence: &Evidence) -> Vec<String> {
-    let known: HashSet<(&str, String)> =
+    let known: HashSet<(CrmObject, String)> =
         evidence.inquiries.values().map(|inquiry| (inquiry.object, inquiry.id.to_string())).collect();
-    let made = ["leads", "deals"]
+    let made = [CrmObject::Lead, CrmObject::Deal]
         .into_iter()
         .flat_map(|object| evidence.made_by_us(object).into_iter().map(move |id| (object, id)));
     let orphans = made.filter(|made| !known.contains(made) && !evidence.explained.contains(&made.1));
@@ -55,7 +55,7 @@ impl Evidence {
     /// Persons whom we made and whose origin we do not know any more, because the answer was lost.
     #[must_use]
     pub fn origin_lost(&self) -> usize {
-        self.made_by_us("contacts").iter().filter(|id| self.persons.get(*id) == Some(&false)).count()
+        self.made_by_us(CrmObject::Person).iter().filter(|id| self.persons.get(*id) == Some(&false)).count()
     }
 
     fn inquiries(&self, which: impl Fn(&LeadRow) -> bool) -> BTreeMap<&str, Vec<&LeadRow>> {
@@ -113,7 +113,7 @@ pub(super) fn wrong_task_counts(evidence: &Evidence) -> Vec<String> {
 /// A task that was refused afterwards (as one made without its owner) is named to the operator, so it is known.
 pub(super) fn orphan_tasks(evidence: &Evidence) -> Vec<String> {
     let known: HashSet<&String> = evidence.tasks_done.iter().collect();
-    let made = evidence.made_by_us("tasks").into_iter();
+    let made = evidence.made_by_us(CrmObject::Task).into_iter();
     made.filter(|id| !known.contains(id) && !evidence.explained.contains(id)).collect()
 }
 
@@ -122,32 +122,32 @@ pub(super) fn orphan_tasks(evidence: &Evidence) -> Vec<String> {
 pub(super) fn orphan_persons(evidence: &Evidence) -> Vec<String> {
     let disturbed = evidence.disturbed();
     let gone = |id: &String| id.parse().is_ok_and(|id| disturbed.contains(&id));
-    let made = evidence.made_by_us("contacts").into_iter();
+    let made = evidence.made_by_us(CrmObject::Person).into_iter();
     made.filter(|id| !evidence.persons.contains_key(id) && !evidence.explained.contains(id) && !gone(id))
         .collect()
 }
 
 pub(super) fn phantom_tasks(evidence: &Evidence) -> Vec<String> {
-    let made = evidence.made_by_us("tasks");
+    let made = evidence.made_by_us(CrmObject::Task);
     evidence.tasks_done.iter().filter(|id| !made.contains(*id)).cloned().collect()
 }
 
 pub(super) fn phantom_persons(evidence: &Evidence) -> Vec<String> {
-    let made = evidence.made_by_us("contacts");
+    let made = evidence.made_by_us(CrmObject::Person);
     let claimed = evidence.persons.iter().filter(|(_, created)| **created);
     claimed.map(|(id, _)| id).filter(|id| !made.contains(*id)).cloned().collect()
 }
 
-/// Contacts that our token changed although no lead's person is one of them.
+/// Persons whom our token changed although they are no lead's.
 pub(super) fn strangers_touched(evidence: &Evidence) -> Vec<String> {
     let disturbed = evidence.disturbed();
-    let contacts = evidence.happenings.iter().filter(|touched| touched.object == "contacts");
-    let touched: HashSet<u64> = contacts
+    let persons = evidence.happenings.iter().filter(|touched| touched.object == CrmObject::Person);
+    let touched: HashSet<u64> = persons
         .filter(|touched| touched.by_us && matches!(touched.change, Change::Update | Change::Archive))
         .map(|touched| touched.id)
         .collect();
     let strangers = touched
         .into_iter()
         .filter(|id| !disturbed.contains(id) && !evidence.persons.contains_key(&id.to_string()));
-    strangers.map(|id| format!("contact {id}")).collect()
+    strangers.map(|id| format!("person {id}")).collect()
 }
