@@ -122,8 +122,15 @@ pub enum SendFailure {
         /// The vendor's words.
         reason: String,
     },
-    /// The object to write is gone.
+    /// The object to write is gone, or one that it needs and the vendor does not name.
     Gone,
+    /// This object, which the write needs, is gone.
+    Lost {
+        /// What it is.
+        kind: SlotKind,
+        /// Its id.
+        id: ExternalId,
+    },
     /// Somebody has worked on the task meanwhile, so it is not ours to close any more.
     Touched,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use usher_connector::{CallLane, Fault, FaultClass, Http, SendFailure, Write, Written};
-use usher_model::{EffectBody, ExternalId, ObjectRef, SlotOrigin};
+use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind, SlotOrigin};
 
 use super::batch::{self, Batch, Name, Outcome, Row};
 use super::keys::Keys;
@@ -62,18 +62,32 @@ async fn refused(
         return Ok(Written::whole(Some(ExternalId::new(id)), SlotOrigin::Created));
     }
     let failed = failure(Outcome::Refused(error));
-    let for_good = matches!(&failed, SendFailure::Fault(fault) if fault.class() == FaultClass::Rejected);
-    if for_good && !is_about_somebody(http, item).await? {
-        return Err(SendFailure::Gone);
-    }
-    Err(failed)
+    let for_good = match &failed {
+        SendFailure::Fault(fault) => fault.class() == FaultClass::Rejected,
+        other => matches!(other, SendFailure::Gone),
+    };
+    Err(if for_good { missing(http, item).await?.unwrap_or(failed) } else { failed })
 }
 
-/// Whether the first object that it is about is there.
-async fn is_about_somebody(http: &dyn Http, item: &Write) -> Result<bool, SendFailure> {
-    let Some(parent) = parent(item) else { return Ok(true) };
-    let (object, id) = known(parent)?;
-    Ok(update::owners(http, object, &[id.as_str()], CallLane::Write).await?.contains_key(id.as_str()))
+/// Which of the objects that it is about is gone: HubSpot's refusal does not say.
+async fn missing(http: &dyn Http, item: &Write) -> Result<Option<SendFailure>, SendFailure> {
+    for end in item.body.refs() {
+        let (object, id) = known(end)?;
+        let there = update::owners(http, object, &[id.as_str()], CallLane::Write).await?;
+        if there.contains_key(id.as_str()) {
+            continue;
+        }
+        return Ok(Some(match end {
+            ObjectRef::Id { kind, id } if *kind != SlotKind::Company => {
+                SendFailure::Lost { kind: *kind, id: id.clone() }
+            }
+            _ => {
+                let message = format!("company {id}, which the write is about, is gone from HubSpot");
+                Fault::new(FaultClass::Rejected, message).advise("restore it in HubSpot, then retry").into()
+            }
+        }));
+    }
+    Ok(None)
 }
 
 /// Ids of what was made, by the position of their write.

@@ -86,6 +86,7 @@ fn words(outcomes: &[Sent]) -> Vec<String> {
         }
         Err(SendFailure::OwnerRejected { .. }) => "owner rejected".to_owned(),
         Err(SendFailure::Gone) => "gone".to_owned(),
+        Err(SendFailure::Lost { kind, id }) => format!("lost {} {id}", kind.as_str()),
         Err(SendFailure::Touched) => "touched".to_owned(),
     };
     outcomes.iter().map(word).collect()
@@ -873,18 +874,39 @@ async fn fm_040_a_keyed_create_that_was_done_before_leads_to_what_it_made() {
 }
 
 #[tokio::test]
-async fn fm_052_a_task_about_somebody_who_is_gone_says_so() {
-    for (there, word) in [(true, "rejected"), (false, "gone")] {
-        let script = vendor(move |request| match request.path.rsplit('/').next() {
-            Some("create") => {
-                (400, json!({ "status": "error", "category": "VALIDATION_ERROR", "message": "no" }))
+async fn fm_052_a_task_about_something_that_is_gone_names_it() {
+    const ALL: [&str; 3] = ["deals", "contacts", "companies"];
+    for (status, gone, word) in [
+        (400, None, "rejected"),
+        (404, None, "gone"),
+        (400, Some("deals"), "lost deal 3"),
+        (404, Some("deals"), "lost deal 3"),
+        (400, Some("contacts"), "lost person 7"),
+        (404, Some("contacts"), "lost person 7"),
+        (400, Some("companies"), "rejected"),
+    ] {
+        let script = vendor(move |request| {
+            if request.path.ends_with("create") {
+                let category = if status == 404 { "OBJECT_NOT_FOUND" } else { "VALIDATION_ERROR" };
+                return (status, json!({ "status": "error", "category": category, "message": "no" }));
             }
-            _ if there => (200, json!({ "results": [{ "id": "7", "properties": {} }] })),
-            _ => {
-                (207, json!({ "results": [], "errors": [{ "category": "OBJECT_NOT_FOUND", "context": {} }] }))
+            let object = ALL.into_iter().find(|object| request.path.contains(object));
+            match object == gone {
+                false => (200, json!({ "results": [{ "id": ids(request)[0], "properties": {} }] })),
+                true => {
+                    let error = json!({ "category": "OBJECT_NOT_FOUND", "context": {} });
+                    (207, json!({ "results": [], "errors": [error] }))
+                }
             }
         });
-        assert_eq!(words(&target(&script).send(&[task("k1", "7")]).await), [word]);
+        let mut item = task("k1", "7");
+        let EffectBody::CreateTask { about, .. } = &mut item.body else { panic!() };
+        about.insert(0, object(SlotKind::Deal, "3"));
+        let outcomes = target(&script).send(&[item]).await;
+        assert_eq!(words(&outcomes), [word], "{status} {gone:?}");
+        if let (Some("companies"), Err(SendFailure::Fault(fault))) = (gone, &outcomes[0]) {
+            assert!(fault.to_string().contains("company 500"), "{fault}");
+        }
     }
 }
 

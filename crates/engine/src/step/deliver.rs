@@ -14,7 +14,7 @@ use usher_connector::{
     Capability, Fault, FaultClass, OwnerRead, SendFailure, Target, VerifyBy, Write, Written,
 };
 use usher_host::{Lease, Moment};
-use usher_model::{ConnectionName, EffectBody, EffectState, ExternalId, crash};
+use usher_model::{ConnectionName, EffectBody, EffectKind, EffectState, ExternalId, crash};
 use usher_store::{ClaimedEffect, Direction, EffectEnd, EffectOutcome, OwnerWrite};
 
 use crate::connected::Connected;
@@ -102,6 +102,28 @@ impl Engine {
         Ok(Claim { lease: Lease::new(asked, lease(connected)), effects })
     }
 
+    /// Refuses some of what is due of a kind that the connection does not offer: somebody has to look, and nothing was
+    /// sent. False if there was none.
+    pub(super) async fn refuse_kind(
+        &self,
+        connected: &Connected,
+        kind: EffectKind,
+    ) -> Result<bool, EngineError> {
+        let capability =
+            Capability { kind, object: "", max_batch: 100, keyed: false, verify: VerifyBy::Nothing };
+        let claim = self.claim_batch(connected, &capability).await?;
+        let reason = format!(
+            "connection {} does not offer `{}` with its present settings (`usher status --capabilities`); change them \
+             back, then `usher failed retry`",
+            connected.name,
+            kind.as_str()
+        );
+        let refused = |effect| outcome(effect, EffectEnd::Rejected { reason: reason.clone() });
+        let outcomes: Vec<_> = claim.effects.iter().map(refused).collect();
+        self.finish(&outcomes, &[]).await?;
+        Ok(!outcomes.is_empty())
+    }
+
     /// Sends what was taken up; `called` is set when the vendor is called, so that the limits know of it.
     pub(super) async fn send_batch(
         &self,
@@ -141,7 +163,8 @@ impl Engine {
             let owned = matches!(&answer, Some(Ok(written)) if written.owned);
             let along = effect.along.clone().filter(|_| owned);
             let end = match answer {
-                Some(Err(SendFailure::Gone)) => self.gone(effect, write).await,
+                Some(Err(SendFailure::Gone)) => self.gone(effect, write, None).await,
+                Some(Err(SendFailure::Lost { kind, id })) => self.gone(effect, write, Some((kind, id))).await,
                 Some(result) => self.judge(effect, result, target, capability),
                 None => {
                     EffectEnd::Crashed { due_at: self.now() + self.look_after(0), reason: MISTAKE.to_owned() }
@@ -240,7 +263,9 @@ impl Engine {
                 let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("owner {owner}"));
                 EffectEnd::Cancelled { reason: format!("a human decided meanwhile: the CRM shows {owner}") }
             }
-            Err(SendFailure::Gone) => EffectEnd::Cancelled { reason: super::gone::REASON.to_owned() },
+            Err(SendFailure::Gone | SendFailure::Lost { .. }) => {
+                EffectEnd::Cancelled { reason: super::gone::REASON.to_owned() }
+            }
             Err(SendFailure::Touched) => {
                 EffectEnd::Cancelled { reason: "somebody has worked on the task meanwhile".to_owned() }
             }

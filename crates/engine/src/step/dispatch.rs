@@ -142,6 +142,10 @@ impl Dispatch<'_> {
                 }
             }
         }
+        if let Err(error) = self.refuse_unoffered().await {
+            self.failed = Some(error);
+            return None;
+        }
         if self.due.is_empty() {
             return None;
         }
@@ -179,6 +183,18 @@ impl Dispatch<'_> {
                 }
             }
         }
+    }
+
+    /// What the settings have ceased to offer since it was planned would wait for ever.
+    async fn refuse_unoffered(&mut self) -> Result<(), EngineError> {
+        let offered = |kind| self.capabilities.iter().any(|capability| capability.kind == kind);
+        let (due, unoffered): (Vec<DueEffects>, Vec<DueEffects>) =
+            self.due.iter().copied().partition(|due| offered(due.kind));
+        self.due = due;
+        for due in unoffered {
+            while self.engine.refuse_kind(self.connected, due.kind).await? {}
+        }
+        Ok(())
     }
 
     /// The kind to send next. If there is none: when a batch has waited long enough for company.

@@ -19,9 +19,15 @@ use crate::step::deliver::backoff;
 pub(super) const REASON: &str = "the object is gone at the CRM";
 
 impl Engine {
-    /// What becomes of a write whose object is gone. A storage that does not answer only delays it: nothing was written.
-    pub(super) async fn gone(&self, effect: &ClaimedEffect, write: &Write) -> EffectEnd {
-        self.after_loss(effect, write).await.unwrap_or_else(|error| {
+    /// What becomes of a write whose object is gone, or the one that the vendor names. A storage that does not answer only
+    /// delays it: nothing was written.
+    pub(super) async fn gone(
+        &self,
+        effect: &ClaimedEffect,
+        write: &Write,
+        named: Option<(SlotKind, ExternalId)>,
+    ) -> EffectEnd {
+        self.after_loss(effect, write, named).await.unwrap_or_else(|error| {
             let due_at = self.now() + backoff(effect.attempt);
             EffectEnd::Planned { due_at, reason: error.to_string() }
         })
@@ -52,18 +58,27 @@ impl Engine {
         }
     }
 
-    async fn after_loss(&self, effect: &ClaimedEffect, write: &Write) -> Result<EffectEnd, EngineError> {
+    async fn after_loss(
+        &self,
+        effect: &ClaimedEffect,
+        write: &Write,
+        named: Option<(SlotKind, ExternalId)>,
+    ) -> Result<EffectEnd, EngineError> {
         let cancelled = EffectEnd::Cancelled { reason: REASON.to_owned() };
         use EffectKind::{CreateTask, EnsureInquiry, UpdateObject};
         if !matches!(write.body.kind(), UpdateObject | CreateTask | EnsureInquiry) {
             // Nobody misses a task that is gone, nor its ties.
             return Ok(cancelled);
         }
-        if let Some((slot, lost)) = object_of(effect, write, SlotKind::is_inquiry) {
+        // Where the vendor names nobody, an inquiry's object stands for those that hang on it.
+        let may_be = |kind| named.as_ref().is_none_or(|(lost, _)| *lost == kind);
+        let inquiry = object_of(effect, write, |kind| kind.is_inquiry() && may_be(kind));
+        if let Some((slot, lost)) = inquiry {
             let reason = format!("its {} was deleted at the CRM", slot.kind.as_str());
             return Ok(EffectEnd::Gone { reason, lost: (slot, lost), again: None });
         }
-        let Some((slot, lost)) = object_of(effect, write, |kind| kind == SlotKind::Person) else {
+        let person = object_of(effect, write, |kind| kind == SlotKind::Person && may_be(kind));
+        let Some((slot, lost)) = person else {
             return Ok(cancelled);
         };
         let Some(story) = self.store.lead_story(effect.effect.lead).await? else {
@@ -96,7 +111,7 @@ impl Engine {
 fn object_of(
     effect: &ClaimedEffect,
     write: &Write,
-    fits: fn(SlotKind) -> bool,
+    fits: impl Fn(SlotKind) -> bool,
 ) -> Option<(Slot, ExternalId)> {
     let slots = effect.effect.body.refs().filter_map(|object| match object {
         ObjectRef::Slot { slot } if fits(slot.kind) => Some(slot.clone()),

@@ -316,6 +316,41 @@ async fn fm_052_a_deal_that_was_thrown_away_is_not_made_again() {
     assert_eq!(story.effects[2].state, EffectState::Cancelled);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_052_a_deal_that_lives_is_not_blamed_for_its_contact() {
+    let world = World::carried_by(SlotKind::Deal).await;
+    world.inquire("ann").await;
+    world.decide().await;
+    world.crm.lost.lock().unwrap().replace(CreateTask);
+    world.crm.names.lock().unwrap().replace(SlotKind::Person);
+    world.deliver().await;
+    settle(&world).await;
+    let persons = world.crm.persons.lock().unwrap().clone();
+    assert_eq!((persons.len(), world.crm.did(EnsureInquiry).len()), (2, 1), "the contact is made anew");
+    let deal = world.crm.did(EnsureInquiry)[0].key.to_string();
+    assert_eq!(about(&world), [(SlotKind::Deal, deal), (SlotKind::Person, persons[1].clone())]);
+    assert_eq!(world.written().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_settings_have_ceased_to_offer_is_refused_and_can_be_sent_later() {
+    let world = World::carried_by(SlotKind::Deal).await;
+    world.inquire("ann").await;
+    world.decide().await;
+    world.crm.lacks.lock().unwrap().replace(EnsureInquiry);
+    world.deliver().await;
+    let story = world.story().await;
+    let deal = story.effects.iter().find(|effect| effect.kind == EnsureInquiry).unwrap();
+    assert_eq!(deal.state, EffectState::Rejected);
+    assert!(deal.problem.as_ref().unwrap().contains("does not offer `ensure_inquiry`"), "{deal:?}");
+    assert_eq!(story.lead.close_reason, Some(CloseReason::Failed), "it is seen");
+    world.crm.lacks.lock().unwrap().take();
+    let now = world.clock.now();
+    assert_eq!(world.engine.store().retry_effects(&[], false, now).await.unwrap(), 1);
+    world.deliver().await;
+    assert_eq!((world.crm.did(EnsureInquiry).len(), world.written().await), (1, 1));
+}
+
 /// A CRM with Ann's company, owned by somebody or nobody.
 fn with_company(owner: Option<&str>) -> Crm {
     let company = CrmAccount {

@@ -75,6 +75,10 @@ pub(crate) struct Crm {
     pub(crate) carrier: Mutex<Option<SlotKind>>,
     /// The next write of this kind finds its object gone.
     pub(crate) lost: Mutex<Option<EffectKind>>,
+    /// It does not offer writes of this kind.
+    pub(crate) lacks: Mutex<Option<EffectKind>>,
+    /// It says which object is gone: the one of this kind.
+    pub(crate) names: Mutex<Option<SlotKind>>,
     /// A human has chosen the owner of each object of this kind.
     pub(crate) won: Mutex<Option<SlotKind>>,
     /// It makes persons with the owner that a write names.
@@ -220,7 +224,8 @@ impl Target for Crm {
             EffectKind::CloseTask,
             EffectKind::ArchiveObject,
         ];
-        kinds.map(can).into()
+        let lacks = *self.lacks.lock().unwrap();
+        kinds.into_iter().filter(|kind| Some(*kind) != lacks).map(can).collect()
     }
 
     async fn send(&self, writes: &[Write]) -> Vec<Result<Written, SendFailure>> {
@@ -233,7 +238,16 @@ impl Target for Crm {
         });
         self.calls.lock().unwrap().push((writes[0].body.kind(), shown.collect()));
         if self.lost.lock().unwrap().take_if(|kind| *kind == writes[0].body.kind()).is_some() {
-            return writes.iter().map(|_| Err(SendFailure::Gone)).collect();
+            let names = *self.names.lock().unwrap();
+            let lost = |write: &Write| {
+                let mut ends = write.body.refs();
+                ends.find_map(|end| match end {
+                    ObjectRef::Id { kind, id } if Some(*kind) == names => Some((*kind, id.clone())),
+                    _ => None,
+                })
+            };
+            let failure = |(kind, id)| SendFailure::Lost { kind, id };
+            return writes.iter().map(|write| Err(lost(write).map_or(SendFailure::Gone, failure))).collect();
         }
         let act = self.next.lock().unwrap().pop_front();
         match act.or_else(|| self.always.lock().unwrap().clone()) {

@@ -235,8 +235,11 @@ pub(super) async fn gone(bench: &Bench) -> Outcome {
             _ => {}
         }
         let (kind, sent) = (kind.as_str(), send(target, &write).await?);
-        let told =
-            matches!(sent, Err(SendFailure::Gone)) || class(bench, &sent) == Some(FaultClass::Rejected);
+        let told = match &sent {
+            Err(SendFailure::Lost { kind, id }) => (*kind, id) == (SlotKind::Person, &gone),
+            Err(SendFailure::Gone) => true,
+            _ => class(bench, &sent) == Some(FaultClass::Rejected),
+        };
         ensure!(told, "{kind}: about a person who is gone: {sent:?}");
         ensure!(world.applied(&write) == 0, "{kind}: about nobody was made");
     }
