@@ -6,6 +6,7 @@
 //! that share a database ([`Nodes`]); [`Tokens`] keeps what OAuth granted; [`Store`] is all of them. Every call is set-based
 //! and one transaction: it happened or it did not. Times are UTC instants with the grain of a millisecond.
 
+mod claimed_row;
 mod codec;
 mod deciding;
 mod delivering;

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
-use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind, Slot};
+use usher_model::{ConnectionName, EffectKind, Slot};
 
 use super::{PostgresStore, doubt, finish, lasts};
-use crate::codec::{count, fresh_since, from_json, id, instant, maybe_instant, ms, slot_name, text};
+use crate::claimed_row::{ClaimedRow, read};
+use crate::codec::{count, fresh_since, maybe_instant, ms, slot_name, text};
 use crate::delivering::{ClaimedEffect, Delivering, DueEffects, EffectOutcome, SlotBinding};
 use crate::ended;
 use crate::error::StoreError;
@@ -163,8 +164,6 @@ impl PostgresStore {
     }
 }
 
-type ClaimedRow = (i64, i64, String, String, String, i64, Option<i64>, i64, i64, Option<i64>, i64, String);
-
 /// The claimed effects in the order in which they were due, each with the ids of the slots that it needs; and the numbers
 /// of those whose stored form can not be read, with the reason.
 async fn claimed(
@@ -213,27 +212,6 @@ async fn go_along(conn: &mut PgConnection, claimed: &mut [ClaimedEffect]) -> Res
         claim.along = claim.makes().and_then(|slot| along.remove(&slot_name(slot)));
     }
     Ok(())
-}
-
-fn read(connection: &ConnectionName, row: ClaimedRow) -> Result<ClaimedEffect, Fault> {
-    let (_, _, key, lead, episode, attempts, sent_at, planned_at, verified, doubt_since, lapses, body) = row;
-    let body: EffectBody = from_json("effect", &body)?;
-    let (key, lead, episode) = (EffectKey::new(key), id(&lead)?, id(&episode)?);
-    let effect = Effect { key, connection: connection.clone(), lead, episode, body };
-    let (attempt, verified, lapses) = (count(attempts)?, count(verified)?, count(lapses)?);
-    let (sent_at, doubt_since) = (maybe_instant(sent_at)?, maybe_instant(doubt_since)?);
-    let (planned_at, bindings) = (instant(planned_at)?, Vec::new());
-    Ok(ClaimedEffect {
-        effect,
-        bindings,
-        attempt,
-        sent_at,
-        planned_at,
-        verified,
-        doubt_since,
-        lapses,
-        along: None,
-    })
 }
 
 async fn bound_ids(

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use sqlx::SqliteConnection;
-use usher_model::{ConnectionName, Effect, EffectBody, EffectKey, EffectKind, Slot};
+use usher_model::{ConnectionName, EffectKind, Slot};
 
-use super::codec::{fresh_since, from_json, id, instant, list, maybe_instant, ms, slot_name, text};
+use super::codec::{fresh_since, list, maybe_instant, ms, slot_name, text};
 use super::fault::Fault;
 use super::writer::Priority;
 use super::{SqliteStore, doubt, finish};
+use crate::claimed_row::{ClaimedRow, read};
 use crate::delivering::{ClaimedEffect, Delivering, DueEffects, EffectOutcome, SlotBinding};
 use crate::ended;
 use crate::error::StoreError;
@@ -141,8 +142,6 @@ impl Delivering for SqliteStore {
     }
 }
 
-type ClaimedRow = (i64, i64, String, String, String, u32, Option<i64>, i64, u32, Option<i64>, u32, String);
-
 /// The claimed effects in the order in which they were due, each with the ids of the slots that it needs.
 async fn claimed(
     conn: &mut SqliteConnection,
@@ -193,26 +192,6 @@ async fn go_along(conn: &mut SqliteConnection, claimed: &mut [ClaimedEffect]) ->
         claim.along = claim.makes().and_then(|slot| along.remove(&slot_name(slot)));
     }
     Ok(())
-}
-
-fn read(connection: &ConnectionName, row: ClaimedRow) -> Result<ClaimedEffect, Fault> {
-    let (_, _, key, lead, episode, attempt, sent_at, planned_at, verified, doubt_since, lapses, body) = row;
-    let body: EffectBody = from_json("effect", &body)?;
-    let (key, lead, episode) = (EffectKey::new(key), id(&lead)?, id(&episode)?);
-    let effect = Effect { key, connection: connection.clone(), lead, episode, body };
-    let (sent_at, doubt_since) = (maybe_instant(sent_at)?, maybe_instant(doubt_since)?);
-    let (planned_at, bindings) = (instant(planned_at)?, Vec::new());
-    Ok(ClaimedEffect {
-        effect,
-        bindings,
-        attempt,
-        sent_at,
-        planned_at,
-        verified,
-        doubt_since,
-        lapses,
-        along: None,
-    })
 }
 
 async fn bound_ids(
