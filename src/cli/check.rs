@@ -39,7 +39,7 @@ pub(crate) async fn run(common: &Common, args: &Check) -> Outcome {
         output::note(&format!("webhooks of {connection} are entered by hand at the vendor: {by_hand}"));
     }
     for each in &loaded.settings.connections {
-        for scope in each.configured.further_scopes() {
+        for scope in each.further_scopes() {
             output::note(&format!("{} also needs the permission {} ({})", each.name, scope.name, scope.why));
         }
     }

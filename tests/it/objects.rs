@@ -191,6 +191,10 @@ async fn a_deal_without_a_stage_is_no_setting() {
     assert!(checked.status.success(), "{}", text(&checked.stderr));
     let said = text(&checked.stderr);
     assert!(said.contains("crm.objects.deals.write") && said.contains("carried by deals"), "{said}");
+    // Told once, for whichever reason.
+    installation.edit("usher.yaml", "write: {", "write: { also_set_owner: [open_deal],");
+    let said = text(&installation.run(&["check"]).await.stderr);
+    assert_eq!(said.matches("crm.objects.deals.write").count(), 1, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,6 +235,8 @@ async fn fm_049_contact_and_company_get_the_deals_owner_too_and_a_humans_company
 #[tokio::test(flavor = "multi_thread")]
 async fn the_one_open_deal_of_a_contact_gets_the_owner_too_and_a_closed_one_does_not() {
     let installation = writing("object: contacts", "settle: 6s, also_set_owner: [open_deal]").await;
+    let checked = text(&installation.run(&["check"]).await.stderr);
+    assert_eq!(checked.matches("crm.objects.deals.write").count(), 1, "{checked}");
     let crm = installation.sandbox.hubspot();
     let seed = |line: Value| crm.seed(&line.to_string()).unwrap()[0];
     let old = "2024-01-01T00:00:00Z";

@@ -87,6 +87,10 @@ impl Configured for Settings {
         }
     }
 
+    fn open_deal_scopes(&self) -> &'static [Scope] {
+        DEAL_SCOPES
+    }
+
     fn protocol(&self) -> Option<Arc<dyn Protocol>> {
         Some(Arc::new(PipedriveProtocol))
     }

@@ -41,6 +41,11 @@ pub trait Configured: Send + Sync + Debug {
         &[]
     }
 
+    /// The permissions to read the open deals of persons and to set their owners, where these get the owner too.
+    fn open_deal_scopes(&self) -> &'static [Scope] {
+        &[]
+    }
+
     /// How the vendor speaks HTTP; `None` for a connector that makes no calls.
     fn protocol(&self) -> Option<Arc<dyn Protocol>>;
 

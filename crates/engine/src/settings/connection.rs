@@ -44,12 +44,21 @@ pub struct ConnectionSettings {
     pub timeout: Duration,
     /// How much of the vendor's limits may be used.
     pub limits: Limits,
+    /// Open deals at this CRM get the owner too.
+    pub owns_open_deals: bool,
 }
 
 impl ConnectionSettings {
     /// Every permission that the connector can use with these settings.
     pub fn scopes(&self) -> impl Iterator<Item = &'static Scope> {
-        self.connector.manifest().scopes.iter().chain(self.configured.further_scopes())
+        self.connector.manifest().scopes.iter().chain(self.further_scopes())
+    }
+
+    /// Those of them that only these settings need.
+    pub fn further_scopes(&self) -> impl Iterator<Item = &'static Scope> {
+        let carrier = self.configured.further_scopes();
+        let deals: &[Scope] = if self.owns_open_deals { self.configured.open_deal_scopes() } else { &[] };
+        carrier.iter().chain(deals.iter().filter(|scope| !carrier.contains(scope)))
     }
 }
 
@@ -113,6 +122,7 @@ fn decode(name: &str, at: &Cursor<'_>, registry: &Registry) -> Option<Connection
         sweep_every: Duration::from_secs(600),
         timeout,
         limits,
+        owns_open_deals: false,
     })
 }
 

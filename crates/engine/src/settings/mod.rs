@@ -119,16 +119,19 @@ fn decode(at: &Cursor<'_>, folder: &Path, registry: &Registry) -> Option<Setting
     let alerts = map.or("alerts", AlertSettings::default());
     let retention = map.or("retention", RetentionSettings::default());
     map.finish();
-    let store = store?;
+    let (store, crm, write, mut connections) = (store?, crm?, write.unwrap_or_default(), connections?);
+    for connection in connections.iter_mut().filter(|each| each.name == crm) {
+        connection.owns_open_deals = write.also_set_owner.contains(&AlsoOwned::OpenDeal);
+    }
     Some(Settings {
         folder: folder.to_owned(),
         mode: mode?,
         store: store.url,
         store_password: store.password,
         key,
-        connections: connections?,
-        crm: crm?,
-        write: write.unwrap_or_default(),
+        connections,
+        crm,
+        write,
         routing: PathBuf::from(routing),
         http: http?,
         alerts,
