@@ -39,7 +39,8 @@ pub struct PipedriveToken {
     /// The user it belongs to.
     #[serde(default = "first")]
     pub user: u64,
-    /// Given out by OAuth: it comes as Bearer and may burst four times as high. An API token comes in `x-api-token`.
+    /// Given out by OAuth: it comes as Bearer and may burst four times as high. An API token comes in `x-api-token`. One that
+    /// the authorization server gave out has the app's scopes, one that is put here all.
     #[serde(default)]
     pub oauth: bool,
     /// It is at its end.
@@ -100,7 +101,7 @@ impl PipedriveSim {
         let kept = drive.tokens.iter().filter(|token| token.until.is_none()).count();
         let number = known.map_or(kept, |at| usize::from(drive.tokens[at].number));
         let number = u16::try_from(number).unwrap_or(u16::MAX);
-        let row = Token { number, token, user, oauth, expired, until: None };
+        let row = Token { number, token, user, oauth, expired, granted: None, until: None };
         match known {
             Some(at) => drive.tokens[at] = row,
             None => drive.tokens.push(row),
@@ -279,6 +280,11 @@ impl PipedriveSim {
     #[must_use]
     pub fn webhooks(&self) -> Vec<u64> {
         self.world.drive().hooks.keys().copied().collect()
+    }
+
+    /// Switches a webhook off or on, as somebody does in Pipedrive.
+    pub fn switch_webhook(&self, id: u64, active: bool) {
+        self.world.drive().hooks.entry(id).and_modify(|hook| hook.active = active);
     }
 
     /// The verdict on everything so far.
