@@ -177,3 +177,50 @@ pub(super) fn name<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<String>
     let parts: Vec<&str> = ["first_name", "last_name"].into_iter().filter_map(&text).collect();
     if parts.is_empty() { text("full_name").map(str::to_owned) } else { Some(parts.join(" ")) }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::{Arc, OnceLock};
+    use std::time::Instant;
+
+    use usher_connector::{OwnerRead, Target as _};
+    use usher_model::{EffectKey, Slot, SlotKind};
+
+    use super::super::{Carrier, Custom};
+    use super::*;
+    use crate::fields::Fields;
+    use crate::testing::{listed, vendor};
+
+    #[tokio::test]
+    async fn fm_055_definitions_that_are_forgotten_meanwhile_change_nothing_of_a_creation() {
+        let known: Arc<OnceLock<Arc<Fields>>> = Arc::default();
+        let (rival, key) = (Arc::clone(&known), "a".repeat(40));
+        let script = vendor(move |request| match request.path.rsplit('/').next().unwrap() {
+            "search" => (200, json!({ "success": true, "data": { "items": [] } })),
+            "personFields" => listed(&json!([{ "field_code": key, "field_name": "First message",
+                "field_type": "text", "options": null, "is_custom_field": true }])),
+            // Another write was refused in the same moment.
+            _ if request.method == http::Method::POST => {
+                rival.get().unwrap().forget(PERSONS);
+                (201, json!({ "success": true, "data": { "id": 7 } }))
+            }
+            _ => listed(&json!([])),
+        });
+        let fields = Arc::new(Fields::new(script.clone()));
+        known.set(Arc::clone(&fields)).ok().unwrap();
+        let named = [("message", "First message"), ("source", "Lead source")];
+        let named = named.map(|(field, name)| (field.to_owned(), name.to_owned()));
+        let custom = Custom { fields: BTreeMap::from(named), ..Custom::default() };
+        let target = PipedriveTarget::new(script, fields, custom, Carrier::default());
+        let given =
+            json!({ "full_name": "Ana", "email": "ana@acme.example", "message": "SEO", "source": "Fair" });
+        let slot = Slot { connection: "main".into(), kind: SlotKind::Person, of: "test".to_owned() };
+        let fields = serde_json::from_value(given).unwrap();
+        let body = EffectBody::EnsurePerson { slot, keys: Vec::new(), fields };
+        let owner_read = OwnerRead { fresh: false, until: Instant::now() };
+        let item = Write { key: EffectKey::new("a1"), body, owner_read, owner: None };
+        let made = target.send(&[item]).await.pop().unwrap().unwrap();
+        assert_eq!(made.note.as_deref(), Some("left out: Lead source (Pipedrive has no such field)"));
+    }
+}

@@ -131,6 +131,10 @@ fn connect(sandbox: &Sandbox) -> (Arc<VendorHttp>, Connection) {
 }
 
 fn connect_with(sandbox: &Sandbox, settings: &'static str) -> (Arc<VendorHttp>, Connection) {
+    connect_as(sandbox, settings, "hook password")
+}
+
+fn connect_as(sandbox: &Sandbox, settings: &'static str, password: &str) -> (Arc<VendorHttp>, Connection) {
     let file = SourceFile::new("usher.yaml", settings);
     let (node, log) = (parse(&file).unwrap(), Diagnostics::default());
     let mut map = Cursor::root(&file, &node, &log).map().unwrap();
@@ -153,7 +157,7 @@ fn connect_with(sandbox: &Sandbox, settings: &'static str) -> (Arc<VendorHttp>, 
         connection: "pipedrive-main".into(),
         http: http.clone(),
         files: Arc::new(LocalFiles::new(std::env::temp_dir())),
-        secrets: BTreeMap::from([("inbound.secret", Secret::new("hook password"))]),
+        secrets: BTreeMap::from([("inbound.secret", Secret::new(password))]),
     });
     (http, connection)
 }

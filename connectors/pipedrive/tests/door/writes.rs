@@ -140,6 +140,30 @@ async fn fm_049_a_humans_choice_stands_and_one_that_was_overwritten_is_in_the_ch
 }
 
 #[tokio::test]
+async fn fm_049_an_overwritten_choice_is_found_behind_a_page_of_other_changes() {
+    let door = Door::open(None).await;
+    let person = door.person(&json!({ "name": "Ana" }));
+    let deal = door.make("deals", &json!({ "title": "SEO", "person_id": person }));
+    for (object, kind, field, id) in
+        [("persons", SlotKind::Person, "name", person), ("deals", SlotKind::Deal, "title", deal)]
+    {
+        door.sim().assign_as_human(object, id, 12).unwrap();
+        door.send(&give_it(known(kind, id), Some(12), Some(11))).await.unwrap();
+        for number in 0..700 {
+            let other = json!({ field: format!("Ana{number}") });
+            door.sim().update(object, id, other.as_object().unwrap(), Actor::Human).unwrap();
+        }
+        let history = door.target().owner_history(&[(kind, id.to_string().into())]).await.unwrap().remove(0);
+        let seen: Vec<_> = history.into_iter().map(|entry| (entry.owner, entry.by)).collect();
+        assert_eq!(
+            seen,
+            [(Some("11".into()), ChangedBy::Program), (Some("12".into()), ChangedBy::Human)],
+            "{object}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn fm_057_ids_are_numbers_and_an_owner_who_left_is_told_apart() {
     let door = Door::open(None).await;
     let person = door.person(&json!({ "name": "Ana" }));
