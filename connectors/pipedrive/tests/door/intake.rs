@@ -171,7 +171,7 @@ async fn fm_031_a_webhook_whose_password_is_hidden_stays_and_what_is_off_or_has_
     door.set(|faults| faults.hidden_hook_password = false);
     let (_http, same) = connect(&door.sandbox);
     assert_eq!(with(&same).await, (false, false, third.clone()));
-    let (_http, changed) = connect_as(&door.sandbox, SETTINGS, "new password");
+    let (_http, changed) = connect_as(&door.sandbox, SETTINGS, "new password", api_token());
     let (_, repaired, fourth) = with(&changed).await;
     assert!(repaired && fourth.len() == 1 && fourth != third, "another password");
 }

@@ -11,7 +11,7 @@ async fn with(limits: PipedriveLimits) -> Pipe {
 }
 
 fn token(token: &str, user: u64, oauth: bool) -> PipedriveToken {
-    PipedriveToken { token: token.to_owned(), user, oauth, expired: false }
+    PipedriveToken { token: token.to_owned(), user, oauth, expired: false, scopes: None }
 }
 
 #[tokio::test]
