@@ -1,5 +1,7 @@
 //! The whole program with Pipedrive as CRM: what a form lead comes to there, on good days and bad ones.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use usher_sandbox::{Actor, Faults, PipedriveSim, PipedriveUser, Span};
 
@@ -222,6 +224,44 @@ async fn a_form_lead_becomes_a_person_with_owner_and_activity() {
     assert_eq!(refused, [0, 0], "{:?}", summary.requests);
     assert!(!installation.log().contains("@acme"), "no personal data in the log");
     assert_eq!(daemon.stop(), Some(0));
+}
+
+/// Waits until usher has let Pipedrive be for so long that everything that follows a lead has been done.
+async fn quiet(crm: &PipedriveSim) -> u64 {
+    let mut last = (crm.tokens_spent(), Instant::now());
+    until("usher lets Pipedrive be", async || {
+        if crm.tokens_spent() != last.0 {
+            last = (crm.tokens_spent(), Instant::now());
+        }
+        last.1.elapsed() > Duration::from_secs(5)
+    })
+    .await;
+    last.0
+}
+
+/// What a lead of a new person costs where nothing else happens.
+async fn tokens_of_a_lead(installation: &Installation) -> u64 {
+    installation.edit("usher.yaml", "every: 2s", "every: 12h");
+    let crm = installation.sandbox.pipedrive();
+    let daemon = installation.start().await;
+    until("the webhook is made", async || crm.webhooks().len() == 1).await;
+    // The first lead also pays for what is read once: definitions of fields, the token's user.
+    installation.submit("ben@acme.example", "Ben Example");
+    installation.drained(1).await;
+    let before = quiet(&crm).await;
+    installation.submit("ana@acme.example", "Ana Cruz");
+    installation.drained(2).await;
+    let spent = quiet(&crm).await - before;
+    assert_eq!(daemon.stop(), Some(0));
+    spent
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fm_063_a_lead_costs_the_tokens_that_the_readme_names() {
+    let persons = tokens_of_a_lead(&installation("6s").await).await;
+    let leads = tokens_of_a_lead(&carried("object: leads").await).await;
+    let deals = tokens_of_a_lead(&carried("object: deals").await).await;
+    assert_eq!((persons, leads, deals), (71, 83, 77));
 }
 
 #[tokio::test(flavor = "multi_thread")]

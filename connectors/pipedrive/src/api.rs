@@ -114,7 +114,7 @@ pub(crate) fn me(lane: CallLane) -> Request {
 
 /// A page of what changed in a person or deal, the newest first.
 pub(crate) fn changelog(objects: &str, id: &str) -> Request {
-    get(v1(&format!("{objects}/{id}/changelog")), 20, CallLane::Refresh)
+    get(v1(&format!("{objects}/{id}/changelog")), 20, CallLane::Refresh).query("limit", PAGE.to_string())
 }
 
 pub(crate) fn create(objects: &str, body: &Value) -> Result<Request, Fault> {

@@ -162,7 +162,7 @@ pub(crate) async fn since(
     http: &dyn Http,
     objects: &str,
     since: Timestamp,
-    fits: impl Fn(&Object) -> bool,
+    mut fits: impl FnMut(&Object) -> bool,
 ) -> Result<Option<Object>, Fault> {
     let request = api::list(objects, CallLane::Verify)
         .query("updated_since", api::second(since))

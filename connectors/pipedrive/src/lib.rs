@@ -72,6 +72,7 @@ static MANIFEST: Manifest = Manifest {
 /// With `object: leads`.
 static LEAD_SCOPES: &[Scope] = &[
     scope("leads:read", Role::Source, "read new and changed leads"),
+    scope("deals:read", Role::Source, "read the names of the leads' custom fields, which are the deals'"),
     scope("leads:full", Role::Target, "create leads, set their owner, verify what was made"),
 ];
 

@@ -275,11 +275,28 @@ mod tests {
             (api::users(), "users:read"),
             (api::webhooks(), "admin"),
             (api::changelog(PERSONS, "7"), "recents:read"),
+            (api::changelog(api::DEALS, "7"), "recents:read"),
+            (api::me(CallLane::Write), "base"),
             (api::create(api::ACTIVITIES, &json!({})).unwrap(), "activities:full"),
+            (api::list(api::ACTIVITIES, CallLane::Verify), "activities:read"),
+            (api::list(api::DEALS, CallLane::Write), "deals:read"),
+            (api::of_person(api::DEALS, "7", true), "deals:read"),
+            (api::change(api::DEALS, "7", &json!({})).unwrap(), "deals:full"),
+            (api::delete(api::DEALS, "7"), "deals:full"),
+            (api::leads(CallLane::Pull), "leads:read"),
+            (api::of_person(api::LEADS, "7", true), "leads:read"),
+            (api::one(api::LEADS, "7", CallLane::Write), "leads:read"),
+            (api::change(api::LEADS, "7", &json!({})).unwrap(), "leads:full"),
+            (api::fields(api::LEADS, None, CallLane::Pull), "deals:read"),
+            (api::fields(api::DEALS, None, CallLane::Pull), "deals:read"),
+            (api::fields(PERSONS, None, CallLane::Pull), "contacts:read"),
+            (api::change(api::ORGANIZATIONS, "7", &json!({})).unwrap(), "contacts:full"),
+            (api::search(api::ORGANIZATIONS, "name", "a", CallLane::Write), "contacts:read"),
         ] {
             let fault = judged(&request, 403, &body).unwrap_err();
             assert_eq!(fault.class(), FaultClass::Misconfigured);
-            assert!(fault.to_string().contains(scope), "{fault}");
+            let path = &request.path;
+            assert!(fault.to_string().contains(&format!(": {scope}")), "{path}: {fault}");
         }
     }
 

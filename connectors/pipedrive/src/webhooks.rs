@@ -21,7 +21,7 @@ pub(crate) struct Webhooks {
     objects: Vec<&'static str>,
     /// The password that new calls are to bring.
     password: Option<Secret>,
-    /// Pipedrive need not show a webhook's password, so each process says it once.
+    /// Pipedrive need not show a webhook's user and password, so each process says them once.
     told: AtomicBool,
 }
 
@@ -69,7 +69,7 @@ impl Webhooks {
         let same = webhook.http_auth_password.as_ref().map_or(self.told.load(Ordering::Relaxed), ours);
         active
             && same
-            && webhook.http_auth_user.as_deref() == Some(USER)
+            && webhook.http_auth_user.as_deref().is_none_or(|shown| shown == USER)
             && (webhook.event_action.as_str(), webhook.event_object.as_str()) == ("*", object)
             && webhook.subscription_url == wanted.url
     }

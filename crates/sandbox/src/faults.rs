@@ -63,8 +63,10 @@ pub struct Faults {
     pub blocked: f64,
     /// Rate of Pipedrive's 402 (the account is not paid for) where nothing was done.
     pub unpaid: f64,
-    /// Rate of Pipedrive's cursors that are refused with 400.
+    /// Rate of Pipedrive's cursors that are refused with 400, for good.
     pub cursor_refused: f64,
+    /// Pipedrive's list of webhooks shows neither user nor password.
+    pub hidden_hook_password: bool,
     /// Pipedrive's search in one field answers in the shape of its document's example instead of its schema.
     pub flat_field_search: bool,
     /// Rate of 504 on writes that were committed all the same.
@@ -83,7 +85,7 @@ pub struct Faults {
     pub late_commit_hold_ms: u64,
     /// Every token answers as expired.
     pub expired_token: bool,
-    /// Scopes taken from every token of HubSpot's.
+    /// Scopes taken from every token of HubSpot's and every OAuth token of Pipedrive's.
     pub revoked_scopes: Vec<String>,
 
     /// Rate, per contact that is created at HubSpot with an e-mail, that somebody else creates it just before, which the
@@ -156,6 +158,7 @@ impl Default for Faults {
             blocked: 0.0,
             unpaid: 0.0,
             cursor_refused: 0.0,
+            hidden_hook_password: false,
             flat_field_search: false,
             server_error_after_commit: 0.0,
             html: 0.0,

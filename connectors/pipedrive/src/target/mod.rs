@@ -157,8 +157,7 @@ impl Target for PipedriveTarget {
     }
 
     fn history_batch(&self) -> usize {
-        // Pipedrive keeps no changelog of leads.
-        if self.carrier.kind == SlotKind::Lead { 0 } else { history::MOST }
+        history::MOST
     }
 
     async fn owner_history(&self, objects: &[(SlotKind, ExternalId)]) -> Result<Vec<Vec<OwnerEntry>>, Fault> {

@@ -17,10 +17,14 @@ pub(super) async fn send(target: &PipedriveTarget, item: &Write) -> Sent {
     if let Some(person) = look(target, &who).await? {
         return Ok(found(&person));
     }
-    if target.custom.marker.is_some() || !target.custom.fields.is_empty() {
-        target.fields.of(PERSONS, std::iter::empty(), CallLane::Write).await?;
-    }
-    let made = target.write(request(target, item)?).await;
+    // Held on to: what forgets the definitions meanwhile must not change what this write says.
+    let custom = target.custom.marker.is_some() || !target.custom.fields.is_empty();
+    let known = match custom {
+        true => Some(target.fields.of(PERSONS, std::iter::empty(), CallLane::Write).await?),
+        false => None,
+    };
+    let (body, note) = body(target, item, known.as_deref())?;
+    let made = target.write(api::create(PERSONS, &body)?).await;
     if matches!(made, Err(SendFailure::Fault(ref fault)) if fault.class() == FaultClass::Rejected) {
         target.fields.forget(PERSONS);
     }
@@ -32,7 +36,7 @@ pub(super) async fn send(target: &PipedriveTarget, item: &Write) -> Sent {
     // An answer may leave out what was not accepted.
     let owned = item.owner.is_some()
         && wire::refers(&made, "owner_id").as_deref() == item.owner.as_ref().map(ExternalId::as_str);
-    Ok(Written { note: body(target, item)?.1, owned, ..created(&made) })
+    Ok(Written { note, owned, ..created(&made) })
 }
 
 /// Who is there already. Without an address only a number under the same name tells: a number may be a whole company's.
@@ -42,8 +46,11 @@ async fn look(target: &PipedriveTarget, who: &Who) -> Result<Option<Object>, Fau
         let mut known = find::by_email(http, &who.emails, CallLane::Write).await?;
         return Ok(who.emails.iter().find_map(|email| known.remove(email)));
     }
-    let Some(phone) = &who.phone else { return Ok(None) };
-    let shown = find::by_search(http, PERSONS, "phone", phone, CallLane::Write).await?;
+    if who.phone.is_none() {
+        return Ok(None);
+    }
+    // By name: a search for a number finds the one spelling that it is asked for.
+    let shown = find::by_search(http, PERSONS, "name", &who.name, CallLane::Write).await?;
     if let Some(person) = shown.into_iter().find(|person| who.is(person)) {
         return Ok(Some(person));
     }
@@ -52,7 +59,11 @@ async fn look(target: &PipedriveTarget, who: &Who) -> Result<Option<Object>, Fau
 }
 
 /// The body, and what was left out of it. Custom fields are named by their keys as far as those are known.
-fn body(target: &PipedriveTarget, item: &Write) -> Result<(Value, Option<String>), SendFailure> {
+fn body(
+    target: &PipedriveTarget,
+    item: &Write,
+    known: Option<&Definitions>,
+) -> Result<(Value, Option<String>), SendFailure> {
     let EffectBody::EnsurePerson { fields, .. } = &item.body else {
         return Err(defect("a write of another kind was taken for a person"));
     };
@@ -71,8 +82,7 @@ fn body(target: &PipedriveTarget, item: &Write) -> Result<(Value, Option<String>
     if let Some(phone) = &who.phone {
         body["phones"] = json!(rows(vec![phone]));
     }
-    let known = target.fields.cached(PERSONS).map(|(_, known)| known);
-    let (custom, note) = custom(target, item, fields, known.as_deref());
+    let (custom, note) = custom(target, item, fields, known);
     if !custom.is_empty() {
         body["custom_fields"] = Value::Object(custom);
     }
@@ -104,8 +114,10 @@ fn custom(
     (custom, note)
 }
 
+/// As a dry run shows it: with what is known without asking.
 pub(super) fn request(target: &PipedriveTarget, item: &Write) -> Result<Request, SendFailure> {
-    Ok(api::create(PERSONS, &body(target, item)?.0)?)
+    let known = target.fields.cached(PERSONS).map(|(_, known)| known);
+    Ok(api::create(PERSONS, &body(target, item, known.as_deref())?.0)?)
 }
 
 /// What tells a person from others.
@@ -149,15 +161,66 @@ impl Who {
         }
         let same_name =
             wire::text(person, "name").is_some_and(|name| name.to_lowercase() == self.name.to_lowercase());
-        let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
         let has =
             |phone: &String| wire::values(person, "phones").iter().any(|own| digits(own) == digits(phone));
         same_name && self.phone.as_ref().is_some_and(has)
     }
 }
 
+/// What every spelling of a number has.
+fn digits(number: &str) -> String {
+    number.chars().filter(char::is_ascii_digit).collect()
+}
+
 /// The whole name from its parts; parts win.
 pub(super) fn name<'a>(text: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
     let parts: Vec<&str> = ["first_name", "last_name"].into_iter().filter_map(&text).collect();
     if parts.is_empty() { text("full_name").map(str::to_owned) } else { Some(parts.join(" ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::{Arc, OnceLock};
+    use std::time::Instant;
+
+    use usher_connector::{OwnerRead, Target as _};
+    use usher_model::{EffectKey, Slot, SlotKind};
+
+    use super::super::{Carrier, Custom};
+    use super::*;
+    use crate::fields::Fields;
+    use crate::testing::{listed, vendor};
+
+    #[tokio::test]
+    async fn fm_055_definitions_that_are_forgotten_meanwhile_change_nothing_of_a_creation() {
+        let known: Arc<OnceLock<Arc<Fields>>> = Arc::default();
+        let (rival, key) = (Arc::clone(&known), "a".repeat(40));
+        let script = vendor(move |request| match request.path.rsplit('/').next().unwrap() {
+            "search" => (200, json!({ "success": true, "data": { "items": [] } })),
+            "personFields" => listed(&json!([{ "field_code": key, "field_name": "First message",
+                "field_type": "text", "options": null, "is_custom_field": true }])),
+            // Another write was refused in the same moment.
+            _ if request.method == http::Method::POST => {
+                rival.get().unwrap().forget(PERSONS);
+                (201, json!({ "success": true, "data": { "id": 7 } }))
+            }
+            _ => listed(&json!([])),
+        });
+        let fields = Arc::new(Fields::new(script.clone()));
+        known.set(Arc::clone(&fields)).ok().unwrap();
+        let named = [("message", "First message"), ("source", "Lead source")];
+        let named = named.map(|(field, name)| (field.to_owned(), name.to_owned()));
+        let custom = Custom { fields: BTreeMap::from(named), ..Custom::default() };
+        let target = PipedriveTarget::new(script, fields, custom, Carrier::default());
+        let given =
+            json!({ "full_name": "Ana", "email": "ana@acme.example", "message": "SEO", "source": "Fair" });
+        let slot = Slot { connection: "main".into(), kind: SlotKind::Person, of: "test".to_owned() };
+        let fields = serde_json::from_value(given).unwrap();
+        let body = EffectBody::EnsurePerson { slot, keys: Vec::new(), fields };
+        let owner_read = OwnerRead { fresh: false, until: Instant::now() };
+        let item = Write { key: EffectKey::new("a1"), body, owner_read, owner: None };
+        let made = target.send(&[item]).await.pop().unwrap().unwrap();
+        assert_eq!(made.note.as_deref(), Some("left out: Lead source (Pipedrive has no such field)"));
+    }
 }

@@ -74,11 +74,19 @@ async fn person(target: &PipedriveTarget, write: &Write, since: Option<Timestamp
         let value = key.and_then(|key| row.get("custom_fields")?.get(key)?.as_str());
         value == Some(write.key.as_str())
     };
-    let made = made_since(target, PERSONS, since, |row| marked(row) || who.is(row)).await?;
-    Ok(match made {
-        Ok(row) if marked(&row) => Verdict::Found(created(&row)),
-        Ok(row) => Verdict::Found(found(&row)),
-        Err(verdict) => verdict,
+    // Another program may have made the same person in the same moment: the marked one is ours, wherever it stands.
+    let mut alike = None;
+    let made = made_since(target, PERSONS, since, |row| {
+        if alike.is_none() && who.is(row) {
+            alike = Some(row.clone());
+        }
+        marked(row) || (key.is_none() && alike.is_some())
+    })
+    .await?;
+    Ok(match (made, alike) {
+        (Ok(row), _) if marked(&row) => Verdict::Found(created(&row)),
+        (Ok(row), _) | (Err(_), Some(row)) => Verdict::Found(found(&row)),
+        (Err(verdict), None) => verdict,
     })
 }
 
@@ -92,11 +100,11 @@ async fn made_since(
     target: &PipedriveTarget,
     objects: &str,
     since: Option<Timestamp>,
-    fits: impl Fn(&Object) -> bool,
+    mut fits: impl FnMut(&Object) -> bool,
 ) -> Result<Result<Object, Verdict>, Fault> {
     let Some(since) = since else {
         let recent = find::recent(&*target.http, objects, CallLane::Verify).await?;
-        return Ok(recent.into_iter().find(fits).ok_or(Verdict::Unsure));
+        return Ok(recent.into_iter().find(&mut fits).ok_or(Verdict::Unsure));
     };
     let since = since.checked_sub(SKEW).unwrap_or(since);
     Ok(find::since(&*target.http, objects, since, fits).await?.ok_or(Verdict::Absent))

@@ -145,6 +145,38 @@ async fn fm_031_the_webhook_is_made_once_and_repaired() {
 }
 
 #[tokio::test]
+async fn fm_031_a_webhook_whose_password_is_hidden_stays_and_what_is_off_or_has_another_is_made_anew() {
+    let door = Door::open(None).await;
+    door.set(|faults| faults.hidden_hook_password = true);
+    let url = "https://usher.example/hooks/pipedrive-main".to_owned();
+    let wanted = Subscription { wanted: vec![url.clone()], url, marker: "usher-1a2b".to_owned() };
+    let with = async |connection: &Connection| {
+        let done = connection.subscriber.as_ref().unwrap().ensure(&wanted).await.unwrap();
+        (done.created, done.repaired, door.sim().webhooks())
+    };
+    let (created, _, first) = with(&door.connection).await;
+    assert!(created && first.len() == 1);
+    for _ in 0..2 {
+        assert_eq!(with(&door.connection).await, (false, false, first.clone()), "hidden is not another");
+    }
+    door.sim().switch_webhook(first[0], false);
+    let (_, repaired, second) = with(&door.connection).await;
+    assert!(repaired && second.len() == 1 && second != first, "switched off");
+    // Whether a hidden password is ours a new process can not know, so it says it once.
+    let (_http, restarted) = connect(&door.sandbox);
+    let (_, repaired, third) = with(&restarted).await;
+    assert!(repaired && third.len() == 1 && third != second);
+    assert_eq!(with(&restarted).await, (false, false, third.clone()));
+    // Where it is shown, another one is seen.
+    door.set(|faults| faults.hidden_hook_password = false);
+    let (_http, same) = connect(&door.sandbox);
+    assert_eq!(with(&same).await, (false, false, third.clone()));
+    let (_http, changed) = connect_as(&door.sandbox, SETTINGS, "new password", api_token());
+    let (_, repaired, fourth) = with(&changed).await;
+    assert!(repaired && fourth.len() == 1 && fourth != third, "another password");
+}
+
+#[tokio::test]
 async fn fm_019_all_organizations_are_listed_again_once_a_day_so_that_deleted_ones_leave() {
     let door = Door::open(None).await;
     let directory = door.connection.directory.clone().unwrap();

@@ -6,6 +6,7 @@ mod inquiries;
 mod intake;
 mod limits;
 mod pulls;
+mod scopes;
 mod writes;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use usher_connector::{Connection, Connector as _, Host, OwnerRead, Pull, Secret, Target, Write, Written};
+use usher_connector::{
+    Auth, Configured, Connection, Connector as _, Host, OwnerRead, Pull, Secret, Target, Write, Written,
+};
 use usher_document::{Cursor, Diagnostics, SourceFile, parse};
 use usher_host::{
     Allowance, BaseUrl, Credential, HttpSettings, LimiterSettings, LocalFiles, Share, VendorHttp, VendorSpec,
@@ -24,7 +27,9 @@ use usher_model::{
     SlotKind, SystemClock,
 };
 use usher_pipedrive::Pipedrive;
-use usher_sandbox::{Actor, Faults, Options, PipedriveLimits, PipedriveSim, PipedriveUser, Sandbox, Span};
+use usher_sandbox::{
+    Actor, Faults, Options, PipedriveLimits, PipedriveSim, PipedriveToken, PipedriveUser, Sandbox, Span,
+};
 
 const SETTINGS: &str = "connector: pipedrive\n\
                         inbound: { secret: { env: HOOK } }\n\
@@ -131,16 +136,32 @@ fn connect(sandbox: &Sandbox) -> (Arc<VendorHttp>, Connection) {
 }
 
 fn connect_with(sandbox: &Sandbox, settings: &'static str) -> (Arc<VendorHttp>, Connection) {
+    connect_as(sandbox, settings, "hook password", api_token())
+}
+
+fn api_token() -> Credential {
+    Credential::new(Pipedrive.manifest().auth, Some(&Secret::new("pipedrive-sandbox"))).unwrap()
+}
+
+fn configure(settings: &'static str) -> Arc<dyn Configured> {
     let file = SourceFile::new("usher.yaml", settings);
     let (node, log) = (parse(&file).unwrap(), Diagnostics::default());
     let mut map = Cursor::root(&file, &node, &log).map().unwrap();
     let _ = map.optional_at("connector");
-    let configured = Pipedrive.configure(&mut map).unwrap();
+    Pipedrive.configure(&mut map).unwrap()
+}
+
+fn connect_as(
+    sandbox: &Sandbox,
+    settings: &'static str,
+    password: &str,
+    credential: Credential,
+) -> (Arc<VendorHttp>, Connection) {
+    let configured = configure(settings);
     let spec = VendorSpec {
         connection: "pipedrive-main".into(),
         base_url: BaseUrl::parse(&sandbox.pipedrive_url, false).unwrap(),
-        credential: Credential::new(Pipedrive.manifest().auth, Some(&Secret::new("pipedrive-sandbox")))
-            .unwrap(),
+        credential,
         protocol: configured.protocol().unwrap(),
     };
     let settings = HttpSettings {
@@ -153,7 +174,7 @@ fn connect_with(sandbox: &Sandbox, settings: &'static str) -> (Arc<VendorHttp>, 
         connection: "pipedrive-main".into(),
         http: http.clone(),
         files: Arc::new(LocalFiles::new(std::env::temp_dir())),
-        secrets: BTreeMap::from([("inbound.secret", Secret::new("hook password"))]),
+        secrets: BTreeMap::from([("inbound.secret", Secret::new(password))]),
     });
     (http, connection)
 }

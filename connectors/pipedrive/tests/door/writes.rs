@@ -31,6 +31,46 @@ async fn without_an_address_only_number_and_name_together_tell() {
 }
 
 #[tokio::test]
+async fn fm_055_a_number_in_another_spelling_is_the_same_number_behind_500_newer_persons() {
+    let door = Door::open(None).await;
+    let phones = json!([{ "value": "+49 (30) 901-820", "primary": true, "label": "work" }]);
+    let ana = door.person(&json!({ "name": "Ana Cruz", "phones": phones }));
+    let other = json!([{ "value": "+49 40 1", "primary": true, "label": "work" }]);
+    door.person(&json!({ "name": "Ana Cruz", "phones": other }));
+    for number in 0..505 {
+        door.person(&json!({ "name": format!("P{number}") }));
+    }
+    let again = ensure("a1", &json!({ "full_name": "ana cruz", "phone": "+4930901820" }));
+    let found = door.send(&again).await.unwrap();
+    assert_eq!((found.id.unwrap().as_str(), found.origin), (ana.to_string().as_str(), SlotOrigin::Found));
+}
+
+#[tokio::test]
+async fn fm_039_the_marked_person_is_ours_though_somebody_made_the_same_one_first() {
+    let door = Door::open(None).await;
+    door.set(|faults| (faults.lost_response, faults.times) = (1.0, Some(1)));
+    let since = Some(door.now());
+    let ana = ensure("a1", &json!({ "email": "ana@acme.example", "full_name": "Ana" }));
+    assert!(door.send(&ana).await.is_err());
+    let ours = door.sim().ids("persons")[0];
+    let twin = json!({ "object": "persons", "fields": { "name": "Ana", "emails": emails("ana@acme.example") },
+                       "update_time": since });
+    door.sim().seed(&twin.to_string()).unwrap();
+    for since in [since, None] {
+        let Verdict::Found(found) = door.target().verify(&ana, since).await.unwrap() else {
+            panic!("it is there")
+        };
+        assert_eq!((found.id, found.origin), (Some(ours.to_string().into()), SlotOrigin::Created));
+    }
+    // Of a write that made nobody the other one is found.
+    let another = ensure("b2", &json!({ "email": "ana@acme.example", "full_name": "Ana" }));
+    let Verdict::Found(found) = door.target().verify(&another, since).await.unwrap() else {
+        panic!("it is there")
+    };
+    assert_eq!(found.origin, SlotOrigin::Found);
+}
+
+#[tokio::test]
 async fn fm_039_a_lost_create_is_known_as_ours_by_its_marker_and_as_found_without() {
     let door = Door::open(None).await;
     door.set(|faults| {
@@ -95,6 +135,30 @@ async fn fm_049_a_humans_choice_stands_and_one_that_was_overwritten_is_in_the_ch
         assert_eq!(
             (history[0].owner.clone(), history[1].owner.clone()),
             (Some("11".into()), Some("12".into()))
+        );
+    }
+}
+
+#[tokio::test]
+async fn fm_049_an_overwritten_choice_is_found_behind_a_page_of_other_changes() {
+    let door = Door::open(None).await;
+    let person = door.person(&json!({ "name": "Ana" }));
+    let deal = door.make("deals", &json!({ "title": "SEO", "person_id": person }));
+    for (object, kind, field, id) in
+        [("persons", SlotKind::Person, "name", person), ("deals", SlotKind::Deal, "title", deal)]
+    {
+        door.sim().assign_as_human(object, id, 12).unwrap();
+        door.send(&give_it(known(kind, id), Some(12), Some(11))).await.unwrap();
+        for number in 0..700 {
+            let other = json!({ field: format!("Ana{number}") });
+            door.sim().update(object, id, other.as_object().unwrap(), Actor::Human).unwrap();
+        }
+        let history = door.target().owner_history(&[(kind, id.to_string().into())]).await.unwrap().remove(0);
+        let seen: Vec<_> = history.into_iter().map(|entry| (entry.owner, entry.by)).collect();
+        assert_eq!(
+            seen,
+            [(Some("11".into()), ChangedBy::Program), (Some("12".into()), ChangedBy::Human)],
+            "{object}"
         );
     }
 }

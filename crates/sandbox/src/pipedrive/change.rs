@@ -172,6 +172,7 @@ impl Drive {
         self.publish(kind, id, by);
         let owner = self.living(kind, id).map_or(0, Row::owner);
         self.log(by, Change::Update, (kind, id), None, (before.owner(), owner));
+        self.note_edits(kind, &before, by);
         self.tell(kind, id, &Happening::Change { before: &before }, by);
         true
     }

@@ -55,6 +55,13 @@ impl Problem {
         Self { status: 401, body }
     }
 
+    /// Which scope is missing the vendor does not say.
+    pub(crate) fn scope() -> Self {
+        let mut problem = Self::new(403, "Scope and URL mismatch");
+        problem.body["errorCode"] = 403.into();
+        problem
+    }
+
     /// The body is not documented; the status is.
     pub(crate) fn throttled(error: &str) -> Self {
         let mut problem = Self::new(429, error);

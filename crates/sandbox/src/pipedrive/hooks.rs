@@ -24,6 +24,7 @@ pub(crate) struct Hook {
     pub(crate) object: String,
     pub(crate) url: String,
     pub(crate) name: String,
+    pub(crate) active: bool,
     pub(crate) auth_user: Option<String>,
     pub(crate) auth_password: Option<String>,
     pub(crate) added: Millis,
@@ -39,7 +40,7 @@ pub(crate) struct Hook {
 impl Hook {
     fn wants(&self, action: &str, kind: Kind) -> bool {
         let one = |wanted: &str, is: &str| wanted == "*" || wanted == is;
-        one(&self.action, action) && one(&self.object, kind.singular())
+        self.active && one(&self.action, action) && one(&self.object, kind.singular())
     }
 }
 

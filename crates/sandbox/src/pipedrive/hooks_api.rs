@@ -29,7 +29,9 @@ const OBJECTS: [&str; 11] = [
 const MOST: usize = 40;
 
 impl Hook {
-    fn json(&self) -> Value {
+    /// As the list shows it; the documents' example has neither user nor password.
+    fn json(&self, hides: bool) -> Value {
+        let shown = |text: &Option<String>| text.clone().filter(|_| !hides);
         json!({
             "id": self.id,
             "company_id": COMPANY,
@@ -39,12 +41,12 @@ impl Hook {
             "event_object": self.object,
             "subscription_url": self.url,
             "version": "2.0",
-            "is_active": 1,
+            "is_active": u8::from(self.active),
             "add_time": iso(self.added),
             "remove_time": null,
             "type": "general",
-            "http_auth_user": self.auth_user,
-            "http_auth_password": self.auth_password,
+            "http_auth_user": shown(&self.auth_user),
+            "http_auth_password": shown(&self.auth_password),
             "remove_reason": null,
             "last_delivery_time": self.last_delivery.map(iso),
             "last_http_status": self.last_status,
@@ -56,7 +58,8 @@ impl Hook {
 
 /// `GET /v1/webhooks`.
 pub(crate) fn list(drive: &mut Drive, _call: &Call<'_>) -> Answer {
-    let hooks: Vec<Value> = drive.hooks.values().map(Hook::json).collect();
+    let hides = drive.faults.hidden_hook_password;
+    let hooks: Vec<Value> = drive.hooks.values().map(|hook| hook.json(hides)).collect();
     ok(&json!({"status": "ok", "success": true, "data": hooks}))
 }
 
@@ -115,6 +118,7 @@ pub(crate) fn create(drive: &mut Drive, call: &Call<'_>) -> Answer {
         object: input.event_object,
         url: input.subscription_url,
         name: input.name,
+        active: true,
         auth_user: input.http_auth_user,
         auth_password: input.http_auth_password,
         added: call.by.at,
@@ -124,7 +128,7 @@ pub(crate) fn create(drive: &mut Drive, call: &Call<'_>) -> Answer {
         banned_until: 0,
         failing_since: None,
     };
-    let body = json!({"status": "ok", "success": true, "data": hook.json()});
+    let body = json!({"status": "ok", "success": true, "data": hook.json(drive.faults.hidden_hook_password)});
     drive.hooks.insert(id, hook);
     Ok(Reply::json(201, &body))
 }

@@ -9,6 +9,7 @@ use super::later::Later;
 use super::limits::{Price, Refusal};
 use super::oauth;
 use super::routes::{Found, Operation, route};
+use super::scopes::opens;
 use super::state::{Drive, Token};
 use crate::clock::{Millis, answer_after};
 use crate::fate::{Fate, Sky, cut};
@@ -58,13 +59,17 @@ fn handle(drive: &mut Drive, wire: Wire, now: Millis, correlation: u64) -> (Repl
     };
     let price = price(&wire);
     drive.oracle.request(if price.search { "pipedrive search" } else { "pipedrive request" });
-    let (reply, fate) = match begin(drive, &wire, &token, price, (now, correlation)) {
-        Err(reply) => (reply, Fate::default()),
-        Ok(fate) => (execute(drive, wire, token.clone(), (now, correlation), &fate), fate),
+    let (reply, struck, fate) = match begin(drive, &wire, &token, price, (now, correlation)) {
+        Err(Stop::Reply(reply)) => (reply, None, Fate::default()),
+        Err(Stop::Struck(refusal)) => (refusal.reply(), Some(refusal), Fate::default()),
+        Ok(fate) => (execute(drive, wire, token.clone(), (now, correlation), &fate), None, fate),
     };
     // A gateway knows nothing of limits.
-    let reply =
-        if reply.status >= 500 { reply } else { drive.meter.headers(reply, now, &token, price.search) };
+    let reply = if reply.status >= 500 {
+        reply
+    } else {
+        drive.meter.headers(reply, now, &token, price.search, struck)
+    };
     (reply, fate)
 }
 
@@ -127,21 +132,32 @@ fn authenticate(drive: &mut Drive, wire: &Wire, now: Millis, correlation: u64) -
     Ok(token)
 }
 
-/// Limits, and the switches that strike before anything is done.
+/// Why a call comes to nothing.
+enum Stop {
+    Reply(Reply),
+    /// A switch, whose limit shows as used up.
+    Struck(Refusal),
+}
+
+/// Limits, scopes, and the switches that strike before anything is done.
 fn begin(
     drive: &mut Drive,
     wire: &Wire,
     token: &Token,
     price: Price,
     (now, correlation): (Millis, u64),
-) -> Result<Fate, Reply> {
+) -> Result<Fate, Stop> {
     if let Err(refusal) = drive.meter.take(now, token, price) {
         drive.oracle.request(if refusal == Refusal::Blocked {
             "pipedrive 403 page"
         } else {
             "pipedrive 429"
         });
-        return Err(refusal.reply());
+        return Err(Stop::Reply(refusal.reply()));
+    }
+    let revoked = &drive.faults.revoked_scopes;
+    if token.oauth && find(wire).is_some_and(|operation| !opens(&token.granted, revoked, operation)) {
+        return Err(Stop::Reply(Problem::scope().reply()));
     }
     if !drive.faults.covers(&wire.path) {
         return Ok(Fate::default());
@@ -150,24 +166,24 @@ fn begin(
     let (dice, oracle) = (&mut drive.dice, &mut drive.oracle);
     let mut sky = Sky { faults: &faults, dice, oracle, at: now, correlation };
     if sky.fires(faults.throttle_daily, "throttle_daily") {
-        return Err(Refusal::Daily.reply());
+        return Err(Stop::Struck(Refusal::Daily));
     }
     if price.search && sky.fires(faults.throttle_search, "throttle_search") {
-        return Err(Refusal::Search.reply());
+        return Err(Stop::Struck(Refusal::Search));
     }
     if !price.search && sky.fires(faults.throttle_burst, "throttle_burst") {
-        return Err(Refusal::Burst.reply());
+        return Err(Stop::Struck(Refusal::Burst));
     }
     if sky.fires(faults.blocked, "blocked") {
-        return Err(Refusal::Blocked.reply());
+        return Err(Stop::Struck(Refusal::Blocked));
     }
     if sky.fires(faults.unpaid, "unpaid") {
-        return Err(
-            Problem::new(402, "Company account is not open (possible reason: payment info missing)").reply()
-        );
+        let problem =
+            Problem::new(402, "Company account is not open (possible reason: payment info missing)");
+        return Err(Stop::Reply(problem.reply()));
     }
     match sky.wall() {
-        Some(reply) => Err(reply),
+        Some(reply) => Err(Stop::Reply(reply)),
         None => Ok(sky.fate(wire.method != "GET")),
     }
 }

@@ -226,16 +226,26 @@ impl Meter {
     }
 
     /// The headers of an answer. On a spent day they still speak of the burst window, whose reset helps nobody.
-    pub(crate) fn headers(&self, reply: Reply, now: Millis, token: &Token, search: bool) -> Reply {
+    /// A limit that a switch called used up shows nothing left.
+    pub(crate) fn headers(
+        &self,
+        reply: Reply,
+        now: Millis,
+        token: &Token,
+        search: bool,
+        struck: Option<Refusal>,
+    ) -> Reply {
         let (Some(limits), Some(recent)) = (self.limits, self.recent.get(&token.number)) else {
             return reply;
         };
         let burst = limits.plan.burst() * if token.oauth { 4 } else { 1 };
         let (limit, window) = if search { (SEARCHES, &recent.searches) } else { (burst, &recent.calls) };
         let reset = window.front().map_or(0, |first| first + WINDOW - now).max(0);
+        let full = matches!(struck, Some(Refusal::Burst | Refusal::Search));
+        let room = if full { 0 } else { limit.saturating_sub(window.len()) };
         let mut reply = reply
             .header("x-ratelimit-limit", limit.to_string())
-            .header("x-ratelimit-remaining", limit.saturating_sub(window.len()).to_string())
+            .header("x-ratelimit-remaining", room.to_string())
             .header("x-ratelimit-reset", ((reset + 999) / 1_000).to_string());
         if !token.oauth {
             let left = WRITES.saturating_sub(recent.writes);
@@ -244,7 +254,8 @@ impl Meter {
         if recent.since_pause <= WITHOUT_HEADERS {
             return reply;
         }
-        let left = limits.daily_tokens().saturating_sub(self.spent);
+        let spent = if struck == Some(Refusal::Daily) { limits.daily_tokens() } else { self.spent };
+        let left = limits.daily_tokens().saturating_sub(spent);
         reply
             .header("x-daily-ratelimit-token-limit", limits.daily_tokens().to_string())
             .header("x-daily-ratelimit-token-remaining", left.to_string())

@@ -22,6 +22,8 @@ struct Cursor {
     field_value: i64,
     sort_direction: String,
     id: u64,
+    /// Tells cursors of the same place apart, so that one which was refused can be got anew.
+    minted: u64,
 }
 
 /// The order of a list.
@@ -198,10 +200,10 @@ pub(crate) fn list(drive: &mut Drive, call: &Call<'_>, kind: Kind, archived: boo
     {
         return Err(Problem::schema("cursor", "does not fit the order"));
     }
-    let rate = drive.faults.cursor_refused;
-    if from.is_some() && drive.fires(rate, "cursor_refused", call.by.at, call.by.correlation) {
+    if from.is_some() && drive.refuses_cursor(call) {
         return Err(Problem::schema("cursor", "is not valid"));
     }
+    let minted = drive.next();
     let rows = order.rows(drive.table(kind), from.as_ref());
     let found: Vec<&Row> = rows.filter(|row| filter.takes(row)).take(limit + 1).collect();
     let next = found.get(limit).map(|row| {
@@ -210,9 +212,26 @@ pub(crate) fn list(drive: &mut Drive, call: &Call<'_>, kind: Kind, archived: boo
             field_value: order.key(row),
             sort_direction: order.direction().to_owned(),
             id: row.id,
+            minted,
         })
     });
     let mut data: Vec<Value> = found.iter().take(limit).map(|row| v2(drive, kind, row, &want)).collect();
     drive.untidy(call, &mut data);
     ok(&json!({"success": true, "data": data, "additional_data": {"next_cursor": next}}))
+}
+
+impl Drive {
+    /// The switch `cursor_refused`; a cursor that was refused is never taken again.
+    fn refuses_cursor(&mut self, call: &Call<'_>) -> bool {
+        let Some(cursor) = call.query("cursor") else { return false };
+        let rate = self.faults.cursor_refused;
+        if self.dead_cursors.contains(cursor) {
+            return true;
+        }
+        let fires = self.fires(rate, "cursor_refused", call.by.at, call.by.correlation);
+        if fires {
+            self.dead_cursors.insert(cursor.to_owned());
+        }
+        fires
+    }
 }

@@ -43,7 +43,7 @@ impl Default for PipedriveApp {
             client_id: "pipedrive-app".to_owned(),
             client_secret: "pipedrive-app-secret".to_owned(),
             redirect_url: "http://127.0.0.1:8471/callback".to_owned(),
-            scope: "base,leads:full,contacts:full,deals:full,activities:full,users:read,search:read,admin"
+            scope: "base,contacts:full,leads:full,deals:full,activities:full,users:read,recents:read,admin"
                 .to_owned(),
             user: 1,
             access_seconds: 3_599,
@@ -190,7 +190,9 @@ fn issue(drive: &mut Drive, at: usize, now: Millis) -> Reply {
     {
         drive.tokens.remove(oldest);
     }
-    drive.tokens.push(Token { number, token: access.clone(), user, oauth: true, expired: false, until });
+    let granted = Some(app.scope.split(',').map(str::to_owned).collect());
+    let token = access.clone();
+    drive.tokens.push(Token { number, token, user, oauth: true, expired: false, granted, until });
     let body = json!({"access_token": access, "token_type": "Bearer", "refresh_token": refresh, "scope": app.scope,
         "expires_in": app.access_seconds, "api_domain": app.api_domain});
     Reply::json(200, &body)

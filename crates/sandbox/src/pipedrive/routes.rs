@@ -2,6 +2,7 @@
 
 use super::call::{Answer, Call};
 use super::kinds::Kind;
+use super::scopes::scopes;
 use super::state::Drive;
 use super::{changelog, entities, fields_api, hooks_api, labels, leads, list, pipelines, search, users};
 
@@ -96,9 +97,24 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     op("DELETE", "v1/webhooks/{}", 6, hooks_api::delete),
 ];
 
-/// Method and path of every operation that is served, `{}` for the part that varies.
-pub fn operations() -> impl Iterator<Item = (&'static str, &'static str)> {
-    OPERATIONS.iter().map(|operation| (operation.method, operation.path))
+/// An operation that is served.
+#[derive(Debug, Clone, Copy)]
+pub struct Offered {
+    /// The method.
+    pub method: &'static str,
+    /// The path, `{}` for the part that varies.
+    pub path: &'static str,
+    /// The scopes of which an OAuth token needs one.
+    pub scopes: &'static [&'static str],
+}
+
+/// Every operation that is served.
+pub fn operations() -> impl Iterator<Item = Offered> {
+    let offered = |operation: &'static Operation| {
+        let Operation { method, path, .. } = operation;
+        Offered { method, path, scopes: scopes(operation) }
+    };
+    OPERATIONS.iter().map(offered)
 }
 
 /// What a path leads to.

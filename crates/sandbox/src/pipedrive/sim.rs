@@ -45,6 +45,9 @@ pub struct PipedriveToken {
     /// It is at its end.
     #[serde(default)]
     pub expired: bool,
+    /// What an OAuth token may do; all if absent.
+    #[serde(default)]
+    pub scopes: Option<Vec<String>>,
 }
 
 fn first() -> u64 {
@@ -76,7 +79,8 @@ impl PipedriveSim {
             role_id: 1,
             admin: true,
         });
-        self.put_token(PipedriveToken { token: token.to_owned(), user: 1, oauth: false, expired: false });
+        let token = token.to_owned();
+        self.put_token(PipedriveToken { token, user: 1, oauth: false, expired: false, scopes: None });
     }
 
     /// Adds records, users and custom fields from JSON lines; returns the ids of the records.
@@ -95,12 +99,12 @@ impl PipedriveSim {
     /// Adds a token or changes what is known of it.
     pub fn put_token(&self, token: PipedriveToken) {
         let mut drive = self.world.drive();
-        let PipedriveToken { token, user, oauth, expired } = token;
+        let PipedriveToken { token, user, oauth, expired, scopes: granted } = token;
         let known = drive.tokens.iter().position(|known| known.token == token);
         let kept = drive.tokens.iter().filter(|token| token.until.is_none()).count();
         let number = known.map_or(kept, |at| usize::from(drive.tokens[at].number));
         let number = u16::try_from(number).unwrap_or(u16::MAX);
-        let row = Token { number, token, user, oauth, expired, until: None };
+        let row = Token { number, token, user, oauth, expired, granted, until: None };
         match known {
             Some(at) => drive.tokens[at] = row,
             None => drive.tokens.push(row),
@@ -279,6 +283,11 @@ impl PipedriveSim {
     #[must_use]
     pub fn webhooks(&self) -> Vec<u64> {
         self.world.drive().hooks.keys().copied().collect()
+    }
+
+    /// Switches a webhook off or on, as somebody does in Pipedrive.
+    pub fn switch_webhook(&self, id: u64, active: bool) {
+        self.world.drive().hooks.entry(id).and_modify(|hook| hook.active = active);
     }
 
     /// The verdict on everything so far.

@@ -1,7 +1,8 @@
 //! The account's state: records, users, fields, tokens, webhooks, the oracle and what is yet to happen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::changelog::Edits;
 use super::fields::Fields;
 use super::hooks::{Hook, Parcel};
 use super::index::Index;
@@ -11,6 +12,7 @@ use super::later::Later;
 use super::limits::Meter;
 use super::oauth::OAuthServer;
 use super::row::{Row, Table};
+use super::scopes::Granted;
 use super::users::{ActivityType, PipedriveUser};
 use crate::clock::Millis;
 use crate::faults::{Dice, Faults, Span};
@@ -25,6 +27,7 @@ pub(crate) struct Token {
     /// Given out by OAuth: sent as Bearer, with a burst limit four times as high.
     pub(crate) oauth: bool,
     pub(crate) expired: bool,
+    pub(crate) granted: Granted,
     /// When it ends, if OAuth gave it out.
     pub(crate) until: Option<Millis>,
 }
@@ -47,6 +50,10 @@ pub(crate) struct Drive {
     pub(crate) dice: Dice,
     pub(crate) later: BTreeMap<(Millis, u64), Later>,
     pub(crate) outbox: Vec<Parcel>,
+    /// What changed in each person and deal, the oldest first.
+    pub(crate) edits: Edits,
+    /// Cursors that were refused once and stay so.
+    pub(crate) dead_cursors: BTreeSet<String>,
     sequence: u64,
 }
 
@@ -70,6 +77,8 @@ impl Drive {
             dice,
             later: BTreeMap::new(),
             outbox: Vec::new(),
+            edits: Edits::default(),
+            dead_cursors: BTreeSet::new(),
             sequence: 0,
         }
     }

@@ -35,7 +35,8 @@ async fn the_official_client_finds_a_real_pipedrive() {
     };
     let pipe = Pipe::start().await;
     let sim = pipe.sim();
-    sim.put_token(PipedriveToken { token: "access".to_owned(), user: ANA, oauth: true, expired: false });
+    let token = "access".to_owned();
+    sim.put_token(PipedriveToken { token, user: ANA, oauth: true, expired: false, scopes: None });
     let code = consent(&pipe, &[]).await.1;
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/official_pipedrive.cjs");
     let mut command = Command::new("node");

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use usher_sandbox::pipedrive::operations;
 use usher_sandbox::{Faults, Options, PipedriveLimits, PipedrivePlan, Span};
 
 use crate::pipedrive::{ANA, Pipe};
@@ -76,6 +77,21 @@ fn is_custom(fault: &str) -> bool {
     key.len() == 40 && key.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Whether the simulator asks OAuth tokens for other scopes than the document does.
+fn scopes_differ(operation: &Value, method: &str, template: &str) -> Option<String> {
+    let asked = operation["security"].as_array().into_iter().flatten().find_map(|way| way.get("oauth2"));
+    let asked: BTreeSet<&str> =
+        asked.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let path = shape(template);
+    let ours = operations().find(|of| of.method == method && of.path == path)?;
+    let ours: BTreeSet<&str> = ours.scopes.iter().copied().collect();
+    (ours != asked).then(|| format!("asks for {ours:?}, not {asked:?}"))
+}
+
+fn shape(template: &str) -> String {
+    template.replace("{field_code}", "{}").replace("{id}", "{}")
+}
+
 /// Calls, compares, and remembers what was called.
 struct Checker {
     documents: Documents,
@@ -97,6 +113,7 @@ impl Checker {
         let cost = self.pipe.sim().tokens_spent() - before;
         let mut found = document.faults(&operation, reply.status, &older(reply.body.clone()));
         found.retain(|fault| !(template.starts_with("v1/leads") && is_custom(fault)));
+        found.extend(scopes_differ(&operation, method, template));
         if operation["x-token-cost"] != cost {
             found.push(format!("costs {cost}, not {}", operation["x-token-cost"]));
         }
@@ -264,10 +281,8 @@ async fn every_answer_and_every_price_is_the_documents() {
         check.faults.extend(found.into_iter().map(|fault| format!("401 of {path}: {fault}")));
     }
     assert!(check.faults.is_empty(), "{}", check.faults.join("\n"));
-    let served: BTreeSet<String> =
-        usher_sandbox::pipedrive::operations().map(|(method, path)| format!("{method} {path}")).collect();
-    let shape = |name: &String| name.replace("{field_code}", "{}").replace("{id}", "{}");
-    let called: BTreeSet<String> = check.called.iter().map(shape).collect();
+    let served: BTreeSet<String> = operations().map(|of| format!("{} {}", of.method, of.path)).collect();
+    let called: BTreeSet<String> = check.called.iter().map(|name| shape(name)).collect();
     assert_eq!(called, served, "every operation that is served has been looked at");
 }
 

@@ -11,7 +11,7 @@ async fn with(limits: PipedriveLimits) -> Pipe {
 }
 
 fn token(token: &str, user: u64, oauth: bool) -> PipedriveToken {
-    PipedriveToken { token: token.to_owned(), user, oauth, expired: false }
+    PipedriveToken { token: token.to_owned(), user, oauth, expired: false, scopes: None }
 }
 
 #[tokio::test]
@@ -58,12 +58,24 @@ async fn each_kind_of_token_comes_in_its_own_place() {
 
 #[tokio::test]
 async fn fm_064_a_spent_day_is_429_until_the_servers_midnight() {
-    let limits =
-        PipedriveLimits { plan: PipedrivePlan::Growth, seats: 2, top_up: 5, ..PipedriveLimits::default() };
+    // East and west of UTC.
+    for midnight_offset_min in [60, -300] {
+        spent_day(midnight_offset_min).await;
+    }
+}
+
+async fn spent_day(midnight_offset_min: i32) {
+    let limits = PipedriveLimits {
+        plan: PipedrivePlan::Growth,
+        seats: 2,
+        top_up: 5,
+        midnight_offset_min,
+        ..PipedriveLimits::default()
+    };
     assert_eq!(limits.daily_tokens(), 120_005);
     let pipe = with(limits).await;
     let day = 86_400_000;
-    let since_midnight = (pipe.sandbox.now() + 3_600_000).rem_euclid(day);
+    let since_midnight = (pipe.sandbox.now() + i64::from(midnight_offset_min) * 60_000).rem_euclid(day);
     // To one in the morning of the server's next day, so that the day has a known length.
     let ahead = u64::try_from(day - since_midnight + 3_600_000).unwrap();
     pipe.sandbox.advance(Duration::from_millis(ahead));
@@ -135,6 +147,26 @@ async fn the_token_headers_are_missing_after_a_pause() {
     assert_eq!(seen, [false, false, false, true, true]);
     pipe.sandbox.advance(Duration::from_secs(600));
     assert!(!pipe.get("v1/users/me").await.headers.contains_key(header));
+}
+
+#[tokio::test]
+async fn fm_064_a_limit_that_a_switch_calls_used_up_shows_nothing_left() {
+    let pipe = with(PipedriveLimits::default()).await;
+    for _ in 0..3 {
+        pipe.get("v1/users/me").await;
+    }
+    let (burst, day) = ("x-ratelimit-remaining", "x-daily-ratelimit-token-remaining");
+    for (faults, empty, roomy) in [
+        (Faults { throttle_burst: 1.0, ..Faults::default() }, burst, day),
+        (Faults { throttle_daily: 1.0, ..Faults::default() }, day, burst),
+    ] {
+        pipe.once(faults);
+        let refused = pipe.get("v1/users/me").await;
+        assert_eq!(refused.status, 429);
+        assert_eq!(refused.headers[empty], "0");
+        assert_ne!(refused.headers[roomy], "0");
+        assert_ne!(pipe.get("v1/users/me").await.headers[empty], "0", "the meter has counted nothing else");
+    }
 }
 
 #[tokio::test]

@@ -87,6 +87,41 @@ async fn a_consent_becomes_tokens_of_whoever_consented() {
 }
 
 #[tokio::test]
+async fn fm_018_a_token_opens_what_its_scopes_open() {
+    let pipe = Pipe::start().await;
+    let scope = "base,contacts:read,admin".to_owned();
+    pipe.sim().put_app(PipedriveApp { scope, ..pipe.sim().app() });
+    let granted = exchange(&pipe, &consent(&pipe, &[]).await.1).await.1;
+    let call = async |method: &str, path: &str| {
+        let url = format!("{}/api/{path}", pipe.sandbox.pipedrive_url);
+        let request = pipe.client.request(method.parse().unwrap(), url);
+        let request = request.bearer_auth(granted["access_token"].as_str().unwrap());
+        let answer = request.json(&serde_json::json!({"name": "Lea"})).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap()["error"].clone())
+    };
+    for (method, path, status) in [
+        ("GET", "v1/users/me", 200),
+        ("GET", "v2/persons", 200),
+        ("GET", "v2/persons/search?term=lea", 200),
+        ("GET", "v1/webhooks", 200),
+        ("POST", "v2/persons", 403),
+        ("GET", "v1/users", 403),
+        ("GET", "v2/deals", 403),
+        ("GET", "v1/leads", 403),
+        ("GET", "v2/itemSearch/field", 403),
+    ] {
+        let (found, error) = call(method, path).await;
+        assert_eq!(found, status, "{method} {path}");
+        assert_eq!(error == "Scope and URL mismatch", status == 403, "{error}");
+    }
+    assert_eq!(pipe.post("v2/persons", serde_json::json!({"name": "Lea"})).await.status, 200, "an API token");
+    let revoked_scopes = vec!["contacts:read".to_owned()];
+    pipe.sandbox.set_faults(Faults { revoked_scopes, ..Faults::default() });
+    assert_eq!(call("GET", "v2/persons").await.0, 403);
+    assert_eq!(call("GET", "v1/webhooks").await.0, 200);
+}
+
+#[tokio::test]
 async fn fm_061_a_refresh_token_dies_after_sixty_days_without_use() {
     let pipe = Pipe::start().await;
     let granted = exchange(&pipe, &consent(&pipe, &[]).await.1).await.1;
