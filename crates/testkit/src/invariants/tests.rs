@@ -269,6 +269,22 @@ fn a_source_may_hide_a_change_for_as_long_as_it_was_said_to() {
     assert_eq!(told(&evidence, Phase::Underway).len(), 0);
 }
 
+#[test]
+fn where_leads_are_entered_the_cursor_of_leads_is_judged() {
+    let mut evidence = all_is_well();
+    evidence.happenings.push(created(CrmObject::Lead, 15, false));
+    evidence.entered.insert(15);
+    for (entered, stream, broken) in [
+        (CrmObject::Lead, "leads/live", 1),
+        (CrmObject::Lead, "contacts/live", 0),
+        (CrmObject::Person, "leads/live", 0),
+    ] {
+        evidence.scene.entered = entered;
+        evidence.marks[0].stream = stream.to_owned();
+        assert_eq!(told(&evidence, Phase::Underway).len(), broken, "{entered} {stream}");
+    }
+}
+
 #[tokio::test]
 async fn an_empty_house_breaks_nothing() {
     let folder = tempfile::tempdir().unwrap();
