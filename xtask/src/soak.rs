@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use serde_json::json;
-use usher_sandbox::{Actor, Crm, CrmVendor, Options, Sandbox, TypeformSim};
+use usher_sandbox::{Actor, Crm, CrmObject, CrmVendor, Options, Sandbox, TypeformSim};
 
 use crate::data::Inquirer;
 use crate::field::installation::{HOOK_SECRET, Installation, Tuning};
@@ -211,7 +211,7 @@ fn arrive(crm: &dyn Crm, typeform: &TypeformSim, forms: &[String], n: usize) -> 
         ..Inquirer::default()
     };
     match (n % (forms.len() + 1)).checked_sub(1) {
-        None => world::enter(crm, &who, Actor::Human),
+        None => world::enter(crm, CrmObject::Person, &who, Actor::Human),
         Some(form) => world::answer(typeform, &who, &forms[form]),
     }
 }

@@ -19,7 +19,7 @@ use crate::protocol::PipedriveProtocol;
 use crate::source::PipedriveSource;
 use crate::target::{Carrier, Custom, PipedriveTarget};
 use crate::webhooks::Webhooks;
-use crate::{DEAL_SCOPES, LEAD_SCOPES};
+use crate::{DEAL_SCOPES, LEAD_SCOPES, PERSON_SCOPES};
 
 /// The connector's own keys of a connection.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl Configured for Settings {
         match self.carrier.kind {
             SlotKind::Lead => LEAD_SCOPES,
             SlotKind::Deal => DEAL_SCOPES,
-            _ => &[],
+            _ => PERSON_SCOPES,
         }
     }
 

@@ -56,11 +56,6 @@ static MANIFEST: Manifest = Manifest {
         scope("users:read", Role::Directory, "know who can own a lead, and who has left"),
         scope("contacts:full", Role::Target, "create persons and organizations, set owners"),
         scope("activities:full", Role::Target, "create, close and reassign activities, and find them again"),
-        scope(
-            "recents:read",
-            Role::Target,
-            "see in the changelog whether a person's choice of owner was overwritten",
-        ),
     ],
     docs: "https://developers.pipedrive.com/docs/api/v1",
     mapping: "pipedrive",
@@ -68,6 +63,16 @@ static MANIFEST: Manifest = Manifest {
     pull_keys: &["objects", "start", "overlap", "horizon"],
     example: ConfigExample { name: "pipedrive-main", yaml: EXAMPLE, is_crm: true },
 };
+
+/// Of persons and deals; leads have no changelog.
+const CHANGELOG: Scope = scope(
+    "recents:read",
+    Role::Target,
+    "see in the changelog whether a person's choice of owner was overwritten",
+);
+
+/// With `object: persons`, or without `object`.
+static PERSON_SCOPES: &[Scope] = &[CHANGELOG];
 
 /// With `object: leads`.
 static LEAD_SCOPES: &[Scope] = &[
@@ -80,6 +85,7 @@ static LEAD_SCOPES: &[Scope] = &[
 static DEAL_SCOPES: &[Scope] = &[
     scope("deals:read", Role::Source, "read new and changed deals"),
     scope("deals:full", Role::Target, "create deals, set their owner, verify what was made"),
+    CHANGELOG,
 ];
 
 const fn scope(name: &'static str, role: Role, why: &'static str) -> Scope {

@@ -16,3 +16,15 @@ async fn fm_040_conformance_with_a_marker() {
     let report = conformance::run(rigs::pipedrive_marked(usher_pipedrive::Pipedrive).await).await;
     assert_eq!(report.passed_over(), NOT_OURS);
 }
+
+#[tokio::test]
+async fn conformance_with_leads() {
+    let report = conformance::run(rigs::pipedrive_leads(usher_pipedrive::Pipedrive).await).await;
+    assert_eq!(report.passed_over(), NOT_OURS);
+}
+
+#[tokio::test]
+async fn fm_040_conformance_with_marked_deals() {
+    let report = conformance::run(rigs::pipedrive_deals(usher_pipedrive::Pipedrive).await).await;
+    assert_eq!(report.passed_over(), NOT_OURS);
+}

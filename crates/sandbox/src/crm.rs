@@ -25,9 +25,11 @@ pub enum CrmVendor {
 }
 
 /// What an object of a CRM is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CrmObject {
     /// Somebody.
+    #[default]
     Person,
     /// A company.
     Company,
@@ -148,6 +150,12 @@ pub trait Crm: fmt::Debug + Send + Sync {
     /// Adds somebody who can own what the CRM knows.
     fn put_rep(&self, rep: &Rep);
 
+    /// Gives persons a field for whatever somebody may tell and the vendor has no field for.
+    ///
+    /// # Errors
+    /// When the account has such a field already.
+    fn put_fields(&self) -> Result<(), crate::Error>;
+
     /// Adds companies; returns their ids in the same order. What the vendor keeps no field for is dropped.
     ///
     /// # Errors
@@ -160,6 +168,17 @@ pub trait Crm: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the vendor refuses a value.
     fn enter(&self, who: &Map<String, Value>, actor: Actor) -> Result<u64, crate::Error>;
+
+    /// As [`Crm::enter`], and a lead or deal about the person, which nobody was given yet; returns the oracle's number of it.
+    ///
+    /// # Errors
+    /// When the vendor refuses a value, or leads and deals are not entered by hand in this simulator.
+    fn enter_inquiry(
+        &self,
+        object: CrmObject,
+        who: &Map<String, Value>,
+        actor: Actor,
+    ) -> Result<u64, crate::Error>;
 
     /// The verdict on everything so far.
     fn summary(&self) -> Summary;

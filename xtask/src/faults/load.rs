@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use usher_sandbox::{Crm, TypeformSim};
+use usher_sandbox::{Crm, CrmObject, TypeformSim};
 
 use crate::data::{Company, Inquirer};
 use crate::field::world;
@@ -78,6 +78,8 @@ fn person(n: u64) -> Inquirer {
 /// Where people turn to.
 pub(super) struct Doors {
     pub(super) crm: Arc<dyn Crm>,
+    /// What people are entered as there.
+    pub(super) object: CrmObject,
     pub(super) forms: TypeformSim,
     /// Where the program listens.
     pub(super) address: String,
@@ -104,7 +106,12 @@ impl Doors {
                 let url = format!("{}/hooks/{HOOK}", self.address);
                 senders.spawn(send(client.clone(), url, count, who, Arc::clone(&self.acknowledged)));
             } else {
-                world::arrive(&*self.crm, &self.forms, [0, 1, 3][usize::try_from(count % 4)?], &who)?;
+                world::arrive(
+                    (&*self.crm, self.object),
+                    &self.forms,
+                    [0, 1, 3][usize::try_from(count % 4)?],
+                    &who,
+                )?;
             }
             count += 1;
         }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
-use usher_sandbox::CrmVendor;
+use usher_sandbox::{CrmObject, CrmVendor};
 use usher_testkit::Cluster;
 
 use crate::report::progress;
@@ -37,6 +37,9 @@ pub(crate) struct Faults {
     /// The CRM under test
     #[arg(long, default_value_t)]
     crm: CrmVendor,
+    /// What people are entered as at the CRM, in its own word (`leads`); it carries owner and task. Persons unless set
+    #[arg(long, value_parser = crate::field::object, default_value = "persons")]
+    object: CrmObject,
     /// The database
     #[arg(long, value_enum, default_value_t = Store::Sqlite)]
     store: Store,
@@ -104,6 +107,8 @@ struct Plan {
     seed: u64,
     #[serde(default)]
     crm: CrmVendor,
+    #[serde(default)]
+    object: CrmObject,
     store: Store,
     rate: f64,
     gap: f64,
@@ -120,7 +125,17 @@ impl Faults {
         ];
         let (strike, points) = what.into_iter().find_map(|(strike, points)| Some((strike, points?)))?;
         let (round, seed, crm, store) = (self.round.max(1), self.seed, self.crm, self.store);
-        Some(Plan { strike, points, round, seed, crm, store, rate: self.rate, gap: self.gap })
+        Some(Plan {
+            strike,
+            points,
+            round,
+            seed,
+            crm,
+            object: self.object,
+            store,
+            rate: self.rate,
+            gap: self.gap,
+        })
     }
 }
 

@@ -112,7 +112,8 @@ impl<'a> Scenario<'a> {
         }
         let settle = if plan.strike == Strike::LostAnswers { SCALED_SETTLE } else { SETTLE };
         let postgres = cluster.map(Cluster::database);
-        let tuning = Tuning { crm: plan.crm, timeout: TIMEOUT, settle, more: load::SETTINGS, postgres };
+        let (of, entered) = (plan.crm, plan.object);
+        let tuning = Tuning { crm: of, entered, timeout: TIMEOUT, settle, more: load::SETTINGS, postgres };
         let mut installation = Installation::write(folder, &sandbox, &options, &world::routing(), tuning)?;
         std::fs::write(folder.join("site.token"), load::TOKEN).context("writing the sender's token")?;
         installation.hook_up(&sandbox, plan.crm);
@@ -213,6 +214,7 @@ impl<'a> Scenario<'a> {
         let doors = Doors {
             crm: Arc::clone(&self.crm),
             forms: self.sandbox.typeform(),
+            object: self.plan.object,
             address: self.installation.address.clone(),
             acknowledged: Arc::clone(&self.acknowledged),
         };
@@ -273,7 +275,7 @@ impl<'a> Scenario<'a> {
 
     fn scene(&self) -> Scene {
         let acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let scene = field::scene(self.plan.crm);
+        let scene = field::scene(self.plan.crm, self.plan.object);
         let canaries = [load::TOKEN.to_owned(), "@firm".to_owned()].into_iter().chain(scene.canaries.clone());
         Scene { acknowledged, log: Some(self.installation.log()), canaries: canaries.collect(), ..scene }
     }
@@ -285,7 +287,10 @@ fn weather(plan: &Plan) -> Weather {
         // A quarter of the writes happens up to 9 s after their connection broke, a quarter at once without an answer. If
         // none were answered, the program would soon let the CRM rest.
         Strike::LostAnswers => Weather {
-            only_paths: vec![if plan.crm == CrmVendor::Hubspot { "/crm/" } else { "/api/v2/" }.to_owned()],
+            only_paths: match plan.crm {
+                CrmVendor::Hubspot => vec!["/crm/".to_owned()],
+                CrmVendor::Pipedrive => ["/api/v2/", "/v1/leads"].map(str::to_owned).to_vec(),
+            },
             late_commit: 0.25,
             late_commit_ms: Span(0, 9_000),
             lost_response: 0.33,

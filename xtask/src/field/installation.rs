@@ -23,10 +23,11 @@ connections:
     connector: {vendor}
     base_url: {crm}
     auth: { token: { file: crm.token } }
+{mapping}    object: {entered}
     inbound: { secret: { file: hook.secret } }
     limits: off
     timeout: {timeout}
-    pull: { objects: [{persons}], every: 1s }
+    pull: { objects: [{entered}], every: 1s }
   hooked-form:
     connector: typeform
     base_url: {form}
@@ -50,11 +51,16 @@ routing: routing.yaml
 http: { listen: '127.0.0.1:{port}', public_url: 'http://127.0.0.1:{port}' }
 ";
 
+/// Pipedrive's shipped mapping, and what people tell from the custom fields that keep it.
+const PIPEDRIVE_MAPPING: &str = include_str!("pipedrive.yaml");
+
 /// How the program is set up for a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Tuning {
     /// The CRM under test.
     pub(crate) crm: CrmVendor,
+    /// What people are entered as at the CRM; it carries owner and task.
+    pub(crate) entered: CrmObject,
     /// How long one call may take.
     pub(crate) timeout: Duration,
     /// How long an unclear write may still land.
@@ -70,6 +76,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             crm: CrmVendor::default(),
+            entered: CrmObject::default(),
             timeout: Duration::from_secs(30),
             settle: Duration::from_secs(90),
             more: "",
@@ -106,10 +113,15 @@ impl Installation {
         tuning: Tuning,
     ) -> anyhow::Result<Self> {
         let store = tuning.postgres.as_deref().unwrap_or("sqlite://usher.db");
+        let own_mapping = tuning.crm == CrmVendor::Pipedrive;
+        if own_mapping {
+            fs::write(folder.join("pipedrive.yaml"), PIPEDRIVE_MAPPING).context("writing the mapping")?;
+        }
         let settings = SETTINGS
             .replace("{store}", store)
             .replace("{vendor}", tuning.crm.id())
-            .replace("{persons}", tuning.crm.objects(CrmObject::Person))
+            .replace("{entered}", tuning.crm.objects(tuning.entered))
+            .replace("{mapping}", if own_mapping { "    mapping: pipedrive.yaml\n" } else { "" })
             .replace("{timeout}", &format!("{}s", tuning.timeout.as_secs()))
             .replace("{settle}", &format!("{}s", tuning.settle.as_secs()))
             .replace("{more}", tuning.more);

@@ -15,7 +15,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use usher_sandbox::{Crm, CrmVendor, Faults, Options, Sandbox};
+use usher_sandbox::{Crm, CrmObject, CrmVendor, Faults, Options, Sandbox};
 use usher_testkit::invariants::{Evidence, Form, Ledger, Phase, Scene};
 
 use crate::data::Data;
@@ -35,6 +35,9 @@ pub(crate) struct Field {
     /// The CRM under test
     #[arg(long, default_value_t)]
     crm: CrmVendor,
+    /// What people are entered as at the CRM, in its own word (`leads`); it carries owner and task. Persons unless set
+    #[arg(long, value_parser = object, default_value = "persons")]
+    object: CrmObject,
     /// Only the first so many leads
     #[arg(long, default_value_t = usize::MAX)]
     leads: usize,
@@ -96,33 +99,44 @@ pub(crate) async fn run(args: Field) -> anyhow::Result<()> {
     let course = run.go(&data).await?;
     let (status, stopping) = run.installation.stop(STOP_PATIENCE)?;
     let mut ledger = Ledger::open(&run.installation.place()).await?;
-    let evidence = Evidence::collect(&mut ledger, &run.sandbox, scene(args.crm)).await?;
+    let evidence = Evidence::collect(&mut ledger, &run.sandbox, scene(args.crm, args.object)).await?;
     let mut report = verdict::report(&run, &data, &course, &evidence, &mut ledger).await?;
     ledger.close().await?;
     report["stop"] = json!({ "exit_code": status.code(), "seconds": stopping.as_secs_f64() });
     crate::report::print(&report, args.report.as_deref())?;
-    let good = !course.stuck && status.success() && evidence.broken(Phase::Drained).is_empty();
+    let good = !course.stuck
+        && status.success()
+        && evidence.broken(Phase::Drained).is_empty()
+        && verdict::several_inquiries(&run) == 0;
     if args.keep || !good {
         let folder = folder.keep();
         progress(&format!("the installation is kept in {}", folder.display()));
     }
     anyhow::ensure!(
         good,
-        "the run broke a rule, got stuck or stopped badly (seed {}); see the report",
+        "the run broke a rule, made a lead twice, got stuck or stopped badly (seed {}); see the report",
         args.seed
     );
     Ok(())
 }
 
 /// What the checker must know of a run.
-pub(crate) fn scene(crm: CrmVendor) -> Scene {
+pub(crate) fn scene(crm: CrmVendor, entered: CrmObject) -> Scene {
     let form = |connection: &str, id: &str| Form { connection: connection.to_owned(), id: id.to_owned() };
     Scene {
         forms: vec![form("hooked-form", world::HOOKED_FORM), form("polled-form", world::POLLED_FORM)],
         canaries: vec![HOOK_SECRET.to_owned()],
         hidden_for: weather::HIDDEN_FOR,
+        entered,
         ..Scene::of(crm, &format!("{crm}-main"))
     }
+}
+
+/// What can be entered, by a vendor's name for it.
+pub(crate) fn object(objects: &str) -> Result<CrmObject, String> {
+    let found = CrmObject::named(objects);
+    let found = found.filter(|object| !matches!(object, CrmObject::Company | CrmObject::Task));
+    found.ok_or_else(|| "people are entered as persons, contacts, leads or deals".to_owned())
 }
 
 /// Simulators without limits, which hurry with their retries.
@@ -142,10 +156,11 @@ impl<'a> Run<'a> {
         // A short timeout keeps the leases of a killed program short; the settle window still covers the latest commit.
         let tuning = if args.kills > 0 || args.faults {
             let (timeout, settle) = (Duration::from_secs(3), Duration::from_secs(10));
-            Tuning { crm: args.crm, timeout, settle, ..Tuning::default() }
+            Tuning { timeout, settle, ..Tuning::default() }
         } else {
-            Tuning { crm: args.crm, ..Tuning::default() }
+            Tuning::default()
         };
+        let tuning = Tuning { crm: args.crm, entered: args.object, ..tuning };
         let installation = Installation::write(folder, &sandbox, &options, &world::routing(), tuning)?;
         installation.hook_up(&sandbox, args.crm);
         Ok(Self { args, sandbox, crm, installation, companies })
@@ -179,7 +194,7 @@ impl<'a> Run<'a> {
         }
         self.sandbox.set_faults(Faults::default());
         let patience = Duration::from_secs(self.args.patience);
-        let scene = scene(self.args.crm);
+        let scene = scene(self.args.crm, self.args.object);
         course.stuck = !watch::rest(&mut self.installation, &self.sandbox, &scene, patience).await?;
         course.whole = started.elapsed();
         Ok(course)
@@ -188,6 +203,7 @@ impl<'a> Run<'a> {
     /// Lets the leads arrive in the background.
     fn arrivals(&self, data: &Data) -> tokio::task::JoinHandle<anyhow::Result<()>> {
         let (crm, forms) = (Arc::clone(&self.crm), self.sandbox.typeform());
+        let object = self.args.object;
         let people = data.inquirers.clone();
         let spread = f64::from(self.args.kills) * self.args.gap;
         let default = if spread > 0.0 { people.len() as f64 / spread } else { 0.0 };
@@ -200,7 +216,7 @@ impl<'a> Run<'a> {
                 } else if n % 64 == 0 {
                     tokio::task::yield_now().await;
                 }
-                world::arrive(&*crm, &forms, n, who)?;
+                world::arrive((&*crm, object), &forms, n, who)?;
             }
             Ok(())
         })

@@ -16,9 +16,13 @@ const MEASURED: &[(&str, &str)] = &[
     ("simulator", "the simulators' own log of what was really applied, not what a client believes"),
     (
         "owners",
-        "the CRM's owner beside the last decision, for each person with a decision that names an owner",
+        "the CRM's owner beside the last decision, for each person, or lead or deal where these carry owners, with a decision that names an owner",
     ),
-    ("accounts_matched", "the lead's company beside lead_truth.csv.gz; a measure, not a rule"),
+    (
+        "accounts_matched",
+        "the lead's company beside lead_truth.csv.gz, by the door that the inquiry came by; a measure, not a rule",
+    ),
+    ("persons_with_several_inquiries", "persons about whom the CRM has more than one living lead or deal"),
     ("latency_ms", "from our own arrival stamp (webhook stored, or pulled) to the task's confirmed creation"),
     (
         "seconds.all",
@@ -49,15 +53,16 @@ pub(super) async fn report(
     let summary = &evidence.summary;
     let seconds = course.whole.as_secs_f64();
     Ok(json!({
-        "run": { "crm": run.args.crm, "limits": "off", "seed": run.args.seed, "faults": run.args.faults, "kills": course.kills, "starts": run.installation.starts,
+        "run": { "crm": run.args.crm, "entered": run.args.object, "limits": "off", "seed": run.args.seed, "faults": run.args.faults, "kills": course.kills, "starts": run.installation.starts,
                  "companies": data.companies.len(), "inquiries": data.inquirers.len(), "stuck": course.stuck },
         "records": { "seen": records.values().sum::<i64>(), "by_state": records, "ignored_by_reason": ignored },
         "leads": { "opened": leads.values().sum::<i64>(), "by_state": leads, "by_path": paths },
         "writes": writes,
         "problems": ledger.problems().await?,
         "simulator": { "duplicate_persons": summary.duplicate_persons, "duplicate_tasks": summary.duplicate_tasks,
-                       "tasks_created": summary.tasks_created, "tasks_without_contact": summary.tasks_without_contact,
-                       "persons": summary.objects.get(run.args.crm.objects(CrmObject::Person)), "faults_fired": summary.faults, "requests": summary.requests, "over_limit": summary.over_limit },
+                       "duplicate_leads": summary.duplicate_leads, "persons_with_several_inquiries": several_inquiries(run), "tasks_created": summary.tasks_created, "tasks_without_contact": summary.tasks_without_contact,
+                       "persons": summary.objects.get(run.args.crm.objects(CrmObject::Person)),
+                       "entered": summary.objects.get(run.args.crm.objects(run.args.object)), "faults_fired": summary.faults, "requests": summary.requests, "over_limit": summary.over_limit },
         "owners": evidence.owners(),
         "inquiries_opened_beside_a_failed_one": evidence.opened_beside_failed(),
         "persons_made_but_noted_as_found": evidence.origin_lost(),
@@ -75,7 +80,19 @@ pub(super) async fn report(
     }))
 }
 
-/// How many leads found the company that they belong to.
+/// Persons with more than one lead or deal; these are entered at Pipedrive only.
+pub(super) fn several_inquiries(run: &Run<'_>) -> usize {
+    let sim = run.sandbox.pipedrive();
+    let mut of: HashMap<u64, u32> = HashMap::new();
+    for objects in [CrmObject::Lead, CrmObject::Deal].map(|object| run.args.crm.objects(object)) {
+        let rows = sim.ids(objects).into_iter().filter_map(|id| sim.read(objects, id));
+        rows.filter_map(|row| row["person_id"].as_u64())
+            .for_each(|person| *of.entry(person).or_default() += 1);
+    }
+    of.values().filter(|inquiries| **inquiries > 1).count()
+}
+
+/// How many leads found the company that they belong to, of both doors.
 fn matches(run: &Run<'_>, data: &Data, evidence: &Evidence) -> Value {
     let companies: HashMap<String, &str> = run
         .companies
@@ -84,23 +101,64 @@ fn matches(run: &Run<'_>, data: &Data, evidence: &Evidence) -> Value {
         .map(|(id, company)| (id.to_string(), company.account_id.as_str()))
         .collect();
     let known: std::collections::HashSet<&str> = companies.values().copied().collect();
-    let leads: HashMap<String, &str> =
-        data.inquirers.iter().map(|who| (who.email.trim().to_lowercase(), who.lead_id.as_str())).collect();
-    let (mut right, mut wrong, mut invented, mut missed, mut none) = (0_u64, 0_u64, 0_u64, 0_u64, 0_u64);
+    // Every other one comes by way of the CRM.
+    let leads: HashMap<String, (&str, usize)> = data
+        .inquirers
+        .iter()
+        .enumerate()
+        .map(|(n, who)| (who.email.trim().to_lowercase(), (who.lead_id.as_str(), n % 2)))
+        .collect();
+    let mut doors = [Matched::default(), Matched::default()];
     for lead in &evidence.leads {
-        let Some(id) = lead.email.as_deref().and_then(|email| leads.get(email)) else { continue };
+        let Some((id, door)) = lead.email.as_deref().and_then(|email| leads.get(email)) else { continue };
         let truth = data.truth.get(*id).map(String::as_str).filter(|truth| known.contains(truth));
         let found = lead.company.as_deref().and_then(|id| companies.get(id)).copied();
-        match (found, truth) {
-            (Some(found), Some(truth)) if found == truth => right += 1,
-            (Some(_), Some(_)) => wrong += 1,
-            (Some(_), None) => invented += 1,
-            (None, Some(_)) => missed += 1,
-            (None, None) => none += 1,
+        doors[*door].count(found, truth);
+    }
+    let [at_crm, by_form] = doors;
+    json!({ "at_crm": at_crm.report(), "by_form": by_form.report(), "all": (at_crm + by_form).report() })
+}
+
+/// Matches beside the truth.
+#[derive(Debug, Default, Clone, Copy)]
+struct Matched {
+    right: u64,
+    wrong: u64,
+    invented: u64,
+    missed: u64,
+    none: u64,
+}
+
+impl Matched {
+    fn count(&mut self, found: Option<&str>, truth: Option<&str>) {
+        let tally = match (found, truth) {
+            (Some(found), Some(truth)) if found == truth => &mut self.right,
+            (Some(_), Some(_)) => &mut self.wrong,
+            (Some(_), None) => &mut self.invented,
+            (None, Some(_)) => &mut self.missed,
+            (None, None) => &mut self.none,
+        };
+        *tally += 1;
+    }
+
+    fn report(self) -> Value {
+        let Self { right, wrong, invented, missed, none } = self;
+        let part = |of: u64| if of == 0 { 0.0 } else { round(right as f64 / of as f64) };
+        json!({ "right": right, "wrong": wrong, "matched_without_truth": invented, "missed": missed, "rightly_none": none,
+                "precision": part(right + wrong + invented), "recall": part(right + wrong + missed) })
+    }
+}
+
+impl std::ops::Add for Matched {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            right: self.right + other.right,
+            wrong: self.wrong + other.wrong,
+            invented: self.invented + other.invented,
+            missed: self.missed + other.missed,
+            none: self.none + other.none,
         }
     }
-    let matched = right + wrong + invented;
-    let part = |of: u64| if of == 0 { 0.0 } else { round(right as f64 / of as f64) };
-    json!({ "right": right, "wrong": wrong, "matched_without_truth": invented, "missed": missed, "rightly_none": none,
-            "precision": part(matched), "recall": part(right + wrong + missed) })
 }

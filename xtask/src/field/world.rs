@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
-use usher_sandbox::{Actor, Crm, Field, Firm, FormSpec, Rep, Submission, TypeformSim};
+use usher_sandbox::{Actor, Crm, CrmObject, Field, Firm, FormSpec, Rep, Submission, TypeformSim};
 
 use crate::data::{Company, Inquirer};
 
@@ -76,7 +76,7 @@ fallback: { rep: rep20 }
     text
 }
 
-/// Fills the simulated CRM. Returns the CRM's ids of the companies, in their order.
+/// Fills the simulated CRM and lets it keep all that people tell. Returns the CRM's ids of the companies, in their order.
 pub(crate) fn seed(crm: &dyn Crm, companies: &[Company]) -> anyhow::Result<Vec<u64>> {
     for n in 0..REPS {
         crm.put_rep(&Rep {
@@ -86,6 +86,7 @@ pub(crate) fn seed(crm: &dyn Crm, companies: &[Company]) -> anyhow::Result<Vec<u
             last_name: "Agency".to_owned(),
         });
     }
+    crm.put_fields()?;
     let firm = |(n, company): (usize, &Company)| {
         let fields = set(&[
             ("name", &company.name),
@@ -138,19 +139,27 @@ pub(crate) fn form(id: &str) -> FormSpec {
     FormSpec { id: id.to_owned(), title: "How can we help?".to_owned(), fields: QUESTIONS.map(field).into() }
 }
 
-/// Through which door the n-th person comes: every other one is a person whom somebody enters in the CRM or whom the
-/// CRM's own form makes; of the rest, half answer the hooked form and half the polled one.
-pub(crate) fn arrive(crm: &dyn Crm, forms: &TypeformSim, n: usize, who: &Inquirer) -> anyhow::Result<()> {
+/// Through which door the n-th person comes: every other one is a person, or a lead or deal with its person, that somebody
+/// enters in the CRM or that the CRM's own form makes; of the rest, half answer the hooked form and half the polled one.
+pub(crate) fn arrive(
+    (crm, object): (&dyn Crm, CrmObject),
+    forms: &TypeformSim,
+    n: usize,
+    who: &Inquirer,
+) -> anyhow::Result<()> {
     match n % 4 {
-        0 => enter(crm, who, Actor::Human),
-        2 => enter(crm, who, Actor::Form),
+        0 => enter(crm, object, who, Actor::Human),
+        2 => enter(crm, object, who, Actor::Form),
         1 => answer(forms, who, HOOKED_FORM),
         _ => answer(forms, who, POLLED_FORM),
     }
 }
 
-pub(crate) fn enter(crm: &dyn Crm, who: &Inquirer, actor: Actor) -> anyhow::Result<()> {
-    crm.enter(&told(who), actor)?;
+pub(crate) fn enter(crm: &dyn Crm, object: CrmObject, who: &Inquirer, actor: Actor) -> anyhow::Result<()> {
+    match object {
+        CrmObject::Person => crm.enter(&told(who), actor)?,
+        inquiry => crm.enter_inquiry(inquiry, &told(who), actor)?,
+    };
     Ok(())
 }
 

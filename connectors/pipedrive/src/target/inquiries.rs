@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use usher_connector::{CallLane, Fault, FaultClass, Request, SendFailure, Verdict, Write, Written};
-use usher_model::{EffectBody, ObjectRef, SlotKind};
+use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind};
 
 use super::verify::{SKEW, unplannable};
 use super::{PipedriveTarget, Sent, created, defect, found, known, made, number, objects_of};
@@ -114,6 +114,34 @@ pub(super) async fn verify(
     let lives = find::living(&*target.http, api::PERSONS, wanted.person, CallLane::Verify).await?.is_some();
     let certain = wanted.objects == LEADS || key.is_some() || since.is_some();
     Ok(if lives && certain { Verdict::Absent } else { Verdict::Unsure })
+}
+
+/// Leads or deals of the same person that were made since then and bear a key of ours, whichever. A deal that bears none
+/// counts by its title, if a program made it.
+pub(super) async fn ours_since(
+    target: &PipedriveTarget,
+    item: &Write,
+    since: Timestamp,
+) -> Result<Vec<ExternalId>, Fault> {
+    let wanted = Wanted::of(item).map_err(unplannable)?;
+    let key = marker_key(target, wanted.objects, CallLane::Verify).await?;
+    // Of an unreadable age, it is better taken for ours of that time than made a second time.
+    let young = |row: &Object| wire::time(row, "add_time").is_none_or(|made| made >= since);
+    let ours = |row: &Object| match marker(row, wanted.objects, key.as_deref()) {
+        Some(marker) => is_key(marker) && young(row),
+        None => wanted.objects == DEALS && wanted.is_alike(row, since),
+    };
+    let mut found = Vec::new();
+    for archived in [false, true] {
+        let rows = of_person(target, wanted.objects, wanted.person, archived).await?;
+        found.extend(rows.iter().filter(|row| ours(row)).filter_map(wire::id).map(ExternalId::new));
+    }
+    Ok(found)
+}
+
+/// Whether a text has the form of our keys: other programs put theirs in the same place.
+fn is_key(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Our key in an object, or another of ours.

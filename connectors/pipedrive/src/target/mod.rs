@@ -148,7 +148,10 @@ impl Target for PipedriveTarget {
     }
 
     async fn ours_since(&self, write: &Write, since: Timestamp) -> Result<Vec<ExternalId>, Fault> {
-        tasks::ours_since(self, write, since).await
+        match &write.body {
+            EffectBody::EnsureInquiry { .. } => inquiries::ours_since(self, write, since).await,
+            _ => tasks::ours_since(self, write, since).await,
+        }
     }
 
     async fn key_properties(&self, _create: bool) -> Result<Vec<KeyProperty>, Fault> {

@@ -1,11 +1,11 @@
 //! Intake: what polls and webhooks miss, and what happens at the vendor meanwhile.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use usher_connector::FaultClass;
 use usher_model::{ExternalId, Lane, LeadState};
 use usher_store::LeadFilter;
 
-use super::vendor::{World, call, name, object};
+use super::vendor::{World, call, name, object, start};
 use crate::Received;
 
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
@@ -41,6 +41,23 @@ async fn fm_005_the_daily_reconcile_finds_and_stores_all_that_was_committed_late
     world.wait(DAY);
     world.engine.reconcile_due().await.unwrap();
     assert_eq!(world.store.recounts().await.unwrap()[0].missed, 0, "what is repaired is not missed again");
+}
+
+#[tokio::test]
+async fn who_is_made_in_the_second_of_the_first_connect_counts_and_the_second_before_does_not() {
+    let world = World::new().await;
+    // The vendor stamps whole seconds.
+    let second = Timestamp::from_second(start().as_second()).unwrap();
+    assert!(second < start());
+    for (id, at) in [(1, second), (2, second - SECOND)] {
+        world.vendor.add(id, at, false);
+        let signature = format!("s{id}");
+        world.engine.receive(&name(), &call(Some(&signature)), id.to_string().into()).await.unwrap();
+        world.settle().await;
+    }
+    assert_eq!((world.records("opened").await, world.records("ignored").await), (1, 1));
+    let ignored = world.store.counts().await.unwrap().ignored;
+    assert_eq!(ignored.keys().collect::<Vec<_>>(), ["before_start"]);
 }
 
 #[tokio::test]
@@ -96,7 +113,7 @@ async fn fm_018_a_stream_without_its_scope_is_degraded_until_it_reads_again() {
     }
     let troubles = world.store.troubles().await.unwrap();
     assert_eq!(troubles.len(), 1);
-    assert_eq!((troubles[0].topic.as_str(), troubles[0].since), ("contacts/live", super::vendor::start()));
+    assert_eq!((troubles[0].topic.as_str(), troubles[0].since), ("contacts/live", start()));
     assert!(troubles[0].problem.contains("contacts.read"));
     *world.vendor.fault.lock().unwrap() = None;
     world.restart().await;

@@ -25,9 +25,9 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const ROUTING: &str = "version: 1\nreps:\n  ana: { email: ana@agency.example }\npools:\n  all: { members: [ana], strategy: round_robin, if_nobody: { wait: 30m, then: { rep: ana } } }\nrules:\n  - { name: All, when: 'true', assign: { pool: all } }\nfallback: { rep: ana }\n";
 const MAPPING: &str = "version: 1\nenroll: { on: created }\nlead:\n  email: { from: email, clean: email, required: true }\n  full_name: { from: name }\n";
 
-/// The beginning of every test.
+/// The beginning of every test, within a second.
 pub(super) fn start() -> Timestamp {
-    "2026-11-22T10:00:00Z".parse().unwrap()
+    "2026-11-22T10:00:00.4Z".parse().unwrap()
 }
 
 /// What is wrong at the vendor.

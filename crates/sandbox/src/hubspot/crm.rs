@@ -70,6 +70,11 @@ impl Crm for HubspotSim {
         });
     }
 
+    /// Contacts have a property for everything.
+    fn put_fields(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     fn put_firms(&self, firms: &[Firm]) -> Result<Vec<u64>, Error> {
         let mut ids = Vec::with_capacity(firms.len());
         for some in firms.chunks(CHUNK) {
@@ -88,6 +93,10 @@ impl Crm for HubspotSim {
             Actor::Human | Actor::Api(_) => "CRM_UI",
         };
         self.create("contacts", &properties(who)?, source)
+    }
+
+    fn enter_inquiry(&self, object: CrmObject, _: &Map<String, Value>, _: Actor) -> Result<u64, Error> {
+        Err(Error::Input(format!("nobody enters a {object} at the simulated HubSpot")))
     }
 
     fn summary(&self) -> Summary {

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::kinds::lead_number;
+use super::fields::{Field, PipedriveField};
+use super::kinds::{Kind, lead_number};
 use super::seed::kind_of;
 use super::sim::PipedriveSim;
 use super::summary::contact_values;
@@ -13,6 +14,8 @@ use crate::crm::{Crm, CrmObject, CrmVendor, Firm, Look, Rep, text};
 use crate::oracle::{Actor, Event};
 use crate::summary::{Ownership, Summary};
 
+/// What people tell and persons have no field for: company and title, and a postal address without contact sync.
+const UNKEPT: [&str; 8] = ["title", "company", "website", "street", "city", "state", "zip", "country"];
 /// Companies taken at once, as lines of text.
 const CHUNK: usize = 5_000;
 
@@ -43,6 +46,13 @@ fn only(value: &str) -> Vec<Value> {
     if value.is_empty() { Vec::new() } else { vec![row()] }
 }
 
+/// By what somebody is called who may have no name.
+fn name_of(who: &Map<String, Value>) -> String {
+    let name = format!("{} {}", text(who, "first_name"), text(who, "last_name"));
+    let named = [name.trim(), text(who, "email"), text(who, "phone")];
+    named.into_iter().find(|name| !name.is_empty()).unwrap_or("unknown").to_owned()
+}
+
 impl Crm for PipedriveSim {
     fn vendor(&self) -> CrmVendor {
         CrmVendor::Pipedrive
@@ -61,6 +71,14 @@ impl Crm for PipedriveSim {
         });
     }
 
+    fn put_fields(&self) -> Result<(), Error> {
+        for name in UNKEPT.map(str::to_owned) {
+            let (field_type, key, options) = ("varchar".to_owned(), String::new(), Vec::new());
+            self.put_field("persons", PipedriveField { name, field_type, key, options })?;
+        }
+        Ok(())
+    }
+
     fn put_firms(&self, firms: &[Firm]) -> Result<Vec<u64>, Error> {
         let mut ids = Vec::with_capacity(firms.len());
         for some in firms.chunks(CHUNK) {
@@ -70,15 +88,18 @@ impl Crm for PipedriveSim {
         Ok(ids)
     }
 
-    /// Company, title and postal address have no field of a person here: the first is an object of its own, the others
-    /// need contact sync.
+    /// What a person has no field for is kept in the account's custom fields of the same names.
     fn enter(&self, who: &Map<String, Value>, actor: Actor) -> Result<u64, Error> {
-        let name = format!("{} {}", text(who, "first_name"), text(who, "last_name"));
-        let named = [name.trim(), text(who, "email"), text(who, "phone")];
-        let name = named.into_iter().find(|name| !name.is_empty()).unwrap_or("unknown");
-        let fields =
-            json!({ "name": name, "emails": only(text(who, "email")), "phones": only(text(who, "phone")) });
-        self.create("persons", &object(fields), &Map::new(), actor)
+        let fields = json!({ "name": name_of(who), "emails": only(text(who, "email")), "phones": only(text(who, "phone")) });
+        let told = |field: &Field| Some((field.key.clone(), who.get(&field.name)?.clone()));
+        let custom = self.world.drive().fields.custom(Kind::Person).filter_map(told).collect();
+        self.create("persons", &object(fields), &custom, actor)
+    }
+
+    fn enter_inquiry(&self, kind: CrmObject, who: &Map<String, Value>, actor: Actor) -> Result<u64, Error> {
+        let person = self.enter(who, actor)?;
+        let fields = json!({ "title": format!("{} {kind}", name_of(who)), "person_id": person });
+        self.create(CrmVendor::Pipedrive.objects(kind), &object(fields), &Map::new(), actor)
     }
 
     fn summary(&self) -> Summary {

@@ -29,6 +29,7 @@ async fn reps_firms_and_people_are_the_same_in_every_crm() {
         let firm = crm.look(CrmObject::Company, ids[0]).unwrap();
         assert_eq!((firm.owner, firm.text.as_str()), (Some(101), "Acme"), "{vendor}");
 
+        crm.put_fields().unwrap();
         let who = json!({ "first_name": "Jo", "last_name": "Doe", "email": "jo@acme.example", "phone": "+49 228 2",
                           "title": "CEO", "company": "Acme", "country": "Germany" });
         let jo = crm.enter(&fields(who), Actor::Human).unwrap();
@@ -45,6 +46,26 @@ async fn reps_firms_and_people_are_the_same_in_every_crm() {
         assert_eq!(summary.objects[vendor.objects(CrmObject::Person)].created_by_others, 1);
         assert_eq!((summary.calls, summary.over_limit), (0, 0));
     }
+}
+
+#[tokio::test]
+async fn leads_are_entered_with_their_persons_and_all_that_they_told() {
+    let sandbox = Sandbox::start(Options::default()).await.unwrap();
+    let (crm, sim) = (sandbox.crm(CrmVendor::Pipedrive), sandbox.pipedrive());
+    crm.put_fields().unwrap();
+    let who = json!({ "first_name": "Jo", "email": "jo@acme.example", "company": "Acme" });
+    for object in [CrmObject::Lead, CrmObject::Deal] {
+        let objects = CrmVendor::Pipedrive.objects(object);
+        let number = crm.enter_inquiry(object, &fields(who.clone()), Actor::Form).unwrap();
+        let inquiry = sim.read(objects, number).unwrap();
+        assert_eq!(inquiry["title"], format!("Jo {object}"));
+        let person = sim.read("persons", inquiry["person_id"].as_u64().unwrap()).unwrap();
+        assert_eq!(person["emails"][0]["value"], "jo@acme.example");
+        let custom = person["custom_fields"].as_object().unwrap();
+        assert_eq!(custom.values().filter(|value| *value == "Acme").count(), 1, "{custom:?}");
+    }
+    let hubspot = sandbox.crm(CrmVendor::Hubspot);
+    assert!(hubspot.enter_inquiry(CrmObject::Lead, &fields(who), Actor::Form).is_err());
 }
 
 #[tokio::test]

@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use usher_sandbox::CrmObject;
-
 use super::evidence::{Evidence, Happening};
 use super::ledger::Mark;
 
@@ -11,15 +9,14 @@ use super::ledger::Mark;
 const STAMPED_LATE_MS: i64 = 500;
 
 impl Evidence {
-    /// Form answers and living persons whom others made that were never seen.
+    /// Form answers, and what others entered at the CRM and still lives, that were never seen.
     #[must_use]
     pub fn unseen(&self) -> Vec<String> {
         let seen = self.seen();
         let answers = self.answers.iter().map(|answer| (answer.connection.as_str(), answer.token.clone()));
-        let persons = self.persons_of_others().filter(|id| self.owners.contains_key(id));
-        let persons = persons.map(|id| (self.scene.crm.as_str(), id.to_string()));
+        let entered = self.entered.iter().map(|id| (self.scene.crm.as_str(), id.to_string()));
         let missing =
-            answers.chain(persons).filter(|(connection, id)| !seen.contains(&(*connection, id.as_str())));
+            answers.chain(entered).filter(|(connection, id)| !seen.contains(&(*connection, id.as_str())));
         missing.map(|(connection, id)| format!("{connection}/{id}")).collect()
     }
 
@@ -84,21 +81,21 @@ pub(super) fn persons_missing(evidence: &Evidence) -> Vec<String> {
     missing.map(|lead| lead.id.clone()).collect()
 }
 
-/// Living persons and form answers that were visible before a live cursor's mark and are not stored.
+/// What was entered at the CRM and still lives, and form answers, that were visible before a live cursor's mark and are not stored.
 pub(super) fn passed_by(evidence: &Evidence) -> Vec<String> {
     let seen = evidence.seen();
     let hidden = i64::try_from(evidence.scene.hidden_for.as_millis()).unwrap_or(i64::MAX) + STAMPED_LATE_MS;
     let mut passed = Vec::new();
-    let of_persons = format!("{}/live", evidence.scene.vendor.objects(CrmObject::Person));
+    let at_crm = format!("{}/live", evidence.scene.vendor.objects(evidence.scene.entered));
     let judged = |mark: &&Mark| match mark.connection == evidence.scene.crm {
-        true => mark.stream == of_persons,
+        true => mark.stream == at_crm,
         false => mark.stream.ends_with("/live"),
     };
     for mark in evidence.marks.iter().filter(judged) {
         let before = mark.at.as_millisecond() - hidden;
         let connection = mark.connection.as_str();
         let read = if connection == evidence.scene.crm {
-            settled_persons(evidence, before)
+            settled(evidence, before)
         } else {
             let answers = evidence.answers.iter().filter(|answer| answer.connection == connection);
             answers.filter(|answer| answer.at < before).map(|answer| answer.token.clone()).collect()
@@ -109,8 +106,8 @@ pub(super) fn passed_by(evidence: &Evidence) -> Vec<String> {
     passed
 }
 
-/// Living persons whom others made to which nothing has happened since: a change moves a person behind the mark again.
-fn settled_persons(evidence: &Evidence, before: i64) -> Vec<String> {
+/// What others entered and to which nothing has happened since: a change moves it behind the mark again.
+fn settled(evidence: &Evidence, before: i64) -> Vec<String> {
     let mut last: HashMap<u64, i64> = HashMap::new();
     for Happening { id, other, at, .. } in &evidence.happenings {
         for id in [id, other] {
@@ -118,7 +115,6 @@ fn settled_persons(evidence: &Evidence, before: i64) -> Vec<String> {
             *latest = (*latest).max(*at);
         }
     }
-    let living = evidence.persons_of_others().filter(|id| evidence.owners.contains_key(id));
-    let settled = living.filter(|id| last.get(id).is_some_and(|at| *at < before));
+    let settled = evidence.entered.iter().filter(|id| last.get(id).is_some_and(|at| *at < before));
     settled.map(|id| id.to_string()).collect()
 }

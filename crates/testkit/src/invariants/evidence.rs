@@ -16,6 +16,8 @@ pub struct Scene {
     pub vendor: CrmVendor,
     /// The connection that is the CRM.
     pub crm: String,
+    /// What somebody who gets in touch by way of the CRM is there.
+    pub entered: CrmObject,
     /// The simulated forms that are read.
     pub forms: Vec<Form>,
     /// Webhooks that the program answered with 2xx: (connection, external id).
@@ -39,6 +41,7 @@ impl Scene {
         Self {
             vendor,
             crm: crm.to_owned(),
+            entered: CrmObject::Person,
             forms: Vec::new(),
             acknowledged: Vec::new(),
             hidden_for: Duration::ZERO,
@@ -128,6 +131,8 @@ pub struct Evidence {
     pub(super) unsplit: Vec<(String, Vec<u8>)>,
     pub(super) marks: Vec<Mark>,
     pub(super) owners: HashMap<u64, Ownership>,
+    /// What others entered at the CRM and is not in the bin.
+    pub(super) entered: HashSet<u64>,
     pub(super) happenings: Vec<Happening>,
     pub(super) answers: Vec<Answer>,
     /// Vendor ids of persons whom we know; true if we say that we created them.
@@ -161,7 +166,7 @@ impl Evidence {
         let standing = ledger.standing().await?;
         let marks = ledger.marks().await?;
         let unsplit = ledger.unsplit().await?;
-        let records = ledger.records().await?;
+        let mut records = ledger.records().await?;
         let tasks_done = ledger.tasks_done().await?;
         let unclear = (ledger.tasks_unclear().await?, ledger.persons_unclear().await?);
         let log = match &scene.log {
@@ -170,6 +175,9 @@ impl Evidence {
         };
         let crm = sandbox.crm(scene.vendor);
         let inquiries = inquiries(ledger.inquiries().await?, &*crm);
+        for record in records.iter_mut().filter(|record| record.connection == scene.crm) {
+            record.external_id = crm.number(&record.external_id).unwrap_or_default().to_string();
+        }
         let evidence = Self {
             inquiries,
             leads: ledger.leads().await?,
@@ -184,6 +192,7 @@ impl Evidence {
             wal_bytes: ledger.wal_bytes(),
             summary: crm.summary(),
             owners: crm.persons().into_iter().map(|owned| (owned.id, owned)).collect(),
+            entered: HashSet::new(),
             happenings: happenings(&*crm, started.get(&scene.crm).copied()),
             answers: answers(sandbox, &scene.forms, &started),
             explained: HashSet::new(),
@@ -207,6 +216,13 @@ impl Evidence {
             let look = crm.number(id).and_then(|id| crm.look(object, id));
             look.map(|look| look.text).filter(|text| !text.is_empty())
         };
+        let entered = self.scene.entered;
+        // A person who was merged away looks like whom they became.
+        let living = |id: &u64| match entered {
+            CrmObject::Person => self.owners.contains_key(id),
+            _ => crm.look(entered, *id).is_some_and(|look| look.owner.is_some()),
+        };
+        self.entered = self.made_by_others(entered).filter(living).collect();
         let done: HashSet<&String> = self.tasks_done.iter().collect();
         let mut tasks = self.made_by_us(CrmObject::Task);
         tasks.retain(|id| {
@@ -237,9 +253,9 @@ impl Evidence {
         self
     }
 
-    /// Persons whom others made.
-    pub(super) fn persons_of_others(&self) -> impl Iterator<Item = u64> {
-        self.created(CrmObject::Person).filter(|happening| !happening.by_us).map(|happening| happening.id)
+    /// Records that others made.
+    pub(super) fn made_by_others(&self, object: CrmObject) -> impl Iterator<Item = u64> {
+        self.created(object).filter(|made| !made.by_us).map(|made| made.id)
     }
 
     /// Ids of records that our token made.
@@ -266,7 +282,11 @@ impl Evidence {
         BTreeMap::from([
             ("form_answers", self.answers.len()),
             ("webhooks_acknowledged", self.scene.acknowledged.len()),
-            ("persons_of_others", self.persons_of_others().count()),
+            ("persons_of_others", self.made_by_others(CrmObject::Person).count()),
+            (
+                "inquiries_of_others",
+                self.made_by_others(CrmObject::Lead).count() + self.made_by_others(CrmObject::Deal).count(),
+            ),
             ("persons_of_ours", self.made_by_us(CrmObject::Person).len()),
             ("tasks_of_ours", self.made_by_us(CrmObject::Task).len()),
             (

@@ -74,6 +74,7 @@ fn all_is_well() -> Evidence {
             Mark { connection: "form".to_owned(), stream: "responses/live".to_owned(), at: at(60) },
         ],
         owners: HashMap::from([owned(7), owned(8)]),
+        entered: HashSet::from([7]),
         happenings: vec![
             created(CrmObject::Person, 7, false),
             created(CrmObject::Person, 8, true),
@@ -115,7 +116,7 @@ fn breaks() -> Vec<Damage> {
         }),
         ("I1 everything that arrived was seen", |e| {
             e.happenings.push(Happening { at: 90_000, ..created(CrmObject::Person, 12, false) });
-            e.owners.extend([owned(12)]);
+            e.entered.insert(12);
         }),
         ("I1 every record has ended", |e| e.records.push(record("form", "f9", "mapped"))),
         ("I1 every lead has closed", |e| e.leads[0].state = "decided".to_owned()),
@@ -160,7 +161,7 @@ fn breaks() -> Vec<Damage> {
         }),
         ("I4 no cursor passes a record that is not stored", |e| {
             e.happenings.push(created(CrmObject::Person, 15, false));
-            e.owners.extend([owned(15)]);
+            e.entered.insert(15);
         }),
         ("I4 no cursor passes a record that is not stored", |e| {
             e.answers.push(Answer { connection: "form".to_owned(), token: "f3".to_owned(), at: 59_000 });
@@ -244,6 +245,7 @@ fn what_people_did_is_not_held_against_us() {
         ..created(CrmObject::Person, 17, false)
     });
     evidence.owners.extend([owned(17)]);
+    evidence.entered.insert(17);
     assert_eq!(told(&evidence, Phase::Drained), ["I1 everything that arrived was seen"]);
     let owners = evidence.owners();
     assert_eq!((owners.others_chose, owners.contact_gone, owners.wrong), (1, 1, 0));
@@ -265,6 +267,22 @@ fn a_source_may_hide_a_change_for_as_long_as_it_was_said_to() {
     assert_eq!(told(&evidence, Phase::Underway).len(), 1);
     evidence.scene.hidden_for = std::time::Duration::from_secs(3);
     assert_eq!(told(&evidence, Phase::Underway).len(), 0);
+}
+
+#[test]
+fn where_leads_are_entered_the_cursor_of_leads_is_judged() {
+    let mut evidence = all_is_well();
+    evidence.happenings.push(created(CrmObject::Lead, 15, false));
+    evidence.entered.insert(15);
+    for (entered, stream, broken) in [
+        (CrmObject::Lead, "leads/live", 1),
+        (CrmObject::Lead, "contacts/live", 0),
+        (CrmObject::Person, "leads/live", 0),
+    ] {
+        evidence.scene.entered = entered;
+        evidence.marks[0].stream = stream.to_owned();
+        assert_eq!(told(&evidence, Phase::Underway).len(), broken, "{entered} {stream}");
+    }
 }
 
 #[tokio::test]

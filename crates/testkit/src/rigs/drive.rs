@@ -10,11 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use usher_connector::Connector;
 use usher_model::{ExternalId, ObjectType};
-use usher_sandbox::{Actor, Faults, Options, PipedriveSim, PipedriveUser, Sandbox, Span};
+use usher_sandbox::{Actor, Faults, Options, PipedriveSim, PipedriveUser, Sandbox, Span, lead_uuid};
 
 use super::catcher::Catcher;
 use super::hub::start;
-use super::instant;
+use super::{instant, number};
 use crate::conformance::{
     CANARY, Call, DirectoryWorld, InboundWorld, Rig, Said, SourceWorld, TargetWorld, When, World,
 };
@@ -27,16 +27,22 @@ const PAGE: usize = 500;
 pub(super) const ME: u64 = 1;
 pub(super) const USERS: [u64; 2] = [11, 12];
 pub(super) const LEFT: u64 = 13;
+/// Where deals begin, which is not where the vendor lets them begin by itself.
+pub(super) const STAGE: u64 = 2;
 
 /// A connector for the Pipedrive simulator.
 pub async fn pipedrive(connector: impl Connector + 'static) -> Rig {
+    pipedrive_of(connector, "persons").await
+}
+
+async fn pipedrive_of(connector: impl Connector + 'static, carrier: &'static str) -> Rig {
     let options = Options {
         pipedrive_token: TOKEN.to_owned(),
         pipedrive_limits: None,
         faults: calm(),
         ..Options::default()
     };
-    let world = Arc::new(Drive::new(start(options).await));
+    let world = Arc::new(Drive::new(start(options).await, carrier));
     Rig {
         connector: Box::new(connector),
         settings: "connector: pipedrive\n\
@@ -72,6 +78,31 @@ pub async fn pipedrive_marked(connector: impl Connector + 'static) -> Rig {
     rig
 }
 
+/// The same, where each inquiry becomes a lead, which is also what is pulled.
+pub async fn pipedrive_leads(connector: impl Connector + 'static) -> Rig {
+    let mut rig = pipedrive_of(connector, "leads").await;
+    rig.settings = "connector: pipedrive\n\
+                    auth: { token: { env: TOKEN } }\n\
+                    object: leads\n\
+                    inbound: { secret: { env: HOOK_SECRET } }\n";
+    rig.wrong =
+        &[("object: leads\ndeals: { stage: 2 }", "`object` is another"), ("connexion: x", "connexion")];
+    rig
+}
+
+/// The same with deals, which bear keys in a custom field.
+pub async fn pipedrive_deals(connector: impl Connector + 'static) -> Rig {
+    let mut rig = pipedrive_of(connector, "deals").await;
+    rig.settings = "connector: pipedrive\n\
+                    auth: { token: { env: TOKEN } }\n\
+                    object: deals\n\
+                    deals: { pipeline: 1, stage: 2, marker: Usher key }\n\
+                    inbound: { secret: { env: HOOK_SECRET } }\n";
+    rig.wrong =
+        &[("object: deals\ndeals: { stage: Lead in }", "by their numbers"), ("connexion: x", "connexion")];
+    rig
+}
+
 /// No bad days, but an index that shows nothing while a check runs: what it lacks must be found otherwise.
 fn calm() -> Faults {
     Faults { search_lag_ms: Span(3_600_000, 3_600_000), ..Faults::default() }
@@ -81,11 +112,13 @@ fn calm() -> Faults {
 pub(super) struct Drive {
     sandbox: Sandbox,
     pub(super) sim: PipedriveSim,
+    /// The objects that carry owners and are pulled.
+    carrier: &'static str,
     number: AtomicU64,
 }
 
 impl Drive {
-    fn new(sandbox: Sandbox) -> Self {
+    fn new(sandbox: Sandbox, carrier: &'static str) -> Self {
         let sim = sandbox.pipedrive();
         for id in USERS.into_iter().chain([LEFT]) {
             sim.put_user(PipedriveUser {
@@ -99,9 +132,11 @@ impl Drive {
                 admin: false,
             });
         }
-        let marker = json!({ "field_of": "persons", "field": { "name": "Usher key", "type": "varchar" } });
-        let _ = sim.seed(&marker.to_string());
-        Self { sandbox, sim, number: AtomicU64::new(1) }
+        for of in ["persons", "deals"] {
+            let marker = json!({ "field_of": of, "field": { "name": "Usher key", "type": "varchar" } });
+            let _ = sim.seed(&marker.to_string());
+        }
+        Self { sandbox, sim, carrier, number: AtomicU64::new(1) }
     }
 
     /// A number that no object of this account has had.
@@ -119,8 +154,29 @@ impl Drive {
     pub(super) fn create(&self, object: &str, fields: &Value) -> ExternalId {
         let empty = Map::new();
         let made = self.sim.create(object, fields.as_object().unwrap_or(&empty), &empty, Actor::Human);
-        ExternalId::new(made.unwrap_or_default().to_string())
+        id_of(object, made.unwrap_or_default())
     }
+
+    /// Somebody whom no record of the account has had.
+    fn somebody(&self) -> Value {
+        let email = format!("{CANARY}.{}@acme.example", self.number());
+        json!({"name": format!("Ana {CANARY}son"), "emails": [{"value": email, "primary": true, "label": "work"}]})
+    }
+
+    fn seed(&self, lines: impl Iterator<Item = Value>) -> Vec<u64> {
+        let lines: String = lines.map(|line| format!("{line}\n")).collect();
+        self.sim.seed(&lines).unwrap_or_default()
+    }
+}
+
+/// What the vendor calls a record that the simulator knows by a number.
+fn id_of(object: &str, number: u64) -> ExternalId {
+    ExternalId::new(if object == "leads" { lead_uuid(number) } else { number.to_string() })
+}
+
+/// A lead or deal about a person.
+pub(super) fn inquiry(person: u64) -> Value {
+    json!({"title": format!("Ana {CANARY}son"), "person_id": person})
 }
 
 impl World for Drive {
@@ -165,23 +221,24 @@ impl SourceWorld for Drive {
     }
 
     fn add(&self, object: &ObjectType, count: usize, when: When) -> Vec<ExternalId> {
-        let line = |index: usize| {
-            let at = match when {
-                When::At(at) => at,
-                When::From(from) => {
-                    let second = SignedDuration::from_secs(i64::try_from(index).unwrap_or_default());
-                    from.checked_add(second).unwrap_or(from)
-                }
-            };
-            let number = self.number();
-            let line = json!({"object": object.as_str(), "add_time": at.to_string(), "update_time": at.to_string(),
-                "fields": {"name": format!("Ana {CANARY}son"), "emails": [{"value": format!("{CANARY}.{number}@acme.example"),
-                    "primary": true, "label": "work"}]}});
-            format!("{line}\n")
+        let at = |index: usize| match when {
+            When::At(at) => at,
+            When::From(from) => {
+                let second = SignedDuration::from_secs(i64::try_from(index).unwrap_or_default());
+                from.checked_add(second).unwrap_or(from)
+            }
         };
-        let lines: String = (0..count).map(line).collect();
-        let ids = self.sim.seed(&lines).unwrap_or_default();
-        ids.into_iter().map(|id| ExternalId::new(id.to_string())).collect()
+        let line = |object: &str, index: usize, fields: Value| {
+            let at = at(index).to_string();
+            json!({"object": object, "add_time": at, "update_time": at, "fields": fields})
+        };
+        let persons = (0..count).map(|index| line("persons", index, self.somebody()));
+        let mut ids = self.seed(persons);
+        if object.as_str() != "persons" {
+            let about = ids.into_iter().enumerate();
+            ids = self.seed(about.map(|(index, person)| line(object.as_str(), index, inquiry(person))));
+        }
+        ids.into_iter().map(|id| id_of(object.as_str(), id)).collect()
     }
 
     fn cap(&self, _rows: usize) -> bool {
@@ -190,7 +247,7 @@ impl SourceWorld for Drive {
 
     fn remove(&self, object: &ObjectType, id: &ExternalId) {
         // What is gone already can not be deleted again, which is what was asked for.
-        let _ = self.sim.delete(object.as_str(), id.as_str().parse().unwrap_or_default());
+        let _ = self.sim.delete(object.as_str(), number(id));
     }
 }
 
@@ -198,15 +255,17 @@ impl SourceWorld for Drive {
 impl InboundWorld for Drive {
     async fn call(&self) -> anyhow::Result<Call> {
         let catcher = Catcher::listen().await?;
-        let hook = json!({"subscription_url": catcher.url, "event_action": "*", "event_object": "person", "name": "rig",
+        let entity = self.carrier.trim_end_matches('s');
+        let hook = json!({"subscription_url": catcher.url, "event_action": "*", "event_object": entity, "name": "rig",
             "version": "2.0", "http_auth_user": "usher", "http_auth_password": PASSWORD});
         let api = format!("{}/v1/webhooks", self.sandbox.pipedrive_url);
         let client = reqwest::Client::builder().no_proxy().build()?;
         let made = client.post(&api).header("x-api-token", TOKEN).json(&hook).send().await?;
         let made: Value = made.error_for_status()?.json().await?;
-        let email = format!("{CANARY}.{}@acme.example", self.number());
-        let fields = json!({"name": format!("Ana {CANARY}son"), "emails": [{"value": email, "primary": true, "label": "work"}]});
-        let id = self.create("persons", &fields);
+        let mut id = self.create("persons", &self.somebody());
+        if self.carrier != "persons" {
+            id = self.create(self.carrier, &inquiry(number(&id)));
+        }
         let (parts, body) = catcher.catch().await?;
         let hook = made["data"]["id"].as_u64().context("the webhook has no id")?;
         client.delete(format!("{api}/{hook}")).header("x-api-token", TOKEN).send().await?;
@@ -240,8 +299,7 @@ impl DirectoryWorld for Drive {
     fn add_companies(&self) -> Vec<ExternalId> {
         let line =
             |index: u64| json!({"object": "organizations", "fields": {"name": format!("Acme {index}")}});
-        let lines: String = (0..620).map(|index| format!("{}\n", line(index))).collect();
-        let ids = self.sim.seed(&lines).unwrap_or_default();
+        let ids = self.seed((0..620).map(line));
         ids.into_iter().map(|id| ExternalId::new(id.to_string())).collect()
     }
 

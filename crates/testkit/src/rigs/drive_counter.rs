@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 use usher_connector::Write;
 use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, SlotKind};
-use usher_sandbox::{Actor, Change};
+use usher_sandbox::{Actor, lead_uuid};
 
-use super::drive::{Drive, LEFT, USERS};
+use super::drive::{Drive, LEFT, STAGE, USERS, inquiry};
+use super::{known, made, number};
 use crate::conformance::{CANARY, TargetWorld};
 
 fn object(kind: SlotKind) -> &'static str {
@@ -19,17 +20,6 @@ fn object(kind: SlotKind) -> &'static str {
     }
 }
 
-fn number(id: &ExternalId) -> u64 {
-    id.as_str().parse().unwrap_or_default()
-}
-
-fn known(object: &ObjectRef) -> Option<(SlotKind, u64)> {
-    match object {
-        ObjectRef::Id { kind, id } => Some((*kind, number(id))),
-        ObjectRef::Slot { .. } => None,
-    }
-}
-
 impl Drive {
     fn field(&self, of: &ObjectRef, name: &str) -> Value {
         let record = known(of).and_then(|(kind, id)| self.sim.read(object(kind), id));
@@ -38,11 +28,27 @@ impl Drive {
 
     /// Living records of a type that the API made and that fit.
     fn made(&self, object: &str, fits: impl Fn(&Value) -> bool) -> usize {
-        let events = self.sim.events(0).into_iter();
-        let made = events.filter(|event| event.object() == object && event.change == Change::Create);
-        let by_api = made.filter(|event| matches!(event.actor, Actor::Api(_)));
         let lives = |record: &Value| record["is_deleted"] != true && fits(record);
-        by_api.filter(|event| self.sim.read(object, event.id).is_some_and(|record| lives(&record))).count()
+        let fits = |id: &u64| self.sim.read(object, *id).is_some_and(|record| lives(&record));
+        made(self.sim.events(0), object).filter(fits).count()
+    }
+}
+
+/// Where a lead or deal bears the key of a write.
+fn bears(record: &Value, key: &str) -> bool {
+    let custom =
+        || record["custom_fields"].as_object().is_some_and(|all| all.values().any(|value| value == key));
+    record["origin_id"] == key || custom()
+}
+
+/// Whether a record names that other one; leads have other names for companies, and are named by their own ids.
+fn names(record: &Value, (kind, id): (SlotKind, u64)) -> bool {
+    match kind {
+        SlotKind::Person => record["person_id"] == id,
+        SlotKind::Company => record["org_id"] == id || record["organization_id"] == id,
+        SlotKind::Lead => record["lead_id"] == lead_uuid(id),
+        SlotKind::Deal => record["deal_id"] == id,
+        SlotKind::Task | SlotKind::Owner => false,
     }
 }
 
@@ -63,7 +69,8 @@ impl TargetWorld for Drive {
                 json!({"name": format!("Made{number}"), "emails": [{"value": email, "primary": true, "label": "work"}]})
             }
             SlotKind::Company => json!({"name": format!("Made {number}")}),
-            SlotKind::Deal | SlotKind::Lead => json!({"title": format!("Made {number}")}),
+            // The vendor takes no change of one that is about nobody.
+            SlotKind::Deal | SlotKind::Lead => inquiry(super::number(&self.make(SlotKind::Person))),
             SlotKind::Task | SlotKind::Owner => json!({"subject": "Call", "type": "task"}),
         };
         self.create(object(kind), &fields)
@@ -86,17 +93,23 @@ impl TargetWorld for Drive {
                 let all = self.sim.ownership("persons");
                 all.iter().filter(|owned| owned.email.as_deref() == Some(&email)).count()
             }
-            // The connector does not offer it.
-            EffectBody::EnsureInquiry { .. } => 0,
+            EffectBody::EnsureInquiry { slot, person, company, owner, .. } => {
+                let ends = || [person].into_iter().chain(company).filter_map(known);
+                let begins = |record: &Value| slot.kind != SlotKind::Deal || record["stage_id"] == STAGE;
+                self.made(object(slot.kind), |record| {
+                    let owned = record["owner_id"] == number(owner);
+                    bears(record, write.key.as_str())
+                        && owned
+                        && begins(record)
+                        && ends().all(|end| names(record, end))
+                })
+            }
             EffectBody::EnsureCompany { name, domain, .. } => self.made("organizations", |record| {
                 record["name"] == name.as_str() && record["website"] == json!(domain)
             }),
             EffectBody::CreateTask { about, owner, .. } => self.made("activities", |record| {
                 let note = record["note"].as_str().unwrap_or_default();
-                let about = about.iter().filter_map(known).all(|(kind, id)| match kind {
-                    SlotKind::Person => record["person_id"] == id,
-                    _ => record["org_id"] == id,
-                });
+                let about = about.iter().filter_map(known).all(|about| names(record, about));
                 note.contains(write.key.as_str()) && record["owner_id"] == number(owner) && about
             }),
             EffectBody::Associate { from, to } => {

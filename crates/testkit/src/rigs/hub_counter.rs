@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 use usher_connector::Write;
 use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, SlotKind};
-use usher_sandbox::{Actor, Change};
+use usher_sandbox::Actor;
 
 use super::hub::{Hub, LEFT, OWNERS};
+use super::{known, made, number};
 use crate::conformance::{CANARY, TargetWorld};
 
 fn object(kind: SlotKind) -> &'static str {
@@ -16,17 +17,6 @@ fn object(kind: SlotKind) -> &'static str {
         SlotKind::Deal => "deals",
         SlotKind::Task => "tasks",
         SlotKind::Owner => "owners",
-    }
-}
-
-fn number(id: &ExternalId) -> u64 {
-    id.as_str().parse().unwrap_or_default()
-}
-
-fn known(object: &ObjectRef) -> Option<(SlotKind, u64)> {
-    match object {
-        ObjectRef::Id { kind, id } => Some((*kind, number(id))),
-        ObjectRef::Slot { .. } => None,
     }
 }
 
@@ -42,16 +32,9 @@ impl Hub {
 
     /// Living records of a type that the API made and that fit.
     fn made(&self, object: &str, fits: impl Fn(u64, &Value) -> bool) -> usize {
-        let events = self.sim.events(0).into_iter();
-        let made = events.filter(|event| event.object() == object && event.change == Change::Create);
-        let by_api = made.filter(|event| matches!(event.actor, Actor::Api(_)));
-        by_api
-            .filter(|event| {
-                self.sim
-                    .read(object, event.id)
-                    .is_some_and(|record| record["archived"] != true && fits(event.id, &record))
-            })
-            .count()
+        let lives = |id: &u64, record: &Value| record["archived"] != true && fits(*id, record);
+        let fits = |id: &u64| self.sim.read(object, *id).is_some_and(|record| lives(id, &record));
+        made(self.sim.events(0), object).filter(fits).count()
     }
 
     fn tied(&self, from: (SlotKind, u64), to: (SlotKind, u64)) -> bool {
