@@ -106,7 +106,8 @@ pub(super) async fn forbidden(bench: &Bench) -> Outcome {
     for scope in scopes.chain(bench.configured.further_scopes()) {
         bench.calm();
         if let Some(said) = bench.world().forbid(scope.name) {
-            bench.relay()?.meddle(Aim::All, 0, Meddle::Instead(Answer::json(said.status, &said.body)));
+            let aim = said.only.map_or(Aim::All, Aim::Path);
+            bench.relay()?.meddle(aim, 0, Meddle::Instead(Answer::json(said.status, &said.body)));
         }
         let faults = match scope.role {
             Role::Target => write_once(bench).await?,

@@ -50,6 +50,8 @@ pub struct Said {
     pub status: u16,
     /// The JSON body.
     pub body: String,
+    /// Only to calls whose path contains this, where others are open all the same.
+    pub only: Option<&'static str>,
 }
 
 /// The vendor from behind the counter.

@@ -25,6 +25,8 @@ pub(crate) enum Aim {
     All,
     /// Those that write.
     Writes,
+    /// Those whose path contains this.
+    Path(&'static str),
 }
 
 /// What happens to them.
@@ -131,7 +133,12 @@ impl Inner {
         let mut state = self.state();
         state.seen.push(request.clone());
         let (aim, pass, how) = state.plan.as_mut()?;
-        if *aim == Aim::Writes && !request.writes {
+        let aimed = match *aim {
+            Aim::All => true,
+            Aim::Writes => request.writes,
+            Aim::Path(part) => request.path.contains(part),
+        };
+        if !aimed {
             return None;
         }
         if *pass > 0 {

@@ -21,6 +21,8 @@ use crate::conformance::{
 
 const TOKEN: &str = "canary-api-token";
 const PASSWORD: &str = "canary-hook-password";
+/// Key of a custom field of deals and leads.
+const BUDGET: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 /// Rows of a page.
 const PAGE: usize = 500;
 /// The token's own user, users who are there, and one who left.
@@ -132,9 +134,11 @@ impl Drive {
                 admin: false,
             });
         }
-        for of in ["persons", "deals"] {
-            let marker = json!({ "field_of": of, "field": { "name": "Usher key", "type": "varchar" } });
-            let _ = sim.seed(&marker.to_string());
+        for (of, name, key) in
+            [("persons", "Usher key", ""), ("deals", "Usher key", ""), ("deals", "Budget", BUDGET)]
+        {
+            let field = json!({ "field_of": of, "field": { "name": name, "type": "varchar", "key": key } });
+            let _ = sim.seed(&field.to_string());
         }
         Self { sandbox, sim, carrier, number: AtomicU64::new(1) }
     }
@@ -192,10 +196,19 @@ impl World for Drive {
         self.sandbox.set_faults(calm());
     }
 
-    fn forbid(&self, _scope: &str) -> Option<Said> {
+    fn forbid(&self, scope: &str) -> Option<Said> {
+        // The custom fields of leads are the deals', and their names are read once a lead has one.
+        let only = (scope == "deals:read" && self.carrier == "leads").then_some("dealFields");
+        if only.is_some() {
+            let person = self.create("persons", &self.somebody());
+            let lead = inquiry(number(&person));
+            let custom = Map::from_iter([(BUDGET.to_owned(), json!("1000"))]);
+            let fields = lead.as_object().cloned().unwrap_or_default();
+            let _ = self.sim.create(self.carrier, &fields, &custom, Actor::Human);
+        }
         // As public integrations report it; the vendor does not say which scope it wants.
         let body = r#"{"success":false,"error":"Scope and URL mismatch","errorCode":403}"#;
-        Some(Said { status: 403, body: body.to_owned() })
+        Some(Said { status: 403, body: body.to_owned(), only })
     }
 
     fn source(&self) -> Option<&dyn SourceWorld> {

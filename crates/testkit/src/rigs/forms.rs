@@ -100,7 +100,7 @@ impl World for Forms {
 
     fn forbid(&self, _scope: &str) -> Option<Said> {
         let body = r#"{"code":"FORBIDDEN","description":"The token does not have the required scope"}"#;
-        Some(Said { status: 403, body: body.to_owned() })
+        Some(Said { status: 403, body: body.to_owned(), only: None })
     }
 
     fn source(&self) -> Option<&dyn SourceWorld> {
