@@ -18,6 +18,8 @@ pub(crate) struct Usage {
     pub(crate) system: f64,
     /// Memory in use now, KiB.
     pub(crate) rss_kib: u64,
+    /// Of this, what is no page of a file: the program's own data, without its code. KiB.
+    pub(crate) anon_kib: u64,
     /// The most that was in use since the start or the last [`reset_peak`], KiB.
     pub(crate) peak_kib: u64,
 }
@@ -43,6 +45,7 @@ impl Usage {
             user: ticks(11)? / TICKS_PER_SECOND,
             system: ticks(12)? / TICKS_PER_SECOND,
             rss_kib: kib("VmRSS:")?,
+            anon_kib: kib("RssAnon:")?,
             peak_kib: kib("VmHWM:")?,
         })
     }

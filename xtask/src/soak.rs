@@ -41,6 +41,7 @@ pub(crate) struct Soak {
 struct Sample {
     seconds: f64,
     mib: f64,
+    anon_mib: f64,
 }
 
 /// Runs it and prints the report.
@@ -77,7 +78,8 @@ pub(crate) async fn run(args: Soak) -> anyhow::Result<()> {
             "first": round(samples.first().map_or(0.0, |sample| sample.mib)),
             "last": round(samples.last().map_or(0.0, |sample| sample.mib)),
             "peak": round(usage.peak_kib as f64 / 1024.0),
-            "slope_per_hour": round(slope(&settled) * 3600.0),
+            "slope_per_hour": round(slope(&settled, |sample| sample.mib) * 3600.0),
+            "slope_per_hour_without_pages_of_files": round(slope(&settled, |sample| sample.anon_mib) * 3600.0),
         },
         "cpu_seconds": round(usage.cpu()),
         "database_mib": database_mib(folder.path()),
@@ -184,8 +186,9 @@ async fn load(
         }
         let due_for_a_look = LOOK * u32::try_from(samples.len())?;
         if started.elapsed() >= due_for_a_look {
-            let mib = installation.usage().rss_kib as f64 / 1024.0;
-            samples.push(Sample { seconds: started.elapsed().as_secs_f64(), mib });
+            let usage = installation.usage();
+            let (mib, anon_mib) = (usage.rss_kib as f64 / 1024.0, usage.anon_kib as f64 / 1024.0);
+            samples.push(Sample { seconds: started.elapsed().as_secs_f64(), mib, anon_mib });
         }
         if said.elapsed() >= Duration::from_secs(60) {
             let mib = samples.last().map_or(0.0, |sample| sample.mib);
@@ -217,12 +220,12 @@ fn arrive(crm: &dyn Crm, typeform: &TypeformSim, forms: &[String], n: usize) -> 
 }
 
 /// MiB per second of the least-squares line.
-fn slope(samples: &[Sample]) -> f64 {
+fn slope(samples: &[Sample], mib: fn(&Sample) -> f64) -> f64 {
     let count = samples.len() as f64;
     let mean_x = samples.iter().map(|sample| sample.seconds).sum::<f64>() / count;
-    let mean_y = samples.iter().map(|sample| sample.mib).sum::<f64>() / count;
+    let mean_y = samples.iter().map(mib).sum::<f64>() / count;
     let covariance: f64 =
-        samples.iter().map(|sample| (sample.seconds - mean_x) * (sample.mib - mean_y)).sum();
+        samples.iter().map(|sample| (sample.seconds - mean_x) * (mib(sample) - mean_y)).sum();
     let variance: f64 = samples.iter().map(|sample| (sample.seconds - mean_x).powi(2)).sum();
     if variance > 0.0 { covariance / variance } else { 0.0 }
 }

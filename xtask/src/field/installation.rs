@@ -301,6 +301,7 @@ impl Installation {
             user: self.before.user + now.user,
             system: self.before.system + now.system,
             rss_kib: now.rss_kib,
+            anon_kib: now.anon_kib,
             peak_kib: self.before.peak_kib.max(now.peak_kib),
         }
     }
