@@ -64,7 +64,7 @@ static MANIFEST: Manifest = Manifest {
     example: ConfigExample { name: "pipedrive-main", yaml: EXAMPLE, is_crm: true },
 };
 
-/// Of persons and deals; leads have no changelog.
+/// Of persons and deals, which may get the owner beside a lead; leads have no changelog.
 const CHANGELOG: Scope = scope(
     "recents:read",
     Role::Target,
@@ -79,6 +79,7 @@ static LEAD_SCOPES: &[Scope] = &[
     scope("leads:read", Role::Source, "read new and changed leads"),
     scope("deals:read", Role::Source, "read the names of the leads' custom fields, which are the deals'"),
     scope("leads:full", Role::Target, "create leads, set their owner, verify what was made"),
+    CHANGELOG,
 ];
 
 /// With `object: deals`.
