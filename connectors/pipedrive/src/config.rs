@@ -30,7 +30,7 @@ pub(crate) struct Settings {
     custom: Custom,
     carrier: Carrier,
     /// What is pulled.
-    objects: Vec<&'static str>,
+    pulled: &'static str,
 }
 
 /// How the two lanes that follow the present read.
@@ -69,8 +69,8 @@ impl Settings {
             custom.task_type = kind;
         }
         let (windows, pulled) = pull?;
-        let objects = vec![objects::name_of(pulled)];
-        Some(Self { windows, inbound: inbound?, custom, carrier: carrier?, objects })
+        let pulled = objects::name_of(pulled);
+        Some(Self { windows, inbound: inbound?, custom, carrier: carrier?, pulled })
     }
 }
 
@@ -97,15 +97,15 @@ impl Configured for Settings {
 
     fn connect(&self, host: Host) -> Connection {
         let passwords = HookSecrets::good(&host);
-        let (http, connection, objects) = (host.http.clone(), host.connection.clone(), self.objects.clone());
+        let (http, connection, pulled) = (host.http.clone(), host.connection.clone(), self.pulled);
         let fields = Arc::new(Fields::new(http.clone()));
         let webhooks = self.inbound.is_some().then(|| {
             let password = HookSecrets::present(&host);
-            Arc::new(Webhooks::new(connection.clone(), http.clone(), objects.clone(), password)) as Arc<_>
+            Arc::new(Webhooks::new(connection.clone(), http.clone(), pulled, password)) as Arc<_>
         });
-        let inbound = (!passwords.is_empty())
-            .then(|| Arc::new(PipedriveInbound::new(&passwords, objects.clone())) as Arc<_>);
-        let source = PipedriveSource::new(connection, http.clone(), fields.clone(), objects, self.windows);
+        let inbound =
+            (!passwords.is_empty()).then(|| Arc::new(PipedriveInbound::new(&passwords, pulled)) as Arc<_>);
+        let source = PipedriveSource::new(connection, http.clone(), fields.clone(), pulled, self.windows);
         Connection {
             source: Some(Arc::new(source)),
             inbound,

@@ -16,13 +16,13 @@ pub(crate) const USER: &str = "usher";
 pub(crate) struct PipedriveInbound {
     /// User and password, and those before them while the password is being replaced.
     credentials: Vec<Secret>,
-    objects: Vec<&'static str>,
+    object: &'static str,
 }
 
 impl PipedriveInbound {
-    pub(crate) fn new(passwords: &[Secret], objects: Vec<&'static str>) -> Self {
+    pub(crate) fn new(passwords: &[Secret], object: &'static str) -> Self {
         let whole = |password: &Secret| Secret::new([USER.as_bytes(), b":", password.expose()].concat());
-        Self { credentials: passwords.iter().map(whole).collect(), objects }
+        Self { credentials: passwords.iter().map(whole).collect(), object }
     }
 
     fn verify(&self, parts: &Parts) -> Result<(), Refusal> {
@@ -80,17 +80,17 @@ impl Inbound for PipedriveInbound {
         let Ok(Event { meta }) = serde_json::from_slice(body) else {
             return bad("it is no event of a webhook v2");
         };
-        let objects = format!("{}s", meta.entity);
-        let Some(object) = self.objects.iter().find(|known| **known == objects) else {
+        if format!("{}s", meta.entity) != self.object {
             return bad("it is about an object that is not pulled: delete that webhook in Pipedrive");
-        };
+        }
         // Of a merge both changed: one is gone, the other has new values.
         let ids: Vec<String> =
             [Some(meta.entity_id), meta.merged_to_id].into_iter().flatten().filter_map(id).collect();
         if ids.is_empty() {
             return bad("it names no object");
         }
-        let hint = |id: String| Ok(Item::Hint { object: ObjectType::new(*object), id: ExternalId::new(id) });
+        let hint =
+            |id: String| Ok(Item::Hint { object: ObjectType::new(self.object), id: ExternalId::new(id) });
         ids.into_iter().map(hint).collect()
     }
 }
@@ -123,7 +123,7 @@ mod tests {
     const BODY: &[u8] = include_bytes!("../fixtures/webhook.json");
 
     fn inbound() -> PipedriveInbound {
-        PipedriveInbound::new(&[Secret::new("new"), Secret::new("old")], vec![PERSONS])
+        PipedriveInbound::new(&[Secret::new("new"), Secret::new("old")], PERSONS)
     }
 
     fn parts(authorization: Option<&str>) -> Parts {

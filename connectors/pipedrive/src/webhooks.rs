@@ -1,5 +1,5 @@
-//! The webhooks of one connection, made and kept by us. Pipedrive can not change one, so a repair makes the new one first;
-//! their names tell whose they are.
+//! The webhook of one connection, made and kept by us. Pipedrive can not change one, so a repair makes the new one first;
+//! its name tells whose it is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +14,12 @@ use crate::api;
 use crate::inbound::USER;
 use crate::wire::data;
 
-/// Keeps a connection's webhooks, one for each kind of object.
+/// Keeps a connection's webhook for the kind of object that is pulled.
 pub(crate) struct Webhooks {
     connection: ConnectionName,
     http: Arc<dyn Http>,
-    objects: Vec<&'static str>,
+    /// What is pulled, as events name it.
+    object: &'static str,
     /// The password that new calls are to bring.
     password: Option<Secret>,
     /// Pipedrive need not show a webhook's user and password, so each process says them once.
@@ -48,10 +49,16 @@ impl Webhooks {
     pub(crate) fn new(
         connection: ConnectionName,
         http: Arc<dyn Http>,
-        objects: Vec<&'static str>,
+        objects: &'static str,
         password: Option<Secret>,
     ) -> Self {
-        Self { connection, http, objects, password, told: AtomicBool::new(false) }
+        Self {
+            connection,
+            http,
+            object: objects.trim_end_matches('s'),
+            password,
+            told: AtomicBool::new(false),
+        }
     }
 
     fn password(&self) -> Result<&str, Fault> {
@@ -62,7 +69,7 @@ impl Webhooks {
         })
     }
 
-    fn is_good(&self, webhook: &Webhook, object: &str, wanted: &Subscription) -> bool {
+    fn is_good(&self, webhook: &Webhook, wanted: &Subscription) -> bool {
         // 1 in the document's example, true elsewhere.
         let active = !matches!(webhook.is_active, Value::Bool(false)) && webhook.is_active != json!(0);
         let ours = |shown: &String| self.password.as_ref().is_some_and(|own| own.matches(shown.as_bytes()));
@@ -70,13 +77,13 @@ impl Webhooks {
         active
             && same
             && webhook.http_auth_user.as_deref().is_none_or(|shown| shown == USER)
-            && (webhook.event_action.as_str(), webhook.event_object.as_str()) == ("*", object)
+            && (webhook.event_action.as_str(), webhook.event_object.as_str()) == ("*", self.object)
             && webhook.subscription_url == wanted.url
     }
 
-    async fn create(&self, name: &str, object: &str, url: &str) -> Result<(), Fault> {
+    async fn create(&self, name: &str, url: &str) -> Result<(), Fault> {
         let body = json!({
-            "subscription_url": url, "event_action": "*", "event_object": object, "name": name, "version": "2.0",
+            "subscription_url": url, "event_action": "*", "event_object": self.object, "name": name, "version": "2.0",
             "http_auth_user": USER, "http_auth_password": self.password()?,
         });
         self.http.send(api::create_webhook(&body)?).await.and_then(|answer| made(&answer))
@@ -103,31 +110,25 @@ impl Subscriber for Webhooks {
     async fn ensure(&self, wanted: &Subscription) -> Result<Subscribed, Fault> {
         let listed: Vec<Webhook> = data(&self.http.send(api::webhooks()).await?)?;
         let mut done = Subscribed::default();
-        let mut kept = Vec::new();
-        for objects in &self.objects {
-            let object = objects.trim_end_matches('s');
-            let name = format!("{}-{}-{object}", wanted.marker, self.connection);
-            let own: Vec<&Webhook> =
-                listed.iter().filter(|webhook| webhook.name.as_deref() == Some(name.as_str())).collect();
-            let good =
-                own.iter().find(|webhook| self.is_good(webhook, object, wanted)).map(|webhook| webhook.id);
-            if good.is_none() {
-                self.create(&name, object, &wanted.url).await?;
-                done.created |= own.is_empty();
-                done.repaired |= !own.is_empty();
-            }
-            for webhook in own.iter().filter(|webhook| Some(webhook.id) != good) {
-                self.delete(webhook.id).await?;
-            }
-            kept.push(name);
+        let name = format!("{}-{}-{}", wanted.marker, self.connection, self.object);
+        let own: Vec<&Webhook> =
+            listed.iter().filter(|webhook| webhook.name.as_deref() == Some(name.as_str())).collect();
+        let good = own.iter().find(|webhook| self.is_good(webhook, wanted)).map(|webhook| webhook.id);
+        if good.is_none() {
+            self.create(&name, &wanted.url).await?;
+            done.created = own.is_empty();
+            done.repaired = !own.is_empty();
+        }
+        for webhook in own.iter().filter(|webhook| Some(webhook.id) != good) {
+            self.delete(webhook.id).await?;
         }
         self.told.store(true, Ordering::Relaxed);
         let prefix = format!("{}-", wanted.marker);
         let strays = listed.iter().filter(|webhook| {
-            let name = webhook.name.as_deref().unwrap_or_default();
+            let other = webhook.name.as_deref().unwrap_or_default();
             let left_behind =
                 webhook.subscription_url == wanted.url || !wanted.wanted.contains(&webhook.subscription_url);
-            name.starts_with(&prefix) && !kept.iter().any(|own| own == name) && left_behind
+            other.starts_with(&prefix) && other != name && left_behind
         });
         for stray in strays {
             self.delete(stray.id).await?;

@@ -65,14 +65,14 @@ mod tests {
             let (settings, problems) = read(yaml);
             assert_eq!(problems, Vec::<String>::new(), "{yaml}");
             let settings = settings.unwrap();
-            (settings.carrier.kind, settings.objects)
+            (settings.carrier.kind, settings.pulled)
         };
-        assert_eq!(pulled("connector: pipedrive\n"), (SlotKind::Person, vec![PERSONS]));
-        assert_eq!(pulled("object: leads\n"), (SlotKind::Lead, vec![LEADS]));
-        assert_eq!(pulled("object: deals\npull: { overlap: 5m }\n"), (SlotKind::Deal, vec![DEALS]));
+        assert_eq!(pulled("connector: pipedrive\n"), (SlotKind::Person, PERSONS));
+        assert_eq!(pulled("object: leads\n"), (SlotKind::Lead, LEADS));
+        assert_eq!(pulled("object: deals\npull: { overlap: 5m }\n"), (SlotKind::Deal, DEALS));
         assert_eq!(
             pulled("object: leads\npull: { objects: [persons] }\n"),
-            (SlotKind::Lead, vec![PERSONS]),
+            (SlotKind::Lead, PERSONS),
             "whoever is entered gets a lead"
         );
     }

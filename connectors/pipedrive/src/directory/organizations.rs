@@ -51,7 +51,9 @@ pub(super) async fn step(
         },
     };
     let stale = state.listed.is_none_or(|listed| now.duration_since(listed) >= LISTED_EVERY);
-    if state.listing.is_none() && state.next.is_none() && stale {
+    // A clock that was put back makes what is listed now look older than the listing, as if it were gone.
+    let put_back = state.listed.is_some_and(|listed| now < listed);
+    if put_back || (state.listing.is_none() && state.next.is_none() && stale) {
         (state.listing, state.listed) = (Some(String::new()), Some(now));
     }
     if let Some(from) = state.listing.clone() {

@@ -29,7 +29,7 @@ pub(crate) struct PipedriveSource {
     connection: ConnectionName,
     http: Arc<dyn Http>,
     fields: Arc<Fields>,
-    objects: Vec<&'static str>,
+    object: &'static str,
     windows: Windows,
 }
 
@@ -58,17 +58,17 @@ impl PipedriveSource {
         connection: ConnectionName,
         http: Arc<dyn Http>,
         fields: Arc<Fields>,
-        objects: Vec<&'static str>,
+        object: &'static str,
         windows: Windows,
     ) -> Self {
-        Self { connection, http, fields, objects, windows }
+        Self { connection, http, fields, object, windows }
     }
 
     fn stream(&self, object: &ObjectType) -> Result<&'static str, Fault> {
-        let known = self.objects.iter().find(|known| **known == object.as_str());
-        known
-            .copied()
-            .ok_or_else(|| Fault::new(FaultClass::Defect, format!("there is no stream `{object}` here")))
+        if object.as_str() != self.object {
+            return Err(Fault::new(FaultClass::Defect, format!("there is no stream `{object}` here")));
+        }
+        Ok(self.object)
     }
 
     async fn follow(&self, object: &'static str, ask: &Pull, window: Window) -> Result<Batch, Fault> {
@@ -151,12 +151,7 @@ impl Source for PipedriveSource {
     fn streams(&self) -> Vec<StreamSpec> {
         const LANES: &[Lane] = &[Lane::Live, Lane::Sweep, Lane::Backfill];
         // The feed shows the latest change of whatever lives, however old: it forgets nothing but what was deleted.
-        let stream = |object: &&'static str| StreamSpec {
-            object: ObjectType::new(*object),
-            lanes: LANES,
-            horizon: None,
-        };
-        self.objects.iter().map(stream).collect()
+        vec![StreamSpec { object: ObjectType::new(self.object), lanes: LANES, horizon: None }]
     }
 
     async fn pull(&self, ask: &Pull) -> Result<Batch, Fault> {

@@ -10,10 +10,9 @@ use usher_testkit::Script;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef01234567";
 
-fn source(script: &Arc<Script>) -> PipedriveSource {
+fn source(script: &Arc<Script>, object: &'static str) -> PipedriveSource {
     let fields = Arc::new(Fields::new(script.clone()));
-    let objects = vec![PERSONS, DEALS, LEADS];
-    PipedriveSource::new("pipedrive-main".into(), script.clone(), fields, objects, Windows::default())
+    PipedriveSource::new("pipedrive-main".into(), script.clone(), fields, object, Windows::default())
 }
 
 fn at(ms: i64) -> Timestamp {
@@ -32,7 +31,7 @@ fn person(id: u64, updated: &str) -> Value {
 #[tokio::test]
 async fn questions_are_in_whole_seconds_and_overlap() {
     let script = vendor(|_| listed(&json!([person(7, "2026-11-23T10:00:00Z"), { "name": "no id" }])));
-    let pipedrive = source(&script);
+    let pipedrive = source(&script, PERSONS);
     let first = pipedrive.pull(&pull(PERSONS, Lane::Live, None, 700)).await.unwrap();
     assert!(first.done);
     assert_eq!((first.records.len(), first.problems.len()), (1, 1));
@@ -69,7 +68,7 @@ async fn fm_003_more_of_one_second_than_a_page_holds_is_read_to_its_end() {
         let next = more.then(|| (page + 1).to_string());
         (200, json!({ "success": true, "data": rows, "additional_data": { "next_cursor": next } }))
     });
-    let pipedrive = source(&script);
+    let pipedrive = source(&script, PERSONS);
     let (mut seen, mut cursor) = (std::collections::BTreeSet::new(), None);
     for _ in 0..10 {
         let batch = pipedrive.pull(&pull(PERSONS, Lane::Live, cursor, 10_000)).await.unwrap();
@@ -106,7 +105,7 @@ async fn leads_of_v1_are_read_by_offset_up_to_now_and_shaped_as_v2() {
         let more = json!({ "start": 0, "limit": 500, "more_items_in_collection": true, "next_start": 500 });
         (200, json!({ "success": true, "data": rows, "additional_data": { "pagination": more } }))
     });
-    let batch = source(&script).pull(&pull(LEADS, Lane::Live, None, 10_000)).await.unwrap();
+    let batch = source(&script, LEADS).pull(&pull(LEADS, Lane::Live, None, 10_000)).await.unwrap();
     assert!(batch.done, "what lies behind the bound ends the question, whatever more there is");
     let [one] = &batch.records[..] else { panic!("one lead of now: {:?}", batch.records) };
     assert_eq!(one.modified_at, Some(at(250)));
@@ -138,8 +137,8 @@ async fn history_of_leads_goes_on_by_offset_and_that_of_deals_by_cursor() {
         };
         (200, json!({ "success": true, "data": [], "additional_data": additional }))
     });
-    let pipedrive = source(&script);
     for object in [LEADS, DEALS] {
+        let pipedrive = source(&script, object);
         let first = pipedrive.pull(&pull(object, Lane::Backfill, None, 0)).await.unwrap();
         assert!(!first.done);
         let second = pipedrive.pull(&pull(object, Lane::Backfill, Some(first.next), 0)).await.unwrap();

@@ -164,7 +164,7 @@ impl Engine {
             let along = effect.along.clone().filter(|_| owned);
             let end = match answer {
                 Some(Err(SendFailure::Gone)) => self.gone(effect, write, None).await,
-                Some(Err(SendFailure::Lost { kind, id })) => self.gone(effect, write, Some((kind, id))).await,
+                Some(Err(SendFailure::Lost { kind, .. })) => self.gone(effect, write, Some(kind)).await,
                 Some(result) => self.judge(effect, result, target, capability),
                 None => {
                     EffectEnd::Crashed { due_at: self.now() + self.look_after(0), reason: MISTAKE.to_owned() }

@@ -133,16 +133,9 @@ impl Dispatch<'_> {
         if !self.is_open() || self.traffic.len() >= MOST {
             return None;
         }
-        if !self.counted {
-            match self.engine.store.due_effects(&self.connected.name, self.most(), self.engine.now()).await {
-                Ok(due) => (self.due, self.counted) = (due, true),
-                Err(error) => {
-                    self.failed = Some(error.into());
-                    return None;
-                }
-            }
-        }
-        if let Err(error) = self.refuse_unoffered().await {
+        if !self.counted
+            && let Err(error) = self.count().await
+        {
             self.failed = Some(error);
             return None;
         }
@@ -185,12 +178,13 @@ impl Dispatch<'_> {
         }
     }
 
-    /// What the settings have ceased to offer since it was planned would wait for ever.
-    async fn refuse_unoffered(&mut self) -> Result<(), EngineError> {
+    /// Counts what is due. What the settings have ceased to offer since it was planned is refused: it would wait for ever.
+    async fn count(&mut self) -> Result<(), EngineError> {
+        let due = self.engine.store.due_effects(&self.connected.name, self.most(), self.engine.now()).await?;
         let offered = |kind| self.capabilities.iter().any(|capability| capability.kind == kind);
         let (due, unoffered): (Vec<DueEffects>, Vec<DueEffects>) =
-            self.due.iter().copied().partition(|due| offered(due.kind));
-        self.due = due;
+            due.into_iter().partition(|due| offered(due.kind));
+        (self.due, self.counted) = (due, true);
         for due in unoffered {
             while self.engine.refuse_kind(self.connected, due.kind).await? {}
         }

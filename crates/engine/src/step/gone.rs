@@ -19,13 +19,13 @@ use crate::step::deliver::backoff;
 pub(super) const REASON: &str = "the object is gone at the CRM";
 
 impl Engine {
-    /// What becomes of a write whose object is gone, or the one that the vendor names. A storage that does not answer only
-    /// delays it: nothing was written.
+    /// What becomes of a write whose object is gone; the vendor may name the kind of the one that is. A storage that does not
+    /// answer only delays it: nothing was written.
     pub(super) async fn gone(
         &self,
         effect: &ClaimedEffect,
         write: &Write,
-        named: Option<(SlotKind, ExternalId)>,
+        named: Option<SlotKind>,
     ) -> EffectEnd {
         self.after_loss(effect, write, named).await.unwrap_or_else(|error| {
             let due_at = self.now() + backoff(effect.attempt);
@@ -62,7 +62,7 @@ impl Engine {
         &self,
         effect: &ClaimedEffect,
         write: &Write,
-        named: Option<(SlotKind, ExternalId)>,
+        named: Option<SlotKind>,
     ) -> Result<EffectEnd, EngineError> {
         let cancelled = EffectEnd::Cancelled { reason: REASON.to_owned() };
         use EffectKind::{CreateTask, EnsureInquiry, UpdateObject};
@@ -71,7 +71,7 @@ impl Engine {
             return Ok(cancelled);
         }
         // Where the vendor names nobody, an inquiry's object stands for those that hang on it.
-        let may_be = |kind| named.as_ref().is_none_or(|(lost, _)| *lost == kind);
+        let may_be = |kind| named.is_none_or(|lost| lost == kind);
         let inquiry = object_of(effect, write, |kind| kind.is_inquiry() && may_be(kind));
         if let Some((slot, lost)) = inquiry {
             let reason = format!("its {} was deleted at the CRM", slot.kind.as_str());

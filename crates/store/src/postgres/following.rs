@@ -106,20 +106,24 @@ async fn holding(
     kind: Option<SlotKind>,
     ids: &[String],
 ) -> Result<Vec<String>, Fault> {
-    let sql = match kind {
-        Some(kind) if kind.is_inquiry() => {
+    let query = match kind {
+        Some(SlotKind::Person) => sqlx::query_as(
+            "SELECT name FROM slot WHERE kind = 'person' AND connection = $1 AND external_id = ANY($2)",
+        )
+        .bind(connection)
+        .bind(ids),
+        Some(kind) if kind.is_inquiry() => sqlx::query_as(
             "SELECT s.name FROM link k JOIN lead l ON l.person = k.person \
              JOIN slot s ON s.name = $4 || '/' || l.id || '/' || $1 AND s.external_id = k.external_id \
-             WHERE k.connection = $1 AND k.object = $2 AND k.external_id = ANY($3)"
-        }
-        Some(SlotKind::Person) => {
-            "SELECT name FROM slot WHERE kind = 'person' AND connection = $1 AND external_id = ANY($3) \
-             AND $2 != '' AND $4 != ''"
-        }
+             WHERE k.connection = $1 AND k.object = $3 AND k.external_id = ANY($2)",
+        )
+        .bind(connection)
+        .bind(ids)
+        .bind(object)
+        .bind(kind.as_str()),
         _ => return Ok(Vec::new()),
     };
-    let query = sqlx::query_as(sql).bind(connection).bind(object).bind(ids);
-    let rows: Vec<(String,)> = query.bind(kind.map(SlotKind::as_str)).fetch_all(conn).await?;
+    let rows: Vec<(String,)> = query.fetch_all(conn).await?;
     Ok(rows.into_iter().map(|(name,)| name).collect())
 }
 

@@ -108,20 +108,25 @@ async fn holding(
     kind: Option<SlotKind>,
     ids: String,
 ) -> Result<String, Fault> {
-    let sql = match kind {
-        Some(kind) if kind.is_inquiry() => {
-            "SELECT s.name FROM json_each(?3) j CROSS JOIN link k ON k.connection = ?1 AND k.object = ?2 \
+    let query = match kind {
+        Some(SlotKind::Person) => sqlx::query_as(
+            "SELECT s.name FROM json_each(?2) j CROSS JOIN slot s ON s.external_id = j.value \
+             AND s.connection = ?1 AND s.kind = 'person'",
+        )
+        .bind(connection.to_owned())
+        .bind(ids),
+        Some(kind) if kind.is_inquiry() => sqlx::query_as(
+            "SELECT s.name FROM json_each(?2) j CROSS JOIN link k ON k.connection = ?1 AND k.object = ?3 \
              AND k.external_id = j.value CROSS JOIN lead l ON l.person = k.person \
-             CROSS JOIN slot s ON s.name = ?4 || '/' || l.id || '/' || ?1 AND s.external_id = j.value"
-        }
-        Some(SlotKind::Person) => {
-            "SELECT s.name FROM json_each(?3) j CROSS JOIN slot s ON s.external_id = j.value \
-             AND s.connection = ?1 AND s.kind = 'person' WHERE ?2 != '' AND ?4 != ''"
-        }
+             CROSS JOIN slot s ON s.name = ?4 || '/' || l.id || '/' || ?1 AND s.external_id = j.value",
+        )
+        .bind(connection.to_owned())
+        .bind(ids)
+        .bind(object.to_owned())
+        .bind(kind.as_str()),
         _ => return Ok("[]".to_owned()),
     };
-    let query = sqlx::query_as(sql).bind(connection.to_owned()).bind(object.to_owned()).bind(ids);
-    let rows: Vec<(String,)> = query.bind(kind.map(SlotKind::as_str)).fetch_all(conn).await?;
+    let rows: Vec<(String,)> = query.fetch_all(conn).await?;
     list(rows.iter().map(|(name,)| name))
 }
 
