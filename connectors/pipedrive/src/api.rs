@@ -25,6 +25,9 @@ pub(crate) const SEARCH: &str = "search";
 /// The company's budget of a day.
 pub(crate) const TOKENS: &str = "tokens";
 
+/// Rows of a page by offset that were on the page before, far fewer than a page has.
+const OVERLAP: u64 = 20;
+
 const CALL: &[&str] = &[BURST, TOKENS];
 const SEARCH_CALL: &[&str] = &[BURST, SEARCH, TOKENS];
 
@@ -161,12 +164,13 @@ pub(crate) fn after(request: Request, cursor: Option<&str>) -> Request {
     }
 }
 
-/// The page that begins there, whichever version it is of.
+/// The page that begins there, whichever version it is of. By offset it begins a little earlier: what was archived,
+/// converted or changed since the page before has moved the others up, and they would never be listed.
 pub(crate) fn behind(request: Request, next: Option<&Next>) -> Request {
     match next {
         None => request,
         Some(Next::Cursor(cursor)) => after(request, Some(cursor)),
-        Some(Next::Start(start)) => request.query("start", start.to_string()),
+        Some(Next::Start(start)) => request.query("start", start.saturating_sub(OVERLAP).to_string()),
     }
 }
 

@@ -154,7 +154,9 @@ pub(crate) async fn all(http: &dyn Http, request: &Request) -> Result<Vec<Value>
             found => next = found,
         }
     }
-    Err(repeats())
+    let message = format!("Pipedrive lists more than {MOST_PAGES} pages of what belongs to one object");
+    Err(Fault::new(FaultClass::Defect, message)
+        .advise("look whether a program fills that object in Pipedrive, then `usher failed retry`"))
 }
 
 /// The first living object that fits and was made or changed since then. None if there is none: the list is complete.

@@ -102,6 +102,9 @@ pub struct Faults {
     pub batch_fails_whole: bool,
     /// Rate of API writes whose owner is dropped without a word.
     pub drop_owner: f64,
+    /// Rate of deals made through the API whose origin is another word than `API`: the documents promise that word for
+    /// Pipedrive's leads only.
+    pub other_origin: f64,
 
     /// Rate, per API write to a person, that it is archived by a person afterwards.
     pub archive: f64,
@@ -175,6 +178,7 @@ impl Default for Faults {
             missing_row: 0.0,
             batch_fails_whole: false,
             drop_owner: 0.0,
+            other_origin: 0.0,
             archive: 0.0,
             merge: 0.0,
             human_edit: 0.0,

@@ -33,6 +33,17 @@ pub struct Vanished {
     pub ids: Vec<ExternalId>,
 }
 
+impl Vanished {
+    /// What ends their leads, in words. An inquiry's object that was archived or became another takes no change any more.
+    pub(crate) fn reason(&self) -> String {
+        let what = match self.kind {
+            Some(kind) if kind.is_inquiry() => "deleted, archived or converted",
+            _ => "deleted",
+        };
+        format!("it was {what} in {}", self.connection)
+    }
+}
+
 /// What following a merge changed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Followed {

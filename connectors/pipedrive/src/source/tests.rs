@@ -122,9 +122,38 @@ async fn leads_of_v1_are_read_by_offset_up_to_now_and_shaped_as_v2() {
 }
 
 #[tokio::test]
+async fn fm_006_what_moves_up_while_leads_are_listed_is_listed_all_the_same() {
+    let mut held: Vec<u64> = (1..=1_200).collect();
+    let script = vendor(move |request| {
+        if request.path != "/v1/leads" {
+            return listed(&json!([]));
+        }
+        let start: usize = query(request, "start").parse().unwrap_or(0);
+        let end = held.len().min(start + 500);
+        let lead = |id: &u64| json!({ "id": format!("{id:08x}"), "title": "SEO", "add_time": "2026-11-23T09:59:00Z" });
+        let rows: Vec<Value> = held[start..end].iter().map(lead).collect();
+        let more = json!({ "start": start, "limit": 500, "more_items_in_collection": end < held.len() });
+        // Two are archived before the next page is asked for.
+        held.drain(10..12);
+        (200, json!({ "success": true, "data": rows, "additional_data": { "pagination": more } }))
+    });
+    let pipedrive = source(&script, LEADS);
+    let (mut seen, mut cursor) = (std::collections::BTreeSet::new(), None);
+    for _ in 0..5 {
+        let batch = pipedrive.pull(&pull(LEADS, Lane::Backfill, cursor, 0)).await.unwrap();
+        seen.extend(batch.records.iter().map(|record| record.external_id.clone()));
+        if batch.done {
+            break;
+        }
+        cursor = Some(batch.next);
+    }
+    assert_eq!(seen.len(), 1_200);
+}
+
+#[tokio::test]
 async fn history_of_leads_goes_on_by_offset_and_that_of_deals_by_cursor() {
     let script = vendor(|request| {
-        let started = query(request, "start") == "500" || !query(request, "cursor").is_empty();
+        let started = query(request, "start") == "480" || !query(request, "cursor").is_empty();
         let additional = match (request.path.as_str(), started) {
             ("/v1/leads", false) => {
                 json!({ "pagination": { "start": 0, "limit": 500, "more_items_in_collection": true } })

@@ -103,12 +103,12 @@ pub(super) async fn verify(
     };
     for archived in [false, true] {
         let rows = of_person(target, wanted.objects, wanted.person, archived).await?;
-        if let Some(row) = rows.iter().find(|row| marked(row)) {
-            return Ok(Verdict::Found(created(row)));
-        }
+        let ours = rows.iter().find(|row| marked(row)).map(|row| (row, created(row)));
         // Somebody else's program may have made it: it is surely there, and not surely ours.
-        if let Some(row) = rows.iter().find(|row| alike(row)) {
-            return Ok(Verdict::Found(found(row)));
+        let there = ours.or_else(|| rows.iter().find(|row| alike(row)).map(|row| (row, found(row))));
+        if let Some((row, written)) = there {
+            made::is_owned(target, wanted.objects, row, wanted.owner).await?;
+            return Ok(Verdict::Found(written));
         }
     }
     let lives = find::living(&*target.http, api::PERSONS, wanted.person, CallLane::Verify).await?.is_some();
@@ -117,7 +117,7 @@ pub(super) async fn verify(
 }
 
 /// Leads or deals of the same person that were made since then and bear a key of ours, whichever. A deal that bears none
-/// counts by its title, if a program made it.
+/// counts by its title, unless a human made it.
 pub(super) async fn ours_since(
     target: &PipedriveTarget,
     item: &Write,
@@ -205,10 +205,11 @@ impl<'a> Wanted<'a> {
         })
     }
 
-    /// Whether that deal, of the same person, was made by a program since then and has the same title.
+    /// Whether that deal, of the same person, was not made by a human, since then, and has the same title. What a
+    /// program's deal bears as origin the documents leave open; they name only what a human's does (v2, addDeal).
     fn is_alike(&self, row: &Object, since: Timestamp) -> bool {
-        let by_program = row.get("origin").is_none_or(|origin| origin == &Value::from("API"));
+        let by_hand = row.get("origin") == Some(&Value::from("ManuallyCreated"));
         let young = wire::time(row, "add_time").is_none_or(|made| made >= since);
-        by_program && young && wire::text(row, "title") == Some(self.title)
+        !by_hand && young && wire::text(row, "title").map(str::trim) == Some(self.title.trim())
     }
 }

@@ -1,7 +1,10 @@
 //! What was made with its owner: whether it came out so.
+//!
+//! Pipedrive gives what nobody gave to anybody to the token's user, so that user stands for nobody. Any other owner is
+//! somebody's choice, made since.
 
 use serde_json::json;
-use usher_connector::{Fault, FaultClass};
+use usher_connector::{CallLane, Fault, FaultClass, SendFailure};
 
 use super::{PipedriveTarget, number};
 use crate::api;
@@ -15,29 +18,113 @@ pub(super) async fn with_owner(
     made: &Object,
     owner: &str,
 ) -> Result<(), Fault> {
-    let id = wire::id(made).unwrap_or_default();
-    if has_owner(made, owner) || set_owner(target, objects, &id, owner).await {
+    if has_owner(made, owner) {
         return Ok(());
     }
-    let one = one_of(objects);
-    let message = format!("Pipedrive created {one} {id}, but it does not show the owner that was asked for");
-    Err(Fault::new(FaultClass::Defect, message).advise(format!(
-        "assign the {one} in Pipedrive and check that no automation changes it; then `usher failed retry` finds it \
-         and makes no second one"
-    )))
+    let id = wire::id(made).unwrap_or_default();
+    // It exists: what is unclear now is looked up, never made again.
+    let unclear = |fault: Fault| {
+        let message = "Pipedrive does not say whether what it made has its owner";
+        Fault::new(FaultClass::OutcomeUnknown, message).because(fault.to_string())
+    };
+    let given = is_bare(target, made, CallLane::Write).await.map_err(unclear)?
+        && give(target, objects, &id, owner).await.map_err(unclear)?;
+    if given { Ok(()) } else { Err(ownerless(objects, &id)) }
 }
 
-/// True if it has it now.
-async fn set_owner(target: &PipedriveTarget, objects: &str, id: &str, owner: &str) -> bool {
-    let Ok(owner_id) = number(owner) else { return false };
-    let Ok(request) = api::change(objects, id, &json!({ "owner_id": owner_id })) else { return false };
-    target.write(request).await.is_ok_and(|after| has_owner(&after, owner))
+/// What a lost answer made may have come out without its owner too.
+pub(super) async fn is_owned(
+    target: &PipedriveTarget,
+    objects: &str,
+    made: &Object,
+    owner: &str,
+) -> Result<(), Fault> {
+    if has_owner(made, owner) || !is_bare(target, made, CallLane::Verify).await? {
+        return Ok(());
+    }
+    Err(ownerless(objects, &wire::id(made).unwrap_or_default()))
+}
+
+async fn is_bare(target: &PipedriveTarget, made: &Object, lane: CallLane) -> Result<bool, Fault> {
+    let Some(shown) = wire::refers(made, "owner_id") else { return Ok(true) };
+    Ok(shown == target.me.id(&*target.http, lane).await?.to_string())
+}
+
+/// True if it has it now, false if it may not have it.
+async fn give(target: &PipedriveTarget, objects: &str, id: &str, owner: &str) -> Result<bool, Fault> {
+    let Ok(owner_id) = number(owner) else { return Ok(false) };
+    let request = api::change(objects, id, &json!({ "owner_id": owner_id }))?;
+    match target.write(request).await {
+        Ok(after) => Ok(has_owner(&after, owner)),
+        Err(SendFailure::Fault(fault)) if fault.class() != FaultClass::Rejected => Err(fault),
+        Err(_) => Ok(false),
+    }
 }
 
 pub(super) fn has_owner(object: &Object, owner: &str) -> bool {
     wire::refers(object, "owner_id").as_deref() == Some(owner)
 }
 
-fn one_of(objects: &str) -> &str {
-    if objects == api::ACTIVITIES { "activity" } else { objects.trim_end_matches('s') }
+fn ownerless(objects: &str, id: &str) -> Fault {
+    let one = if objects == api::ACTIVITIES { "activity" } else { objects.trim_end_matches('s') };
+    let message = format!("Pipedrive created {one} {id}, but it does not show the owner that was asked for");
+    Fault::new(FaultClass::Defect, message).advise(format!(
+        "assign the {one} in Pipedrive and check that no automation changes it; then `usher failed retry` finds it \
+         and makes no second one"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use http::Method;
+
+    use super::*;
+    use crate::fields::Fields;
+    use crate::target::{Carrier, Custom};
+    use crate::testing::vendor;
+
+    /// What becomes of a lead that came out with that owner, at a vendor that answers the repair so.
+    async fn settled(shown: Option<u64>, repair: u16) -> (Result<(), Fault>, usize) {
+        let script = vendor(move |request| match request.method {
+            Method::PATCH => {
+                (repair, json!({ "success": repair == 200, "data": { "id": 7, "owner_id": 11 } }))
+            }
+            _ => (200, json!({ "success": true, "data": { "id": 1 } })),
+        });
+        let fields = Arc::new(Fields::new(script.clone()));
+        let target = PipedriveTarget::new(script.clone(), fields, Custom::default(), Carrier::default());
+        let made = json!({ "id": 7, "owner_id": shown });
+        let ended = with_owner(&target, api::LEADS, made.as_object().unwrap(), "11").await;
+        (ended, script.writes().len())
+    }
+
+    fn class(ended: &Result<(), Fault>) -> Option<FaultClass> {
+        ended.as_ref().err().map(Fault::class)
+    }
+
+    #[tokio::test]
+    async fn a_bare_one_is_given_its_owner_and_what_is_unclear_is_looked_up() {
+        let bare = [None, Some(1)];
+        for shown in bare {
+            let (ended, writes) = settled(shown, 200).await;
+            assert_eq!((class(&ended), writes), (None, 1));
+            for unclear in [429, 503] {
+                let (ended, _) = settled(shown, unclear).await;
+                assert_eq!(class(&ended), Some(FaultClass::OutcomeUnknown), "{unclear}: {ended:?}");
+            }
+            assert_eq!(class(&settled(shown, 400).await.0), Some(FaultClass::Defect), "it may not have it");
+        }
+    }
+
+    #[tokio::test]
+    async fn fm_049_an_owner_whom_somebody_else_chose_is_left_alone() {
+        let (ended, writes) = settled(Some(12), 200).await;
+        assert_eq!((class(&ended), writes), (Some(FaultClass::Defect), 0));
+        let (ended, writes) = settled(Some(11), 200).await;
+        assert_eq!((class(&ended), writes), (None, 0));
+    }
 }

@@ -2,12 +2,12 @@
 
 use jiff::{SignedDuration, Timestamp};
 use usher_connector::{CallLane, Fault, FaultClass, SendFailure, Verdict, Write, Written};
-use usher_model::{EffectBody, ObjectRef, SlotOrigin};
+use usher_model::{EffectBody, ExternalId, ObjectRef, SlotOrigin};
 
 use super::companies::Company;
 use super::persons::Who;
-use super::{PipedriveTarget, created, found, inquiries, known, tasks};
-use crate::api::{ORGANIZATIONS, PERSONS};
+use super::{PipedriveTarget, created, found, inquiries, known, made, tasks};
+use crate::api::{ACTIVITIES, ORGANIZATIONS, PERSONS};
 use crate::fields::Definitions;
 use crate::find;
 use crate::wire::{self, Object};
@@ -49,7 +49,7 @@ pub(super) async fn verify(
                 Verdict::Found(Written::whole(bound, SlotOrigin::Found))
             })
         }
-        EffectBody::CreateTask { about, .. } => task(target, write, about).await,
+        EffectBody::CreateTask { about, owner, .. } => task(target, write, about, owner).await,
         EffectBody::CloseTask { task, .. } => holds(target, task, |row| wire::flag(row, "done")).await,
         EffectBody::ReassignTask { task, to } => {
             holds(target, task, |row| wire::refers(row, "owner_id").as_deref() == Some(to.as_str())).await
@@ -111,9 +111,15 @@ async fn made_since(
 }
 
 /// Looks for the marker among the activities of the first object that the task is about.
-async fn task(target: &PipedriveTarget, write: &Write, about: &[ObjectRef]) -> Result<Verdict, Fault> {
+async fn task(
+    target: &PipedriveTarget,
+    write: &Write,
+    about: &[ObjectRef],
+    owner: &ExternalId,
+) -> Result<Verdict, Fault> {
     let Some(parent) = about.first() else { return Ok(Verdict::Unsure) };
     if let Some(task) = tasks::of_parent(target, parent, &write.marker()).await?.pop() {
+        made::is_owned(target, ACTIVITIES, &task, owner.as_str()).await?;
         return Ok(Verdict::Found(created(&task)));
     }
     // Whoever was merged or deleted away took the activities with them: an empty list proves nothing.

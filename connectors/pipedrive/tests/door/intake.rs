@@ -207,6 +207,10 @@ async fn fm_019_all_organizations_are_listed_again_once_a_day_so_that_deleted_on
     let day = start + jiff::SignedDuration::from_hours(25);
     let (seen, whole, cursor) = read(cursor, day).await;
     assert_eq!((seen, whole), (699, Some(day)));
-    let (_, whole, _) = read(cursor, day + jiff::SignedDuration::from_hours(1)).await;
+    let (_, whole, cursor) = read(cursor, day + jiff::SignedDuration::from_hours(1)).await;
     assert_eq!(whole, None);
+    // By a clock that was put back, all that is listed would be older than the listing, as if it were gone.
+    let earlier = start - jiff::SignedDuration::from_hours(1);
+    let (seen, whole, _) = read(cursor, earlier).await;
+    assert_eq!((seen, whole), (699, Some(earlier)));
 }

@@ -40,6 +40,11 @@ pub(crate) fn create(drive: &mut Drive, call: &Call<'_>, kind: Kind) -> Answer {
     }
     drive.before_write(kind, None, &mut changes, call.by);
     let owned = changes.fields.contains_key("owner_id");
+    if kind == Kind::Deal
+        && drive.fires(drive.faults.other_origin, "other_origin", call.by.at, call.by.correlation)
+    {
+        changes.fields.insert("origin".to_owned(), "Marketplace app".into());
+    }
     let id = drive.create(kind, changes, call.by, Given::default());
     drive.aftermath(kind, id, owned.then_some(0), call.by);
     show(drive, kind, id, &Want::default())

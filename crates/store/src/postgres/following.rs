@@ -48,7 +48,7 @@ impl Following for PostgresStore {
                 lock::graph(conn).await?;
                 let slots = holding(conn, &connection, &object, gone.kind, &ids).await?;
                 let leads = behind(conn, &connection, &object, &ids, &slots).await?;
-                let reason = format!("it was deleted in {connection}");
+                let reason = gone.reason();
                 let ended = end(conn, &leads, CloseReason::Suppressed, &reason, now).await?;
                 unbind(conn, &slots, now).await?;
                 Ok(ended)

@@ -50,7 +50,7 @@ impl Following for SqliteStore {
                 let ids = list(&gone.ids)?;
                 let slots = holding(conn, &connection, &object, gone.kind, ids.clone()).await?;
                 let leads = behind(conn, &connection, &object, ids, slots.clone()).await?;
-                let reason = format!("it was deleted in {connection}");
+                let reason = gone.reason();
                 let ended = end(conn, &leads, CloseReason::Suppressed, &reason, now).await?;
                 unbind(conn, slots, now).await?;
                 Ok(ended)

@@ -304,7 +304,7 @@ impl Ledger {
                 "SELECT l.id, coalesce('closed:' || l.close_reason, l.state), l.mode, l.person, l.fields, a.external_id, \
                  d.owner, d.body, \
                  (SELECT count(*) FROM effect e WHERE e.lead = l.id AND e.kind = 'create_task' AND e.state = 'done'), \
-                 CASE WHEN l.detail LIKE 'it was deleted in %' THEN l.closed_at END \
+                 CASE WHEN l.detail LIKE 'it was deleted%' THEN l.closed_at END \
                  FROM lead l LEFT JOIN account a ON a.id = l.account \
                  LEFT JOIN decision d ON d.seq = (SELECT max(seq) FROM decision WHERE lead = l.id) ORDER BY l.seq",
             )
