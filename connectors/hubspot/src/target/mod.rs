@@ -3,6 +3,7 @@
 mod batch;
 mod close;
 mod companies;
+mod entered;
 mod history;
 mod inquiries;
 mod keys;
@@ -145,6 +146,7 @@ impl Target for HubSpotTarget {
                 made::send(&*self.http, &self.keys, TASKS, writes, batches, &mut outcomes).await;
             }
             Some(EffectKind::EnsureInquiry) => {
+                entered::look(&*self.http, writes, &mut outcomes).await;
                 // Both, where the settings were changed since some were planned.
                 let batches = self.plan(writes, &mut outcomes).into_iter();
                 let (leads, deals) = batches.partition(|batch| batch.path == api::batch(LEADS, "create"));

@@ -42,12 +42,8 @@ fn person(key: &str, email: Option<&str>) -> Write {
 }
 
 fn owner(key: &str, id: &str, expected: Option<&str>, to: &str) -> Write {
-    let change = OwnerChange {
-        expected: expected.map(Into::into),
-        to: Some(to.into()),
-        seen_at: None,
-        restores: false,
-    };
+    let change =
+        OwnerChange { expected: expected.map(Into::into), to: Some(to.into()), ..OwnerChange::default() };
     let target = object(SlotKind::Person, id);
     let body = EffectBody::UpdateObject {
         target,

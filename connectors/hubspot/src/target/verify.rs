@@ -228,7 +228,12 @@ async fn read(
     }
 }
 
-async fn associated(http: &dyn Http, from: &str, id: &str, to: &str) -> Result<Vec<String>, Fault> {
+pub(super) async fn associated(
+    http: &dyn Http,
+    from: &str,
+    id: &str,
+    to: &str,
+) -> Result<Vec<String>, Fault> {
     let mut found = Vec::new();
     let mut after: Option<String> = None;
     for _ in 0..MOST_PAGES {

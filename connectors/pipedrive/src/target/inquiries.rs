@@ -36,6 +36,9 @@ impl Default for Carrier {
 
 pub(super) async fn send(target: &PipedriveTarget, item: &Write) -> Sent {
     let wanted = Wanted::of(item)?;
+    if let Some(row) = entered(target, &wanted).await? {
+        return Ok(found(&row));
+    }
     let key = marker_key(target, wanted.objects, CallLane::Write).await?;
     let left_out = target.carrier.marker.as_ref().filter(|_| wanted.objects == DEALS && key.is_none());
     let made = match target.write(body(target, item, key.as_deref())?).await {
@@ -49,7 +52,20 @@ pub(super) async fn send(target: &PipedriveTarget, item: &Write) -> Sent {
     };
     made::with_owner(target, wanted.objects, &made, wanted.owner).await?;
     let note = left_out.map(|name| format!("left out: {name} (Pipedrive has no such field)"));
-    Ok(Written { note, ..created(&made) })
+    Ok(Written { note, owned: true, ..created(&made) })
+}
+
+/// The youngest open lead or deal of the person's that somebody has entered by hand since then: which way one came to be
+/// is Pipedrive's word, and nobody can change it (v2 document, `origin`).
+async fn entered(target: &PipedriveTarget, wanted: &Wanted<'_>) -> Result<Option<Object>, Fault> {
+    let Some(since) = wanted.entered_since else { return Ok(None) };
+    let answer = target.http.send(api::youngest_of_person(wanted.objects, wanted.person)).await?;
+    let by_hand = |row: &Object| wire::text(row, "origin") == Some("ManuallyCreated");
+    let young = |row: &Object| wire::time(row, "add_time").is_some_and(|made| made >= since);
+    let rows = wire::page(&answer)?.rows.into_iter().filter_map(into_object);
+    Ok(rows
+        .filter(|row| find::lives(row) && by_hand(row) && young(row))
+        .max_by_key(|row| wire::time(row, "add_time")))
 }
 
 /// As a dry run shows it: with what is known without asking.
@@ -187,11 +203,13 @@ struct Wanted<'a> {
     person: &'a str,
     company: Option<&'a str>,
     owner: &'a str,
+    entered_since: Option<Timestamp>,
 }
 
 impl<'a> Wanted<'a> {
     fn of(item: &'a Write) -> Result<Self, SendFailure> {
-        let EffectBody::EnsureInquiry { slot, title, person, company, owner } = &item.body else {
+        let EffectBody::EnsureInquiry { slot, title, person, company, owner, entered_since } = &item.body
+        else {
             return Err(defect("a write of another kind was taken for a lead or deal"));
         };
         let objects = objects_of(slot.kind).filter(|_| slot.kind.is_inquiry());
@@ -202,6 +220,7 @@ impl<'a> Wanted<'a> {
             person: id(person)?,
             company: company.as_ref().map(id).transpose()?,
             owner: owner.as_str(),
+            entered_since: *entered_since,
         })
     }
 

@@ -21,6 +21,7 @@ fn inquiry(key: &str, kind: SlotKind, person: u64, owner: u64) -> Write {
         person: known(SlotKind::Person, person),
         company: None,
         owner: owner.to_string().into(),
+        entered_since: None,
     };
     write(key, body)
 }

@@ -169,7 +169,7 @@ async fn fm_057_ids_are_numbers_and_an_owner_who_left_is_told_apart() {
     let person = door.person(&json!({ "name": "Ana" }));
     let sent = door.send(&give(person, None, Some(13))).await;
     assert!(matches!(sent, Err(SendFailure::OwnerRejected { .. })), "{sent:?}");
-    let odd = OwnerChange { expected: None, to: Some("ana".into()), seen_at: None, restores: false };
+    let odd = OwnerChange { to: Some("ana".into()), ..OwnerChange::default() };
     let body = EffectBody::UpdateObject {
         target: known(SlotKind::Person, person),
         owner: Some(odd),

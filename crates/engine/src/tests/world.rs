@@ -81,6 +81,8 @@ pub(crate) struct Crm {
     pub(crate) names: Mutex<Option<SlotKind>>,
     /// A human has chosen the owner of each object of this kind.
     pub(crate) won: Mutex<Option<SlotKind>>,
+    /// What somebody has entered by hand for everybody, and when.
+    pub(crate) entered: Mutex<Option<(ExternalId, Timestamp)>>,
     /// It makes persons with the owner that a write names.
     pub(crate) owned: Mutex<bool>,
     /// What it did, in order.
@@ -262,20 +264,36 @@ impl Target for Crm {
             }
             None => {}
         }
+        let entered = self.entered.lock().unwrap().clone();
+        let there = |write: &Write| match &write.body {
+            EffectBody::EnsureInquiry { entered_since: Some(since), .. } => {
+                entered.clone().filter(|(_, at)| at >= since).map(|(id, _)| id)
+            }
+            _ => None,
+        };
         let won = *self.won.lock().unwrap();
         let is_won = |write: &Write| match &write.body {
             EffectBody::UpdateObject { target: ObjectRef::Id { kind, .. }, .. } => Some(*kind) == won,
             _ => false,
         };
-        self.did.lock().unwrap().extend(writes.iter().filter(|write| !is_won(write)).cloned());
+        self.did
+            .lock()
+            .unwrap()
+            .extend(writes.iter().filter(|write| !is_won(write) && there(write).is_none()).cloned());
         let persons = writes.iter().filter(|write| write.body.kind() == EffectKind::EnsurePerson);
         self.persons.lock().unwrap().extend(persons.map(|write| write.key.as_str().to_owned()));
         let takes_owners = *self.owned.lock().unwrap();
+        // What stands for an inquiry is always made with its owner.
+        let is_inquiry = |write: &Write| write.body.kind() == EffectKind::EnsureInquiry;
         let done = |write: &Write| {
             let made = Written::whole(Some(write.key.as_str().into()), SlotOrigin::Created);
-            match is_won(write) {
-                true => Err(SendFailure::HumanWon { owner: None }),
-                false => Ok(Written { owned: takes_owners && write.owner.is_some(), ..made }),
+            match there(write) {
+                Some(id) => Ok(Written::whole(Some(id), SlotOrigin::Found)),
+                None if is_won(write) => Err(SendFailure::HumanWon { owner: Some("8".into()) }),
+                None => Ok(Written {
+                    owned: write.owner.is_some() && (takes_owners || is_inquiry(write)),
+                    ..made
+                }),
             }
         };
         writes.iter().map(done).collect()

@@ -1,9 +1,11 @@
 //! Leads and deals that carry an inquiry's owner.
 
-use EffectKind::{CreateTask, EnsureInquiry, EnsurePerson};
+use std::collections::BTreeMap;
+
+use EffectKind::{CreateTask, EnsureInquiry, EnsurePerson, UpdateObject};
 use usher_model::{
-    Effect, EffectBody, EffectKey, EffectKind, EpisodeId, ExternalId, Mode, ObjectRef, PersonId, Slot,
-    SlotKind, SlotOrigin,
+    Effect, EffectBody, EffectKey, EffectKind, EpisodeId, ExternalId, Mode, ObjectRef, OwnerChange, PersonId,
+    Slot, SlotKind, SlotOrigin,
 };
 
 use super::Backend;
@@ -34,9 +36,29 @@ fn ensure_deal(opened: &Opened, episode: EpisodeId, owner: &str) -> Effect {
         person: ObjectRef::Slot { slot: person_slot(opened.person) },
         company: None,
         owner: owner.into(),
+        entered_since: None,
     };
     let key = EffectKey::new(format!("deal{}", opened.lead));
     Effect { key, connection: crm(), lead: opened.lead, episode, body }
+}
+
+/// The owner of the lead's deal, which nobody entered by hand.
+fn own(opened: &Opened, episode: EpisodeId) -> Effect {
+    let change = OwnerChange { to: Some("501".into()), entered: Some(Vec::new()), ..OwnerChange::default() };
+    let body = EffectBody::UpdateObject {
+        target: ObjectRef::Slot { slot: deal_slot(opened) },
+        owner: Some(change),
+        fields: BTreeMap::new(),
+        slot: Some(Slot { connection: crm(), kind: SlotKind::Owner, of: episode.to_string() }),
+        after: None,
+    };
+    Effect {
+        key: EffectKey::new(format!("own{episode}")),
+        connection: crm(),
+        lead: opened.lead,
+        episode,
+        body,
+    }
 }
 
 /// A task about the lead's deal and its person.
@@ -58,7 +80,8 @@ async fn decided(store: &std::sync::Arc<dyn crate::Store>) -> Opened {
     let record = mapped(store, new_record(1), at(1)).await;
     let mut opened = opening(record, 1, PersonId::new(at(1)), Mode::Live, at(1));
     let person = ensure_person(opened.lead, opened.episode, opened.person, 1);
-    let rest = [ensure_deal(&opened, opened.episode, "501"), task(&opened, opened.episode)];
+    let (lead, episode) = (&opened, opened.episode);
+    let rest = [ensure_deal(lead, episode, "501"), own(lead, episode), task(lead, episode)];
     opened.commit.effects = planned([vec![person], rest.into()].concat(), at(1));
     store.commit_decisions(opened.commit.clone(), at(1)).await.unwrap();
     opened
@@ -72,9 +95,11 @@ pub(crate) async fn a_deal_is_bound_to_its_lead_and_tied_to_its_person(backend: 
     assert!(claim(&store, CreateTask, 4).await.is_empty(), "it waits for the deal");
     finish(&store, EnsureInquiry, 5, |claim| {
         assert_eq!(claim.bindings[0].id, "c1".into());
-        done(claim, "d1", "deals")
+        assert_eq!(claim.along.as_ref().map(|along| along.owner.as_str()), Some("501"));
+        EffectOutcome { along: claim.along.clone(), ..done(claim, "d1", "deals") }
     })
     .await;
+    assert!(claim(&store, UpdateObject, 5).await.is_empty(), "it was made with its owner");
     assert_eq!(store.known_made(ana.lead, EnsureInquiry).await.unwrap(), ["d1".into()]);
     let deal = LinkKey { connection: crm(), object: "deals".into(), external_id: "d1".into() };
     let ask = ViewAsk {

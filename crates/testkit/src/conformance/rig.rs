@@ -159,6 +159,11 @@ pub trait TargetWorld: Send + Sync {
     /// Makes an object without an owner, behind the API.
     fn make(&self, kind: SlotKind) -> ExternalId;
 
+    /// Somebody enters a lead or deal for a person in the vendor's pages; nothing where there is no such thing.
+    fn enter(&self, _kind: SlotKind, _person: &ExternalId) -> Option<ExternalId> {
+        None
+    }
+
     /// Takes an object away.
     fn remove(&self, kind: SlotKind, id: &ExternalId);
 

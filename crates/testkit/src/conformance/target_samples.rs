@@ -79,6 +79,7 @@ pub(super) fn write(bench: &Bench, kind: EffectKind) -> anyhow::Result<Write> {
             person: by_id(SlotKind::Person, &world.make(SlotKind::Person)),
             company: Some(by_id(SlotKind::Company, &world.make(SlotKind::Company))),
             owner: owner(world)?,
+            entered_since: None,
         },
         EffectKind::UpdateObject => {
             update(by_id(target.carrier(), &world.make(target.carrier())), &owner(world)?)
@@ -131,7 +132,7 @@ pub(super) fn update(target: ObjectRef, owner: &ExternalId) -> EffectBody {
     let name = is_person.then(|| ("last_name".to_owned(), json!(format!("{CANARY}son"))));
     EffectBody::UpdateObject {
         target,
-        owner: Some(OwnerChange { expected: None, to: Some(owner.clone()), seen_at: None, restores: false }),
+        owner: Some(OwnerChange { to: Some(owner.clone()), ..OwnerChange::default() }),
         fields: name.into_iter().collect(),
         slot: None,
         after: None,

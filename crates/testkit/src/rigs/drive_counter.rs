@@ -76,6 +76,10 @@ impl TargetWorld for Drive {
         self.create(object(kind), &fields)
     }
 
+    fn enter(&self, kind: SlotKind, person: &ExternalId) -> Option<ExternalId> {
+        Some(self.create(object(kind), &inquiry(number(person))))
+    }
+
     fn remove(&self, kind: SlotKind, id: &ExternalId) {
         // What is gone already can not be deleted again, which is what was asked for.
         let _ = self.sim.delete(object(kind), number(id));

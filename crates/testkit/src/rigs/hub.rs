@@ -147,7 +147,7 @@ impl Hub {
         ExternalId::new(made.unwrap_or_default().to_string())
     }
 
-    fn seed(&self, lines: &str) -> Vec<ExternalId> {
+    pub(super) fn seed(&self, lines: &str) -> Vec<ExternalId> {
         let ids = self.sim.seed(lines).unwrap_or_default();
         ids.into_iter().map(|id| ExternalId::new(id.to_string())).collect()
     }

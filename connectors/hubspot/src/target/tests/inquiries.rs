@@ -18,6 +18,7 @@ fn inquiry(kind: SlotKind, key: &str) -> Write {
         person: object(SlotKind::Person, "7"),
         company: Some(object(SlotKind::Company, "8")),
         owner: "71".into(),
+        entered_since: None,
     };
     write(key, body)
 }

@@ -386,9 +386,21 @@ impl<'e> Fold<'e> {
         let account = lead.account.and_then(|id| self.accounts.get(&id));
         let also = self.also_owned(&slot, &carrier, account, seen);
         let keys = usher_identity::keys(&lead.fields);
+        let nobodies = usher_routing::nobodies(self.roster, &self.engine.write.treat_as_unowned);
         let (seen_owner, seen_at) = (seen.owner, seen.at);
-        let intent =
-            plan::Intent { lead, decision, seen_owner, seen_at, slot, at_crm, carrier, account, also, keys };
+        let intent = plan::Intent {
+            lead,
+            decision,
+            seen_owner,
+            seen_at,
+            slot,
+            at_crm,
+            carrier,
+            account,
+            also,
+            nobodies,
+            keys,
+        };
         let effects = plan::effects(self.engine, &intent, self.now);
         if !at_crm && effects.iter().any(|effect| !effect.observed) {
             self.people.planned_at_crm(lead.person);

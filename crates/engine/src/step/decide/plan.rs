@@ -10,6 +10,7 @@ use usher_model::{
 use usher_store::NewEffect;
 
 use crate::engine::Engine;
+use crate::step::deliver::signed;
 
 /// What is to be written for one decision.
 pub(super) struct Intent<'a> {
@@ -26,6 +27,8 @@ pub(super) struct Intent<'a> {
     pub(super) carrier: Carrier,
     pub(super) account: Option<&'a Account>,
     pub(super) also: Vec<Also>,
+    /// The CRM's owners who stand for nobody.
+    pub(super) nobodies: Vec<ExternalId>,
     pub(super) keys: Vec<IdentityKey>,
 }
 
@@ -41,7 +44,7 @@ pub(super) enum Carrier {
     Person,
     /// A lead or deal of the CRM's from which the lead came.
     There(Slot),
-    /// A lead or deal that is made for the lead, with its owner.
+    /// A lead or deal that is made for the lead, with its owner; unless somebody has entered one by hand.
     ToMake(Slot),
 }
 
@@ -76,32 +79,36 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
             person: person.clone(),
             company: company.clone(),
             owner: owner.clone(),
+            entered_since: intent.lead.received_at.checked_sub(signed(engine.write.same_inquiry_within)).ok(),
         });
     }
-    let changes_owner = changes_owner && !matches!(intent.carrier, Carrier::ToMake(_));
     let carrier = match &intent.carrier {
         Carrier::Person => None,
         Carrier::There(slot) | Carrier::ToMake(slot) => Some(ObjectRef::Slot { slot: slot.clone() }),
     };
-    let confirmed = changes_owner.then(|| Slot {
+    let change = match &intent.carrier {
+        // Done along with the making.
+        Carrier::ToMake(_) => Some(OwnerChange {
+            to: Some(owner.clone()),
+            entered: Some(intent.nobodies.clone()),
+            ..OwnerChange::default()
+        }),
+        _ => changes_owner.then(|| OwnerChange {
+            expected: intent.seen_owner.cloned(),
+            to: Some(owner.clone()),
+            seen_at: intent.seen_at,
+            ..OwnerChange::default()
+        }),
+    };
+    let confirmed = change.is_some().then(|| Slot {
         connection: engine.crm.clone(),
         kind: SlotKind::Owner,
         of: intent.decision.episode.to_string(),
     });
-    let made = match &intent.carrier {
-        Carrier::ToMake(slot) => Some(slot.clone()),
-        _ => None,
-    };
-    let owned = confirmed.clone().or(made);
-    if changes_owner {
+    if change.is_some() {
         bodies.push(EffectBody::UpdateObject {
             target: carrier.clone().unwrap_or_else(|| person.clone()),
-            owner: Some(OwnerChange {
-                expected: intent.seen_owner.cloned(),
-                to: Some(owner.clone()),
-                seen_at: intent.seen_at,
-                restores: false,
-            }),
+            owner: change,
             fields: std::collections::BTreeMap::new(),
             slot: confirmed.clone(),
             after: None,
@@ -109,10 +116,10 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
     }
     let whom = (!nobody).then(|| person.clone());
     let about = carrier.into_iter().chain(whom).chain(company).collect();
-    bodies.push(task(engine, intent, owner, about, confirmed, now));
-    if owned.is_some() {
+    bodies.push(task(engine, intent, owner, about, confirmed.clone(), now));
+    if confirmed.is_some() {
         let also = intent.also.iter().filter(|also| !nobody || also.object != person);
-        bodies.extend(also.map(|also| also_owned(also, owner, owned.clone())));
+        bodies.extend(also.map(|also| also_owned(also, owner, confirmed.clone())));
     }
     let observed = engine.mode == Mode::Observe;
     let numbered = (0_u32..).zip(bodies);
@@ -121,12 +128,8 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
 
 /// The owner on a further object, once it stands on the first; nobody's choice is overwritten.
 fn also_owned(also: &Also, owner: &ExternalId, after: Option<Slot>) -> EffectBody {
-    let change = OwnerChange {
-        expected: also.nobody.clone(),
-        to: Some(owner.clone()),
-        seen_at: None,
-        restores: false,
-    };
+    let change =
+        OwnerChange { expected: also.nobody.clone(), to: Some(owner.clone()), ..OwnerChange::default() };
     let (target, fields) = (also.object.clone(), std::collections::BTreeMap::new());
     EffectBody::UpdateObject { target, owner: Some(change), fields, slot: None, after }
 }
@@ -251,6 +254,7 @@ mod tests {
                 carrier: Carrier::ToMake(slot(SlotKind::Deal, lead.id.to_string())),
                 account: None,
                 also: Vec::new(),
+                nobodies: Vec::new(),
                 keys: Vec::new(),
             };
             let planned = effects(&world.engine, &intent, now);
