@@ -62,7 +62,7 @@ fn activities(crm: &PipedriveSim, person: u64) -> Vec<Value> {
 }
 
 /// The same, where such objects carry owner and task; what carries them is pulled.
-async fn carried(by: &str) -> Installation {
+pub(crate) async fn carried(by: &str) -> Installation {
     let installation = installation("6s").await;
     installation.edit(
         "usher.yaml",

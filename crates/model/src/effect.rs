@@ -202,7 +202,7 @@ impl SlotKind {
     }
 }
 
-/// Whose object a slot holds: our person, account or lead id for those, the effect's key for a task, the episode for an
+/// Whose object a slot holds: our person or lead id for those, a company's domain, the effect's key for a task, the episode for an
 /// owner.
 pub type SlotOwner = String;
 
@@ -298,7 +298,7 @@ pub enum EffectBody {
         /// Lead fields to create the person with, by their declared names.
         fields: BTreeMap<String, serde_json::Value>,
     },
-    /// Find the company by domain, or create it.
+    /// Find the company that the person belongs to, or the one of that domain, or create it: once for a domain.
     EnsureCompany {
         /// The slot to bind.
         slot: Slot,
@@ -306,6 +306,8 @@ pub enum EffectBody {
         name: String,
         /// Registrable domain to find it by, where known.
         domain: Option<String>,
+        /// Who belongs to it. The CRM may have tied them to a company by itself.
+        person: ObjectRef,
     },
     /// Tie two objects together with the vendor's default association.
     Associate {
@@ -417,7 +419,8 @@ impl EffectBody {
     /// The objects that must be known by id before the write can be sent.
     pub fn refs(&self) -> impl Iterator<Item = &ObjectRef> {
         let list: Vec<&ObjectRef> = match self {
-            Self::EnsurePerson { .. } | Self::EnsureCompany { .. } => Vec::new(),
+            Self::EnsurePerson { .. } => Vec::new(),
+            Self::EnsureCompany { person, .. } => vec![person],
             Self::Associate { from, to } => vec![from, to],
             Self::EnsureInquiry { person, company, .. } => [person].into_iter().chain(company).collect(),
             Self::UpdateObject { target, .. } | Self::ArchiveObject { target } => vec![target],
@@ -453,7 +456,8 @@ impl EffectBody {
         };
         let mut body = self.clone();
         match &mut body {
-            Self::EnsurePerson { .. } | Self::EnsureCompany { .. } => {}
+            Self::EnsurePerson { .. } => {}
+            Self::EnsureCompany { person, .. } => *person = resolve(person)?,
             Self::Associate { from, to } => {
                 *from = resolve(from)?;
                 *to = resolve(to)?;

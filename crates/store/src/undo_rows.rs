@@ -127,14 +127,13 @@ impl OwnerRow {
     pub(crate) fn of(rows: Vec<UpdateRow>) -> Result<Vec<Self>, Fault> {
         let mut owners = Vec::with_capacity(rows.len());
         for (lead, body, confirmed) in rows {
-            match from_json("effect", &body)? {
-                EffectBody::UpdateObject { target, owner: Some(change), slot, .. } => {
-                    let wrote = confirmed.as_deref() == change.to.as_ref().map(ExternalId::as_str);
-                    if slot.is_none() || wrote {
-                        owners.push(Self { lead, target, change });
-                    }
+            if let EffectBody::UpdateObject { target, owner: Some(change), slot, .. } =
+                from_json("effect", &body)?
+            {
+                let wrote = confirmed.as_deref() == change.to.as_ref().map(ExternalId::as_str);
+                if slot.is_none() || wrote {
+                    owners.push(Self { lead, target, change });
                 }
-                _ => {}
             }
         }
         Ok(owners)

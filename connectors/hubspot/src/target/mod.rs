@@ -110,7 +110,6 @@ impl Target for HubSpotTarget {
             Some(_) => Capability { keyed: true, ..can(kind, object, VerifyBy::UniqueKey) },
             None => can(kind, object, VerifyBy::ParentListing),
         };
-        let company = can(EffectKind::EnsureCompany, COMPANIES, VerifyBy::Nothing);
         let inquiry = self.inquiries().map(|object| made(EffectKind::EnsureInquiry, object));
         let carrier = self.inquiries().unwrap_or(CONTACTS);
         let mut all = vec![
@@ -118,9 +117,12 @@ impl Target for HubSpotTarget {
                 keyed: self.keys.contacts.is_some(),
                 ..can(EffectKind::EnsurePerson, CONTACTS, VerifyBy::UniqueKey)
             },
-            // A domain is not unique at HubSpot, and a search proves nothing.
-            Capability { max_batch: companies::MOST, ..company },
-            Capability { keyed: true, ..can(EffectKind::Associate, "contacts → companies", VerifyBy::Id) },
+            // A domain is not unique at HubSpot, and a search proves nothing: it is found among those of its person.
+            Capability { max_batch: companies::MOST, ..made(EffectKind::EnsureCompany, COMPANIES) },
+            Capability {
+                keyed: true,
+                ..can(EffectKind::Associate, "contacts, leads, deals → companies", VerifyBy::Id)
+            },
             can(EffectKind::UpdateObject, carrier, VerifyBy::Id),
             made(EffectKind::CreateTask, TASKS),
             can(EffectKind::ReassignTask, TASKS, VerifyBy::Id),
@@ -171,7 +173,8 @@ impl Target for HubSpotTarget {
     }
 
     async fn key_properties(&self, create: bool) -> Result<Vec<KeyProperty>, Fault> {
-        let objects = [CONTACTS, TASKS].into_iter().chain(self.inquiries());
+        let companies = self.keys.companies.as_ref().map(|_| COMPANIES);
+        let objects = [CONTACTS, TASKS].into_iter().chain(companies).chain(self.inquiries());
         self.keys.properties(&*self.http, objects, create).await
     }
 

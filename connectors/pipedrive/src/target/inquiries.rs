@@ -10,7 +10,7 @@ use usher_connector::{CallLane, Fault, FaultClass, Request, SendFailure, Verdict
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind};
 
 use super::verify::{SKEW, unplannable};
-use super::{PipedriveTarget, Sent, created, defect, found, known, made, number, objects_of};
+use super::{PipedriveTarget, Sent, companies, created, defect, found, known, made, number, objects_of};
 use crate::api::{self, DEALS, LEADS};
 use crate::fields::Definitions;
 use crate::find::{self, into_object};
@@ -83,8 +83,7 @@ fn body(target: &PipedriveTarget, item: &Write, key: Option<&str>) -> Result<Req
         "owner_id": number(wanted.owner)?,
     });
     if let Some(company) = wanted.company {
-        let field = if wanted.objects == LEADS { "organization_id" } else { "org_id" };
-        body[field] = json!(number(company)?);
+        body[companies::field(wanted.objects)] = json!(number(company)?);
     }
     if wanted.objects == LEADS {
         body["origin_id"] = json!(item.key);

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use usher_connector::{CallLane, Fault, FaultClass, SendFailure, Verdict, Write, Written};
 use usher_model::{EffectBody, ObjectRef, SlotOrigin};
 
-use super::companies::Company;
+use super::companies::{self, Company};
 use super::persons::Who;
 use super::{PipedriveTarget, created, found, inquiries, known, tasks};
 use crate::api::{ORGANIZATIONS, PERSONS};
@@ -29,8 +29,10 @@ pub(super) async fn verify(
         }
         EffectBody::EnsureInquiry { .. } => inquiries::verify(target, write, since).await,
         EffectBody::Associate { from, to } => {
-            let organization = known(to).map_err(unplannable)?.1;
-            let tied = |person: &Object| wire::refers(person, "org_id").as_deref() == Some(organization);
+            let (organization, objects) =
+                (known(to).map_err(unplannable)?.1, known(from).map_err(unplannable)?.0);
+            let field = companies::field(objects);
+            let tied = |object: &Object| wire::refers(object, field).as_deref() == Some(organization);
             holds(target, from, tied).await
         }
         EffectBody::UpdateObject { target: object, owner, slot, .. } => {

@@ -215,21 +215,25 @@ async fn fm_041_an_activity_is_found_by_its_marker_among_the_persons_and_closed_
 #[tokio::test]
 async fn a_company_is_one_by_name_unless_its_website_speaks_against_it() {
     let door = Door::open(None).await;
+    let somebody = door.person(&json!({ "name": "Eva" }));
     let company = |domain: &str| {
+        let (name, person) = ("Acme GmbH".to_owned(), known(SlotKind::Person, somebody));
         let domain = (!domain.is_empty()).then(|| domain.to_owned());
-        write(
-            "o",
-            EffectBody::EnsureCompany { slot: slot(SlotKind::Company), name: "Acme GmbH".to_owned(), domain },
-        )
+        write("o", EffectBody::EnsureCompany { slot: slot(SlotKind::Company), name, domain, person })
     };
     let mut made = Vec::new();
     for domain in ["acme.example", "acme.example", "", "acme-other.example"] {
         made.push(door.send(&company(domain)).await.unwrap().origin);
     }
     assert_eq!(made, [SlotOrigin::Created, SlotOrigin::Found, SlotOrigin::Found, SlotOrigin::Created]);
-    // Somebody's choice of organization stays.
+    // Somebody's choice of organization stays, and is the one that counts.
     let ids = door.sim().ids("organizations");
     let person = door.person(&json!({ "name": "Ana", "org_id": ids[1] }));
+    let mut own = company("acme.example");
+    if let EffectBody::EnsureCompany { person: belongs, .. } = &mut own.body {
+        *belongs = known(SlotKind::Person, person);
+    }
+    assert_eq!(door.send(&own).await.unwrap().id, Some(ids[1].to_string().into()));
     let (from, to) = (known(SlotKind::Person, person), known(SlotKind::Company, ids[0]));
     let sent = door.send(&write("a", EffectBody::Associate { from, to })).await.unwrap();
     assert!(sent.note.is_some());

@@ -190,6 +190,13 @@ impl Engine {
     ) -> Result<Ready<'a>, EngineError> {
         let mut ready = Ready::default();
         for effect in effects {
+            // HubSpot and others make companies of their own by addresses, and searches show them late (FM-054).
+            if effect.attempt == 1 && effect.effect.body.kind() == EffectKind::EnsureCompany {
+                let reason = "the CRM may know the person's company by itself in a moment".to_owned();
+                let later = EffectEnd::Planned { due_at: now + self.write.settle, reason };
+                ready.outcomes.push(outcome(effect, later));
+                continue;
+            }
             match resolve(effect) {
                 Some(mut write) => {
                     write.owner_read = self.owner_read(effect, now);

@@ -95,6 +95,8 @@ pub(crate) struct Crm {
     pub(crate) open_deal: Mutex<Option<OwnedObject>>,
     /// It does not tell of open deals, for such a reason.
     pub(crate) hides_deals: Mutex<Option<FaultClass>>,
+    /// The settings have those made that it lacks.
+    pub(crate) lacks_companies: Mutex<bool>,
     /// Its companies.
     pub(crate) companies: Mutex<Vec<CrmAccount>>,
     /// Since when it has listed all of them.
@@ -201,7 +203,8 @@ impl Directory for Crm {
 #[async_trait]
 impl Target for Crm {
     fn object_of(&self, kind: SlotKind) -> Option<ObjectType> {
-        let names = [(SlotKind::Person, "contacts"), (SlotKind::Lead, "leads"), (SlotKind::Deal, "deals")];
+        use SlotKind::{Company, Deal, Lead, Person};
+        let names = [(Person, "contacts"), (Company, "companies"), (Lead, "leads"), (Deal, "deals")];
         names.into_iter().find(|(each, _)| *each == kind).map(|(_, name)| ObjectType::new(name))
     }
 
@@ -219,6 +222,7 @@ impl Target for Crm {
         };
         let kinds = [
             EffectKind::EnsurePerson,
+            EffectKind::EnsureCompany,
             EffectKind::Associate,
             EffectKind::EnsureInquiry,
             EffectKind::UpdateObject,
@@ -403,7 +407,12 @@ impl World {
             mode: Mode::Live,
             connections: vec![connected],
             crm: ConnectionName::new("crm"),
-            write: WriteSettings { max_leads_per_hour: None, also_set_owner, ..WriteSettings::default() },
+            write: WriteSettings {
+                max_leads_per_hour: None,
+                also_set_owner,
+                create_company: *crm.lacks_companies.lock().unwrap(),
+                ..WriteSettings::default()
+            },
             policy: Arc::new(policy()),
             referrals,
         });

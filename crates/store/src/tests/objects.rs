@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use EffectKind::{CreateTask, EnsureInquiry, EnsurePerson, UpdateObject};
 use usher_model::{
-    Effect, EffectBody, EffectKey, EffectKind, EpisodeId, ExternalId, Mode, ObjectRef, OwnerChange, PersonId,
-    Slot, SlotKind, SlotOrigin,
+    AccountId, Effect, EffectBody, EffectKey, EffectKind, EpisodeId, ExternalId, Mode, ObjectRef,
+    OwnerChange, PersonId, Slot, SlotKind, SlotOrigin,
 };
 
 use super::Backend;
@@ -14,7 +14,8 @@ use super::fixture::{
     person_slot, planned, standing,
 };
 use crate::{
-    ClaimedEffect, DecisionCommit, EffectEnd, EffectOutcome, FailedFilter, LinkKey, UndoFilter, ViewAsk,
+    AccountRow, ClaimedEffect, DecisionCommit, EffectEnd, EffectOutcome, FailedFilter, LinkKey, UndoFilter,
+    ViewAsk,
 };
 
 const EVERYTHING: UndoFilter = UndoFilter {
@@ -172,4 +173,50 @@ pub(crate) async fn a_deal_that_is_refused_to_a_later_episode_can_be_tried_again
     assert_eq!(failed.len(), 1, "{failed:?}");
     assert_eq!(store.retry_effects(&[], false, at(5)).await.unwrap(), 1);
     assert_eq!(finish(&store, EnsureInquiry, 6, |claim| done(claim, "d1", "deals")).await, 1);
+}
+
+pub(crate) async fn a_company_that_waited_for_who_was_refused_is_made_for_the_next(backend: impl Backend) {
+    let store = backend.store();
+    let ana = decided(&store).await;
+    let slot = Slot { connection: crm(), kind: SlotKind::Company, of: "acme.example".to_owned() };
+    let ensure = |person: PersonId, episode: EpisodeId| {
+        let body = EffectBody::EnsureCompany {
+            slot: slot.clone(),
+            name: "Acme".to_owned(),
+            domain: Some("acme.example".to_owned()),
+            person: ObjectRef::Slot { slot: person_slot(person) },
+        };
+        Effect { key: EffectKey::new("acme"), connection: crm(), lead: ana.lead, episode, body }
+    };
+    let plan = async |person: PersonId, second: i64| {
+        let effects = planned(vec![ensure(person, ana.episode)], at(second));
+        let commit = DecisionCommit { effects, ..DecisionCommit::default() };
+        store.commit_decisions(commit, at(second)).await.unwrap();
+    };
+    plan(ana.person, 2).await;
+    let refused = EffectEnd::Rejected { reason: "no such address".to_owned() };
+    finish(&store, EnsurePerson, 3, |claim| EffectOutcome::of(claim, refused.clone())).await;
+    // Somebody whom the CRM knows belongs there, too.
+    let bob = PersonId::new(at(4));
+    let known = vec![(person_slot(bob), "c2".into(), SlotOrigin::Found)];
+    let commit = DecisionCommit { slots: known, ..DecisionCommit::default() };
+    store.commit_decisions(commit, at(4)).await.unwrap();
+    plan(bob, 5).await;
+    let held = claim(&store, EffectKind::EnsureCompany, 6).await;
+    assert_eq!(held.len(), 1, "it waits for nobody any more");
+    assert_eq!(held[0].bindings[0].id, "c2".into());
+    store.finish_effects(vec![done(&held[0], "a1", "companies")], at(7)).await.unwrap();
+    let ask = ViewAsk { domains: vec!["acme.example".to_owned()], ..ViewAsk::default() };
+    assert!(store.decision_view(&ask).await.unwrap().gone_companies.is_empty());
+    let gone = AccountRow {
+        id: AccountId::new(at(8)),
+        external_id: "a1".into(),
+        name: "Acme".to_owned(),
+        owner: None,
+        country: None,
+        gone: true,
+        keys: Vec::new(),
+    };
+    store.put_accounts(&crm(), "accounts", &serde_json::Value::Null, vec![gone], at(8)).await.unwrap();
+    assert_eq!(store.decision_view(&ask).await.unwrap().gone_companies, ["acme.example"]);
 }

@@ -17,7 +17,7 @@ pub(super) async fn offers(bench: &Bench) -> Outcome {
     let inquiry = target.carrier().is_inquiry();
     for kind in EffectKind::ALL {
         let wanted = match kind {
-            // Nothing plans it in this version.
+            // Planned only where it is offered.
             EffectKind::EnsureCompany => false,
             EffectKind::EnsureInquiry => inquiry,
             EffectKind::Associate => target.object_of(SlotKind::Company).is_some(),

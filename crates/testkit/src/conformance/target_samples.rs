@@ -68,6 +68,7 @@ pub(super) fn write(bench: &Bench, kind: EffectKind) -> anyhow::Result<Write> {
             slot: slot(SlotKind::Company, number),
             name: format!("Company {number}"),
             domain: Some(format!("company-{number}.example")),
+            person: by_id(SlotKind::Person, &world.make(SlotKind::Person)),
         },
         EffectKind::Associate => EffectBody::Associate {
             from: by_id(SlotKind::Person, &world.make(SlotKind::Person)),

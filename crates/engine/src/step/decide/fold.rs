@@ -18,6 +18,7 @@ use usher_store::{
 
 use crate::engine::Engine;
 use crate::settings::AlsoOwned;
+use crate::step::decide::company::Companies;
 use crate::step::decide::guard::Allowance;
 use crate::step::decide::people::{People, link_key};
 use crate::step::decide::plan;
@@ -28,6 +29,7 @@ pub(super) struct Fold<'e> {
     roster: &'e Roster,
     people: People,
     accounts: HashMap<AccountId, Account>,
+    companies: Companies,
     state: State,
     now: Timestamp,
     allowance: Allowance,
@@ -56,6 +58,7 @@ impl<'e> Fold<'e> {
         engine: &'e Engine,
         roster: &'e Roster,
         mut view: DecisionView,
+        companies: Companies,
         allowance: Allowance,
         now: Timestamp,
     ) -> Self {
@@ -64,6 +67,7 @@ impl<'e> Fold<'e> {
             roster,
             people: People::new(&mut view),
             accounts: view.accounts.into_iter().map(|account| (account.id, account)).collect(),
+            companies,
             state: balances(view.balances),
             now,
             allowance,
@@ -397,6 +401,7 @@ impl<'e> Fold<'e> {
             at_crm,
             carrier,
             account,
+            company: self.companies.of(self.engine, lead),
             also,
             nobodies,
             keys,

@@ -10,6 +10,7 @@ use usher_model::{
 use usher_store::NewEffect;
 
 use crate::engine::Engine;
+use crate::step::decide::company::Missing;
 use crate::step::deliver::signed;
 
 /// What is to be written for one decision.
@@ -26,6 +27,8 @@ pub(super) struct Intent<'a> {
     pub(super) at_crm: bool,
     pub(super) carrier: Carrier,
     pub(super) account: Option<&'a Account>,
+    /// The company to make, where there is no account.
+    pub(super) company: Option<Missing>,
     pub(super) also: Vec<Also>,
     /// The CRM's owners who stand for nobody.
     pub(super) nobodies: Vec<ExternalId>,
@@ -115,15 +118,35 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
         });
     }
     let whom = (!nobody).then(|| person.clone());
-    let about = carrier.into_iter().chain(whom).chain(company).collect();
+    let about = carrier.clone().into_iter().chain(whom).chain(company).collect();
     bodies.push(task(engine, intent, owner, about, confirmed.clone(), now));
     if confirmed.is_some() {
         let also = intent.also.iter().filter(|also| !nobody || also.object != person);
         bodies.extend(also.map(|also| also_owned(also, owner, confirmed.clone())));
     }
+    if let Some(missing) = intent.company.as_ref().filter(|_| !nobody) {
+        bodies.extend(made_company(missing, &person, carrier));
+    }
     let observed = engine.mode == Mode::Observe;
     let numbered = (0_u32..).zip(bodies);
     numbered.map(|(ordinal, body)| new_effect(engine, intent, ordinal, body, now, observed)).collect()
+}
+
+/// The company, and the ties to it. Neither owner nor task waits for them.
+fn made_company(
+    missing: &Missing,
+    person: &ObjectRef,
+    carrier: Option<ObjectRef>,
+) -> impl Iterator<Item = EffectBody> {
+    let company = EffectBody::EnsureCompany {
+        slot: missing.slot.clone(),
+        name: missing.name.clone(),
+        domain: Some(missing.domain.clone()),
+        person: person.clone(),
+    };
+    let to = ObjectRef::Slot { slot: missing.slot.clone() };
+    let ends = [person.clone()].into_iter().chain(carrier);
+    [company].into_iter().chain(ends.map(move |from| EffectBody::Associate { from, to: to.clone() }))
 }
 
 /// The owner on a further object, once it stands on the first; nobody's choice is overwritten.
@@ -206,7 +229,8 @@ fn new_effect(
     NewEffect { effect, ordinal, due_at: now, observed }
 }
 
-/// `ensure_person` is the same intent for every lead of the person, `ensure_inquiry` for every episode of the lead;
+/// `ensure_person` is the same intent for every lead of the person, `ensure_company` for every lead of the domain,
+/// `ensure_inquiry` for every episode of the lead;
 /// everything else belongs to its episode.
 fn key(engine: &Engine, intent: &Intent<'_>, ordinal: u32, body: &EffectBody) -> EffectKey {
     let connection = engine.crm.as_str().as_bytes();
@@ -215,6 +239,9 @@ fn key(engine: &Engine, intent: &Intent<'_>, ordinal: u32, body: &EffectBody) ->
     if kind == EffectKind::EnsurePerson {
         let person = intent.lead.person.as_bytes();
         return engine.install.derive_about(person, &[mode, kind.as_str().as_bytes(), connection, person]);
+    }
+    if let EffectBody::EnsureCompany { slot, .. } = body {
+        return engine.install.derive(&[mode, kind.as_str().as_bytes(), connection, slot.of.as_bytes()]);
     }
     let (lead, episode) = (intent.lead.id.as_bytes(), intent.decision.episode.as_bytes());
     if kind == EffectKind::EnsureInquiry {
@@ -253,6 +280,7 @@ mod tests {
                 at_crm: false,
                 carrier: Carrier::ToMake(slot(SlotKind::Deal, lead.id.to_string())),
                 account: None,
+                company: None,
                 also: Vec::new(),
                 nobodies: Vec::new(),
                 keys: Vec::new(),
