@@ -168,7 +168,7 @@ impl Target for HubSpotTarget {
         outcomes.finish()
     }
 
-    async fn verify(&self, write: &Write, _since: Option<Timestamp>) -> Result<Verdict, Fault> {
+    async fn verify(&self, write: &Write, _since: Timestamp) -> Result<Verdict, Fault> {
         verify::verify(&*self.http, &self.keys, write).await
     }
 

@@ -106,15 +106,15 @@ fn body(target: &PipedriveTarget, item: &Write, key: Option<&str>) -> Result<Req
 pub(super) async fn verify(
     target: &PipedriveTarget,
     item: &Write,
-    since: Option<Timestamp>,
+    since: Timestamp,
 ) -> Result<Verdict, Fault> {
     let wanted = Wanted::of(item).map_err(unplannable)?;
     let key = marker_key(target, wanted.objects, CallLane::Verify).await?;
     let marked = |row: &Object| marker(row, wanted.objects, key.as_deref()) == Some(item.key.as_str());
-    let since = since.map(|since| since.checked_sub(SKEW).unwrap_or(since));
+    let since = since.checked_sub(SKEW).unwrap_or(since);
     let alike = |row: &Object| {
         let unmarked = wanted.objects == DEALS && marker(row, DEALS, key.as_deref()).is_none();
-        unmarked && since.is_some_and(|since| wanted.is_alike(row, since))
+        unmarked && wanted.is_alike(row, since)
     };
     for archived in [false, true] {
         let rows = of_person(target, wanted.objects, wanted.person, archived).await?;
@@ -127,8 +127,7 @@ pub(super) async fn verify(
         }
     }
     let lives = find::living(&*target.http, api::PERSONS, wanted.person, CallLane::Verify).await?.is_some();
-    let certain = wanted.objects == LEADS || key.is_some() || since.is_some();
-    Ok(if lives && certain { Verdict::Absent } else { Verdict::Unsure })
+    Ok(if lives { Verdict::Absent } else { Verdict::Unsure })
 }
 
 /// Leads or deals of the same person that were made since then and bear a key of ours, whichever. A deal that bears none

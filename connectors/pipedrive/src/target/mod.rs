@@ -144,7 +144,7 @@ impl Target for PipedriveTarget {
         sent
     }
 
-    async fn verify(&self, write: &Write, since: Option<Timestamp>) -> Result<Verdict, Fault> {
+    async fn verify(&self, write: &Write, since: Timestamp) -> Result<Verdict, Fault> {
         verify::verify(self, write, since).await
     }
 

@@ -83,7 +83,7 @@ async fn all_roles(door: &Door, connection: &Connection, kind: SlotKind) -> Vec<
                 Ok(_) => {}
             }
         }
-        failed.extend(target.verify(write, Some(start)).await.err());
+        failed.extend(target.verify(write, start).await.err());
     }
     let history = target.owner_history(&[(SlotKind::Person, person.to_string().into())]).await;
     failed.extend(history.err());

@@ -88,7 +88,7 @@ pub(crate) struct Crm {
     /// What it did, in order.
     pub(crate) did: Mutex<Vec<Write>>,
     /// Since when it was asked to look for what it may have done.
-    pub(crate) since: Mutex<Vec<Option<Timestamp>>>,
+    pub(crate) since: Mutex<Vec<Timestamp>>,
     /// The ids of the persons that it made.
     pub(crate) persons: Mutex<Vec<String>>,
     /// Everybody's open deal.
@@ -303,7 +303,7 @@ impl Target for Crm {
         writes.iter().map(done).collect()
     }
 
-    async fn verify(&self, write: &Write, since: Option<Timestamp>) -> Result<Verdict, Fault> {
+    async fn verify(&self, write: &Write, since: Timestamp) -> Result<Verdict, Fault> {
         self.since.lock().unwrap().push(since);
         let did = self.did.lock().unwrap().iter().any(|done| done.key == write.key);
         let id = || Some(write.key.as_str().into());
