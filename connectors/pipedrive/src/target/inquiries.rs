@@ -45,8 +45,7 @@ pub(super) async fn send(target: &PipedriveTarget, item: &Write) -> Sent {
         // Refused for whom it is about, or for a value.
         Err(SendFailure::Fault(fault)) if fault.class() == FaultClass::Rejected => {
             target.fields.forget(wanted.objects);
-            let lives = find::living(&*target.http, api::PERSONS, wanted.person, CallLane::Write).await?;
-            return Err(if lives.is_some() { fault.into() } else { SendFailure::Gone });
+            return Err(made::lost(target, item, fault.into()).await);
         }
         made => made?,
     };

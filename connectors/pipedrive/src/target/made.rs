@@ -1,11 +1,40 @@
-//! What was made with its owner: whether it came out so.
+//! What was made with its owner: whether it came out so; and what was not, for what it is about is gone.
 
 use serde_json::json;
-use usher_connector::{Fault, FaultClass};
+use usher_connector::{CallLane, Fault, FaultClass, SendFailure, Write};
+use usher_model::{ObjectRef, SlotKind};
 
-use super::{PipedriveTarget, number};
+use super::{PipedriveTarget, known, number};
 use crate::api;
+use crate::find;
 use crate::wire::{self, Object};
+
+/// Which of the objects that a refused write is about is gone: Pipedrive's documents leave open what it says then, so each is
+/// read. What is no refusal stays as it is.
+pub(super) async fn lost(target: &PipedriveTarget, item: &Write, failed: SendFailure) -> SendFailure {
+    let refused = match &failed {
+        SendFailure::Fault(fault) => fault.class() == FaultClass::Rejected,
+        other => matches!(other, SendFailure::Gone),
+    };
+    let ends = item.body.refs().filter(|_| refused);
+    for end in ends {
+        let Ok((objects, id)) = known(end) else { continue };
+        match (find::living(&*target.http, objects, id, CallLane::Write).await, end) {
+            (Ok(Some(_)), _) | (_, ObjectRef::Slot { .. }) => {}
+            (Ok(None), ObjectRef::Id { kind: SlotKind::Company, id }) => {
+                let message = format!("organization {id}, which the write is about, is gone from Pipedrive");
+                let fault = Fault::new(FaultClass::Rejected, message);
+                return fault.advise("restore it in Pipedrive, then retry").into();
+            }
+            (Ok(None), ObjectRef::Id { kind, id }) => {
+                return SendFailure::Lost { kind: *kind, id: id.clone() };
+            }
+            // Nothing was made: the next try tells.
+            (Err(fault), _) => return fault.into(),
+        }
+    }
+    failed
+}
 
 /// Sees to it that what was made has its owner: one that came out without is given it, once. One that is still without
 /// must not end as refused: trying the write again would make a second one.

@@ -16,7 +16,10 @@ pub(super) async fn create(target: &PipedriveTarget, item: &Write) -> Sent {
     let EffectBody::CreateTask { owner, .. } = &item.body else {
         return Err(defect("a write of another kind was taken for a task"));
     };
-    let made = target.write(request(target, item)?).await?;
+    let made = match target.write(request(target, item)?).await {
+        Err(failed) => return Err(made::lost(target, item, failed).await),
+        Ok(made) => made,
+    };
     made::with_owner(target, ACTIVITIES, &made, owner.as_str()).await?;
     Ok(created(&made))
 }

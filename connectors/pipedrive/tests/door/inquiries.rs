@@ -174,9 +174,28 @@ async fn fm_052_what_is_deleted_or_archived_is_gone_and_so_is_who_it_would_be_ab
             let sent = door.send(&give_it(carrier(kind, number), None, Some(11))).await;
             assert!(matches!(sent, Err(SendFailure::Gone)), "{sent:?}");
         }
+        // Of those that a task is about, the one that is gone is named, and no other.
+        let about = |number: u64, person: u64| {
+            let mut item = task("t1", carrier(kind, number), door.now());
+            if let EffectBody::CreateTask { about, .. } = &mut item.body {
+                about.push(known(SlotKind::Person, person));
+            }
+            item
+        };
+        let lost = |sent: Result<Written, SendFailure>| match sent {
+            Err(SendFailure::Lost { kind, id }) => (kind, id.to_string()),
+            other => panic!("{other:?}"),
+        };
+        let number = door.make(object, &json!({ "title": "SEO", "person_id": person }));
+        let other = door.person(&json!({ "name": "Eva" }));
+        door.sim().delete("persons", other).unwrap();
+        assert_eq!(lost(door.send(&about(number, other)).await), (SlotKind::Person, other.to_string()));
+        door.sim().delete(object, number).unwrap();
+        let ObjectRef::Id { id, .. } = carrier(kind, number) else { panic!() };
+        assert_eq!(lost(door.send(&about(number, person)).await), (kind, id.to_string()));
         door.sim().delete("persons", person).unwrap();
         let sent = door.send(&inquiry("c0f4", kind, person, 11)).await;
-        assert!(matches!(sent, Err(SendFailure::Gone)), "{sent:?}");
+        assert_eq!(lost(sent), (SlotKind::Person, person.to_string()));
     }
 }
 
