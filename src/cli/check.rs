@@ -128,6 +128,12 @@ async fn ask(loaded: &Loaded, tokens: Option<&Arc<dyn Store>>) -> Result<Vec<Str
         output::note(&format!("owner and task are carried by {}", engine.carriers()));
         problems.extend(engine.roster_problems());
         problems.extend(key_problems(&engine).await);
+        if loaded.settings.write.create_company && !engine.makes_companies() {
+            problems.push(format!(
+                "`write.create_company`: {} makes no companies; remove it",
+                loaded.settings.crm
+            ));
+        }
     }
     store.close().await?;
     Ok(problems)

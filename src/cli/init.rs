@@ -129,6 +129,8 @@ write:
   treat_as_unowned: []
   # A connection that opens more leads within an hour is held until you look: an import is no 20,000 tasks.
   guard: { max_per_hour: 500 }
+  # The company of a lead that belongs to none at the CRM, by its domain
+  # create_company: if_missing
 
 routing: routing.yaml
 

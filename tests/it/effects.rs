@@ -329,7 +329,7 @@ async fn the_capability_table_says_what_each_write_relies_on() {
             "verified_by": "marker among the parent's objects", "settle_seconds": 90.0,
         })
     );
-    assert_eq!(row("ensure_company")["verified_by"], json!("nothing: parks"));
+    assert_eq!(row("ensure_company")["verified_by"], json!("marker among the parent's objects"));
     let shown = installation.run(&["status", "--capabilities"]).await;
     assert!(text(&shown.stdout).contains("create_task"), "{}", text(&shown.stdout));
 }

@@ -5,6 +5,7 @@
 mod alerts;
 mod architecture;
 mod bad_input;
+mod companies;
 mod crashes;
 mod daemon;
 mod demo;

@@ -102,6 +102,49 @@ async fn a_deal_or_lead_that_people_enter_is_routed_and_gets_no_other_one() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_entered_by_hand_and_comes_by_a_form_at_once_gets_one_deal_or_lead() {
+    for (object, by, name) in [("deals", DEALS, "dealname"), ("leads", LEADS, "hs_lead_name")] {
+        let installation = carried(by).await;
+        let crm = installation.sandbox.hubspot();
+        let seed = |line: Value| crm.seed(&line.to_string()).unwrap()[0];
+        let enter = |contact: u64, properties: Value| {
+            seed(json!({ "object": object, "source": "CRM_UI", "properties": properties,
+                "associations": [{ "to": "contacts", "id": contact }] }))
+        };
+        let daemon = installation.start().await;
+        let mut entered = Vec::new();
+        for n in 0..6_u64 {
+            let email = format!("p{n}@acme{n}.example");
+            if n % 2 == 0 {
+                let contact = seed(json!({ "object": "contacts", "source": "CRM_UI",
+                    "properties": { "email": email, "firstname": "Ann" } }));
+                if object == "deals" {
+                    enter(contact, json!({ name: "Long won", "dealstage": "closedwon" }));
+                }
+                // One of them has chosen the owner.
+                let owner = if n == 0 { json!("103") } else { Value::Null };
+                entered.push((
+                    contact,
+                    enter(contact, json!({ name: "Ann called", "hubspot_owner_id": owner })),
+                ));
+            }
+            installation.submit(&email, "Ann Example");
+        }
+        installation.drained(6).await;
+        assert_eq!((made(&crm, object).len(), made(&crm, "tasks").len()), (3, 6), "{object}");
+        for (contact, inquiry) in entered {
+            let tasks = crm.associated(object, inquiry, "tasks");
+            assert_eq!((tasks.len(), crm.associated("contacts", contact, "tasks").len()), (1, 1), "{object}");
+            let owner = shown(&crm, object, inquiry, "hubspot_owner_id");
+            assert_ne!(owner, Value::Null);
+            assert_eq!(shown(&crm, "tasks", tasks[0], "hubspot_owner_id"), owner);
+        }
+        installation.assert_invariants().await;
+        assert_eq!(daemon.stop(), Some(0));
+    }
+}
+
 /// Three inquiries over a daemon that dies at the point, and over another that finds what it left.
 async fn die_at(point: &str, passage: u32) {
     let installation = carried(DEALS).await;

@@ -62,7 +62,7 @@ fn activities(crm: &PipedriveSim, person: u64) -> Vec<Value> {
 }
 
 /// The same, where such objects carry owner and task; what carries them is pulled.
-async fn carried(by: &str) -> Installation {
+pub(crate) async fn carried(by: &str) -> Installation {
     let installation = installation("6s").await;
     installation.edit(
         "usher.yaml",
@@ -143,6 +143,49 @@ async fn a_form_lead_becomes_a_lead_with_owner_and_activity_and_so_does_what_peo
         );
         let summary = crm.summary();
         assert_eq!((summary.duplicate_persons, summary.duplicate_tasks), (0, 0));
+        assert_eq!(daemon.stop(), Some(0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_entered_by_hand_and_comes_by_a_form_at_once_gets_one_lead_or_deal() {
+    for (object, by) in [("leads", "object: leads"), ("deals", "object: deals")] {
+        let field = format!("{}_id", object.trim_end_matches('s'));
+        let installation = carried(by).await;
+        // So that no poll shows what is entered.
+        installation.edit("usher.yaml", "pull: { every: 2s }", "pull: { objects: [persons], every: 2s }");
+        let crm = installation.sandbox.pipedrive();
+        let none = object_of(json!({}));
+        let create =
+            |of: &str, fields: Value| crm.create(of, &object_of(fields), &none, Actor::Human).unwrap();
+        let daemon = installation.start().await;
+        for n in 0..4_u64 {
+            let email = format!("p{n}@acme{n}.example");
+            if n % 2 == 0 {
+                let emails = json!([{ "value": email, "primary": true, "label": "work" }]);
+                let person = create("persons", json!({ "name": "Ann Example", "emails": emails }));
+                if object == "deals" {
+                    create(object, json!({ "title": "Lost", "person_id": person, "status": "lost" }));
+                }
+                // One of them has chosen the owner.
+                let owner = if n == 0 { 103 } else { 1 };
+                create(object, json!({ "title": "Ann called", "person_id": person, "owner_id": owner }));
+            }
+            installation.submit(&email, "Ann Example");
+        }
+        installation.drained(4).await;
+        assert_eq!(made(&crm, object, true).len(), 2, "{object}");
+        let called: Vec<Value> =
+            made(&crm, object, false).into_iter().filter(|row| row["title"] == "Ann called").collect();
+        assert_eq!(called.len(), 2);
+        for row in called {
+            let tasks = about(&crm, &field, &row["id"]);
+            assert_eq!(tasks.len(), 1, "{object}: {row}");
+            assert_eq!(tasks[0]["owner_id"], row["owner_id"]);
+            assert_ne!(row["owner_id"], 1, "it was given to a rep");
+        }
+        let status = installation.json(&["status"]).await;
+        assert_eq!(status["leads"]["closed:written"], json!(4), "{status}");
         assert_eq!(daemon.stop(), Some(0));
     }
 }

@@ -6,7 +6,7 @@ use usher_testkit::{Cluster, Detour};
 use crate::installation::{Installation, until};
 
 /// An installation on an empty database; none if this machine has no Postgres, which is said aloud.
-async fn installation() -> Option<(&'static Cluster, String, Installation)> {
+pub(crate) async fn installation() -> Option<(&'static Cluster, String, Installation)> {
     let cluster = tokio::task::block_in_place(Cluster::shared)?;
     let url = tokio::task::block_in_place(|| cluster.database());
     let installation = Installation::on_postgres(&url).await;

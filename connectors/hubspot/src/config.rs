@@ -50,6 +50,7 @@ impl Settings {
     pub(crate) fn read(map: &mut MapReader<'_>) -> Option<Self> {
         let availability = map.optional_at("availability").map_or(Some(true), |at| at.read());
         let contacts = map.optional_at("contacts").map_or(Some(None), |at| read_key(&at).map(Some));
+        let companies = map.optional_at("companies").map_or(Some(None), |at| read_key(&at).map(Some));
         let tasks = map.optional_at("tasks").map_or(Some(None), |at| read_key(&at).map(Some));
         let carrier = read_carrier(map);
         let kind = carrier.as_ref().map_or(SlotKind::Person, |(carrier, _)| carrier.kind);
@@ -63,7 +64,7 @@ impl Settings {
             SlotKind::Lead => (key, None),
             _ => (None, key),
         };
-        let keys = Keys { contacts: contacts?, leads, deals, tasks: tasks? };
+        let keys = Keys { contacts: contacts?, companies: companies?, leads, deals, tasks: tasks? };
         let pull = pull?;
         Some(Self {
             pulled: pull.pulled,

@@ -85,6 +85,18 @@ pub(crate) fn of_person(objects: &str, person: &str, archived: bool) -> Request 
     request.query("person_id", person)
 }
 
+/// A page of a person's open leads or deals, the youngest first.
+pub(crate) fn youngest_of_person(objects: &str, person: &str) -> Request {
+    let request = match objects {
+        LEADS => leads(CallLane::Write).query("sort", "add_time DESC"),
+        _ => list(objects, CallLane::Write)
+            .query("status", "open")
+            .query("sort_by", "add_time")
+            .query("sort_direction", "desc"),
+    };
+    request.query("person_id", person)
+}
+
 /// A search for a whole value; never a proof that something is not there, since its index may lag.
 pub(crate) fn search(objects: &str, field: &str, term: &str, lane: CallLane) -> Request {
     let path = v2(&format!("{objects}/search"));

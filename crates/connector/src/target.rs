@@ -226,9 +226,8 @@ pub trait Target: Send + Sync {
     /// vendor that does not mention a write leaves it as an unknown outcome.
     async fn send(&self, writes: &[Write]) -> Vec<Result<Written, SendFailure>>;
 
-    /// Looks by strong reads whether the write happened. It can not have happened before `since`, by our clock; none if it
-    /// is not known when it was sent.
-    async fn verify(&self, write: &Write, since: Option<Timestamp>) -> Result<Verdict, Fault>;
+    /// Looks by strong reads whether the write happened. It can not have happened before `since`, by our clock.
+    async fn verify(&self, write: &Write, since: Timestamp) -> Result<Verdict, Fault>;
 
     /// After a restore, when the keys of later writes are forgotten: what this installation has made for the purpose of
     /// `write` since then, whichever key it bears (for a task: every marked one about the same object). By strong reads

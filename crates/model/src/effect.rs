@@ -202,7 +202,7 @@ impl SlotKind {
     }
 }
 
-/// Whose object a slot holds: our person, account or lead id for those, the effect's key for a task, the episode for an
+/// Whose object a slot holds: our person or lead id for those, a company's domain, the effect's key for a task, the episode for an
 /// owner.
 pub type SlotOwner = String;
 
@@ -257,7 +257,7 @@ pub enum ObjectRef {
 }
 
 /// An owner write with the state it was decided on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OwnerChange {
     /// The owner that the decision saw; `None` for unowned. Another owner found at the vendor means that a human won.
     pub expected: Option<ExternalId>,
@@ -270,6 +270,19 @@ pub struct OwnerChange {
     /// its object and is not held against the vendor's history, so that it happens once.
     #[serde(default)]
     pub restores: bool,
+    /// The object may be one that somebody entered by hand, with an owner whom no decision saw. Whoever that is keeps it and
+    /// gets what waits for the owner, unless it is one of these, who stand for nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entered: Option<Vec<ExternalId>>,
+}
+
+impl OwnerChange {
+    /// Whether it may be written over that owner.
+    #[must_use]
+    pub fn allows(&self, now: Option<&ExternalId>) -> bool {
+        let nobody = |now| self.entered.iter().flatten().any(|nobody| nobody == now);
+        now == self.expected.as_ref() || now == self.to.as_ref() || now.is_some_and(nobody)
+    }
 }
 
 /// What is to be written. Names of fields are the model's; the connector knows the vendor's.
@@ -285,7 +298,7 @@ pub enum EffectBody {
         /// Lead fields to create the person with, by their declared names.
         fields: BTreeMap<String, serde_json::Value>,
     },
-    /// Find the company by domain, or create it.
+    /// Find the company that the person belongs to, or the one of that domain, or create it: once for a domain.
     EnsureCompany {
         /// The slot to bind.
         slot: Slot,
@@ -293,6 +306,8 @@ pub enum EffectBody {
         name: String,
         /// Registrable domain to find it by, where known.
         domain: Option<String>,
+        /// Who belongs to it. The CRM may have tied them to a company by itself.
+        person: ObjectRef,
     },
     /// Tie two objects together with the vendor's default association.
     Associate {
@@ -313,6 +328,10 @@ pub enum EffectBody {
         company: Option<ObjectRef>,
         /// Who is to own it.
         owner: ExternalId,
+        /// An open one of the person's that somebody entered by hand since then is the inquiry's, and none is made; of
+        /// several the youngest. `None` if there can be none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        entered_since: Option<Timestamp>,
     },
     /// Write owner and fields in one call.
     UpdateObject {
@@ -400,7 +419,8 @@ impl EffectBody {
     /// The objects that must be known by id before the write can be sent.
     pub fn refs(&self) -> impl Iterator<Item = &ObjectRef> {
         let list: Vec<&ObjectRef> = match self {
-            Self::EnsurePerson { .. } | Self::EnsureCompany { .. } => Vec::new(),
+            Self::EnsurePerson { .. } => Vec::new(),
+            Self::EnsureCompany { person, .. } => vec![person],
             Self::Associate { from, to } => vec![from, to],
             Self::EnsureInquiry { person, company, .. } => [person].into_iter().chain(company).collect(),
             Self::UpdateObject { target, .. } | Self::ArchiveObject { target } => vec![target],
@@ -423,16 +443,21 @@ impl EffectBody {
         named.chain(after)
     }
 
-    /// The same write with every slot replaced by the id that it holds; `None` if one is not bound.
+    /// The same write with every slot replaced by the id that it holds, and its owner by the one that turned out to stand;
+    /// `None` if a slot is not bound.
     #[must_use]
     pub fn resolved(&self, id_in: impl Fn(&Slot) -> Option<ExternalId>) -> Option<Self> {
         let resolve = |object: &ObjectRef| match object {
             ObjectRef::Id { .. } => Some(object.clone()),
             ObjectRef::Slot { slot } => id_in(slot).map(|id| ObjectRef::Id { kind: slot.kind, id }),
         };
+        let stands = |after: &Option<Slot>| {
+            after.as_ref().filter(|slot| slot.kind == SlotKind::Owner).and_then(&id_in)
+        };
         let mut body = self.clone();
         match &mut body {
-            Self::EnsurePerson { .. } | Self::EnsureCompany { .. } => {}
+            Self::EnsurePerson { .. } => {}
+            Self::EnsureCompany { person, .. } => *person = resolve(person)?,
             Self::Associate { from, to } => {
                 *from = resolve(from)?;
                 *to = resolve(to)?;
@@ -443,8 +468,17 @@ impl EffectBody {
                     *company = resolve(company)?;
                 }
             }
-            Self::UpdateObject { target, .. } | Self::ArchiveObject { target } => *target = resolve(target)?,
-            Self::CreateTask { about, .. } => *about = about.iter().map(resolve).collect::<Option<_>>()?,
+            Self::UpdateObject { target, owner, after, .. } => {
+                *target = resolve(target)?;
+                if let (Some(change), Some(owner)) = (owner, stands(after)) {
+                    change.to = Some(owner);
+                }
+            }
+            Self::ArchiveObject { target } => *target = resolve(target)?,
+            Self::CreateTask { about, owner, after, .. } => {
+                *about = about.iter().map(resolve).collect::<Option<_>>()?;
+                *owner = stands(after).unwrap_or_else(|| owner.clone());
+            }
             Self::CloseTask { task, .. } | Self::ReassignTask { task, .. } => *task = resolve(task)?,
         }
         Some(body)

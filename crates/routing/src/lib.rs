@@ -31,4 +31,4 @@ pub use outcome::{Input, Outcome, TurnLine};
 pub use policy::{Assign, IfNobody, Member, Policy, Pool, PoolIndex, Rep, RepIndex, Rule, Strategy, Target};
 pub use roster::Roster;
 pub use scope::schema;
-pub use seat::stands_for_nobody;
+pub use seat::{nobodies, stands_for_nobody};

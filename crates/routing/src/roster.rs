@@ -88,6 +88,10 @@ impl Roster {
         self.owners.get(id)
     }
 
+    pub(crate) fn owners(&self) -> impl Iterator<Item = &ExternalId> {
+        self.owners.keys()
+    }
+
     fn seat(&mut self, rep: &Rep, owners: &mut [&CrmOwner]) -> Seat {
         // Several owners with one address: the active one counts, then the lowest id, whatever the CRM's order.
         owners.sort_by_key(|owner| (!owner.active, owner.id.clone()));

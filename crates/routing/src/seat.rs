@@ -82,3 +82,9 @@ pub fn stands_for_nobody(roster: &Roster, nobodies: &[String], owner: &usher_mod
         nobody == owner.as_str() || email.is_some_and(|email| email.eq_ignore_ascii_case(nobody))
     })
 }
+
+/// The CRM's owners who stand for nobody.
+#[must_use]
+pub fn nobodies(roster: &Roster, listed: &[String]) -> Vec<usher_model::ExternalId> {
+    roster.owners().filter(|owner| stands_for_nobody(roster, listed, owner)).cloned().collect()
+}

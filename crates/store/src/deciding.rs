@@ -100,6 +100,8 @@ pub struct ViewAsk {
     pub accounts: Vec<AccountId>,
     /// The kind of what stands for inquiries, and the waiting leads that may have one already.
     pub inquiries: Option<(SlotKind, Vec<LeadId>)>,
+    /// Domains of companies that we may have made.
+    pub domains: Vec<String>,
     /// Whose ledger.
     pub mode: Option<Mode>,
     /// A lead that is done still counts as the same inquiry if it was opened after this instant.
@@ -118,6 +120,8 @@ pub struct DecisionView {
     pub open_leads: Vec<OpenLead>,
     /// Bound slots of these persons and inquiries.
     pub slots: Vec<(Slot, ExternalId)>,
+    /// Of the domains, those whose company was deleted at the CRM since.
+    pub gone_companies: Vec<String>,
     /// The accounts asked for.
     pub accounts: Vec<Account>,
     /// Every balance of the mode, by pool and rep.

@@ -45,10 +45,14 @@ pub struct ClaimedEffect {
 }
 
 impl ClaimedEffect {
-    /// The slot of the person whom the first try may make.
+    /// The slot of what the first try may make with its owner.
     pub(crate) fn makes(&self) -> Option<&Slot> {
         match &self.effect.body {
-            EffectBody::EnsurePerson { slot, .. } if self.attempt == 1 => Some(slot),
+            EffectBody::EnsurePerson { slot, .. } | EffectBody::EnsureInquiry { slot, .. }
+                if self.attempt == 1 =>
+            {
+                Some(slot)
+            }
             _ => None,
         }
     }

@@ -189,8 +189,12 @@ impl Ended {
         let slot = self.slot.clone()?;
         let person = self.person.clone();
         let (id, effect) = (id.as_str().into(), self.key.clone());
-        // A later try may have met what an earlier one made, and somebody else may own by now.
-        let first = self.attempt == 1 && self.was == EffectState::Sending && *origin == SlotOrigin::Created;
+        // A later try may have met what an earlier one made, and somebody else may own by now. An inquiry's object is made
+        // with an owner.
+        let first = self.attempt == 1
+            && self.was == EffectState::Sending
+            && *origin == SlotOrigin::Created
+            && slot.kind == SlotKind::Person;
         let made_at = self.sent_at.filter(|_| first && self.along.is_none());
         Some(Binding { slot, id, origin: *origin, object: object.clone(), person, made_at, effect })
     }
@@ -285,7 +289,7 @@ mod tests {
                 expected: expected.map(Into::into),
                 to: Some("501".into()),
                 seen_at,
-                restores: false,
+                ..OwnerChange::default()
             }),
             fields: [].into(),
             slot: None,

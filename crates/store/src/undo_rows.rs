@@ -12,8 +12,8 @@ use crate::undoing::{UndoLead, WrittenOwner};
 pub(crate) type DecidedRow = (String, String, String, i64, bool, Option<String>);
 /// A lead and the task that was made for it.
 pub(crate) type TaskRow = (String, Option<String>);
-/// A lead and an update that is done.
-pub(crate) type UpdateRow = (String, String);
+/// A lead, an update that is done, and the owner that it confirmed, where others waited for that.
+pub(crate) type UpdateRow = (String, String, Option<String>);
 /// A lead, and kind and id of an object that was created for it.
 pub(crate) type CreatedRow = (String, String, String);
 /// A lead and its ledger line: pool, mode, decision, instant, rep, count, reason, shares.
@@ -123,21 +123,17 @@ pub(crate) struct OwnerRow {
 }
 
 impl OwnerRow {
-    /// The writes among `rows` that set an owner. What was made with one had none before.
+    /// The writes among `rows` that set an owner; one that found another, who kept the object, has set none.
     pub(crate) fn of(rows: Vec<UpdateRow>) -> Result<Vec<Self>, Fault> {
         let mut owners = Vec::with_capacity(rows.len());
-        for (lead, body) in rows {
-            match from_json("effect", &body)? {
-                EffectBody::UpdateObject { target, owner: Some(change), .. } => {
+        for (lead, body, confirmed) in rows {
+            if let EffectBody::UpdateObject { target, owner: Some(change), slot, .. } =
+                from_json("effect", &body)?
+            {
+                let wrote = confirmed.as_deref() == change.to.as_ref().map(ExternalId::as_str);
+                if slot.is_none() || wrote {
                     owners.push(Self { lead, target, change });
                 }
-                EffectBody::EnsureInquiry { slot, owner, .. } => {
-                    let target = ObjectRef::Slot { slot };
-                    let change =
-                        OwnerChange { expected: None, to: Some(owner), seen_at: None, restores: false };
-                    owners.push(Self { lead, target, change });
-                }
-                _ => {}
             }
         }
         Ok(owners)

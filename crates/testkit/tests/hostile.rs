@@ -176,7 +176,7 @@ impl Target for Roles {
         target.send(writes).await.into_iter().map(believe).collect()
     }
 
-    async fn verify(&self, write: &Write, since: Option<Timestamp>) -> Result<Verdict, Fault> {
+    async fn verify(&self, write: &Write, since: Timestamp) -> Result<Verdict, Fault> {
         let verdict = self.0.target.as_ref().unwrap().verify(write, since).await?;
         Ok(match (self.1, verdict) {
             (Spoilt::Forgetful, _) => Verdict::Absent,

@@ -11,6 +11,7 @@ use usher_sandbox::{CrmVendor, Options, PipedriveLimits, PipedrivePlan, Sandbox}
 
 use crate::data::Inquirer;
 use crate::field::installation::Installation;
+use crate::field::settings::Draft;
 use crate::field::world;
 use crate::report::{print, progress, round};
 use crate::watch;
@@ -28,31 +29,6 @@ const WAITING: u64 = 10;
 /// Nothing was written for so long: the day is spent.
 const SPENT: Duration = Duration::from_secs(20);
 const STOP_PATIENCE: Duration = Duration::from_secs(25);
-
-const SETTINGS: &str = "
-version: 1
-mode: live
-store: sqlite://usher.db
-connections:
-  pipedrive-main:
-    connector: pipedrive
-    base_url: {crm}
-    auth: { token: { file: crm.token } }
-    inbound: { secret: { file: hook.secret } }
-    limits: { share: 100% }
-    pull: { objects: [persons], every: 5m }
-  hooked-form:
-    connector: typeform
-    base_url: {form}
-    form: hooked1
-    auth: { token: { file: form.token } }
-    inbound: { secret: { file: hook.secret } }
-    limits: off
-crm: pipedrive-main
-write: { guard: off, treat_as_unowned: [admin@agency.example] }
-routing: routing.yaml
-http: { listen: '127.0.0.1:{port}', public_url: 'http://127.0.0.1:{port}' }
-";
 
 /// Leads of a day's budget of tokens, against the arithmetic of the vendor's prices
 #[derive(Debug, Args)]
@@ -78,7 +54,7 @@ pub(crate) async fn run(args: &Budget) -> anyhow::Result<()> {
     crm.spend_tokens(day - day / args.part);
     let folder = tempfile::Builder::new().prefix("usher-bench-").tempdir()?;
     let place = (&sandbox, &options, CrmVendor::Pipedrive);
-    let mut installation = Installation::write_with(folder.path(), SETTINGS, place, &world::routing())?;
+    let mut installation = Installation::write_with(folder.path(), &settings(), place, &world::routing())?;
     installation.start()?;
     watch::directory(&mut installation, 0).await?;
     let before = crm.tokens_spent();
@@ -111,6 +87,16 @@ pub(crate) async fn run(args: &Budget) -> anyhow::Result<()> {
     )?;
     anyhow::ensure!(summary.over_limit == 0, "{} calls were refused", summary.over_limit);
     Ok(())
+}
+
+/// The whole of the vendor's limits, and a poll as a new user has it.
+fn settings() -> Draft {
+    let secret = "inbound: { secret: { file: hook.secret } }";
+    let pull = "pull: { objects: [persons], every: 5m }";
+    Draft::of(CrmVendor::Pipedrive, &[secret, "limits: { share: 100% }", pull])
+        .form("hooked-form", world::HOOKED_FORM, &[secret, "limits: off"])
+        .write("treat_as_unowned: [admin@agency.example]")
+        .public()
 }
 
 /// Lets people come as fast as they get their tasks until the day is spent. Returns how many got one.

@@ -13,27 +13,8 @@ use usher_sandbox::{Change, CrmVendor, Options, Owner, Sandbox};
 use usher_testkit::invariants::Ledger;
 
 use crate::field::installation::{HOOK_SECRET, Installation};
+use crate::field::settings::Draft;
 use crate::process::Usage;
-
-const SETTINGS: &str = "version: 1
-mode: live
-connections:
-  hubspot-main:
-    connector: hubspot
-    base_url: {crm}
-    auth: { token: { file: crm.token } }
-    limits: off
-  site-form:
-    connector: typeform
-    base_url: {form}
-    form: bench1
-    auth: { token: { file: form.token } }
-    inbound: { secret: { file: hook.secret } }
-    limits: off
-crm: hubspot-main
-write: { guard: off }
-http: { listen: '127.0.0.1:{port}' }
-";
 
 const REPS: u64 = 10;
 
@@ -54,8 +35,12 @@ impl Rig {
         let options = Options { limits: None, typeform_per_second: None, ..Options::default() };
         let sandbox = Arc::new(Sandbox::start(options.clone()).await?);
         fill(&sandbox)?;
-        let mut installation =
-            Installation::write_with(folder, SETTINGS, (&sandbox, &options, CrmVendor::Hubspot), &routing())?;
+        let mut installation = Installation::write_with(
+            folder,
+            &settings(),
+            (&sandbox, &options, CrmVendor::Hubspot),
+            &routing(),
+        )?;
         installation.start()?;
         let client = reqwest::Client::builder().no_proxy().build()?;
         let hook = format!("{}/hooks/site-form", installation.address);
@@ -112,6 +97,12 @@ impl Rig {
     pub(super) fn usage(&self) -> Usage {
         self.installation.usage()
     }
+}
+
+/// Nobody but the senders calls it.
+fn settings() -> Draft {
+    let secret = "inbound: { secret: { file: hook.secret } }";
+    Draft::of(CrmVendor::Hubspot, &["limits: off"]).form("site-form", "bench1", &[secret, "limits: off"])
 }
 
 /// Tells when the simulated CRM has a task for somebody.

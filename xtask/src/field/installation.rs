@@ -9,47 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use usher_sandbox::{CrmObject, CrmVendor, Options, Sandbox, Subscription, WebhookTarget};
 
+use crate::field::settings::{Draft, Places};
 use crate::process::{Usage, handles, signal};
 
 /// What webhook senders prove themselves with.
 pub(crate) const HOOK_SECRET: &str = "field-run-secret";
-
-const SETTINGS: &str = r"
-version: 1
-mode: live
-store: {store}
-connections:
-  {vendor}-main:
-    connector: {vendor}
-    base_url: {crm}
-    auth: { token: { file: crm.token } }
-{mapping}    object: {entered}
-    inbound: { secret: { file: hook.secret } }
-    limits: off
-    timeout: {timeout}
-    pull: { objects: [{entered}], every: 1s }
-  hooked-form:
-    connector: typeform
-    base_url: {form}
-    form: hooked1
-    auth: { token: { file: form.token } }
-    inbound: { secret: { file: hook.secret } }
-    limits: off
-    timeout: {timeout}
-    pull: { every: 10s }
-  polled-form:
-    connector: typeform
-    base_url: {form}
-    form: polled1
-    auth: { token: { file: form.token } }
-    limits: off
-    timeout: {timeout}
-    pull: { every: 1s }
-{more}crm: {vendor}-main
-write: { guard: off, settle: {settle}, treat_as_unowned: [admin@agency.example] }
-routing: routing.yaml
-http: { listen: '127.0.0.1:{port}', public_url: 'http://127.0.0.1:{port}' }
-";
 
 /// Pipedrive's shipped mapping, and what people tell from the custom fields that keep it.
 const PIPEDRIVE_MAPPING: &str = include_str!("pipedrive.yaml");
@@ -85,6 +49,32 @@ impl Default for Tuning {
     }
 }
 
+impl Tuning {
+    fn settings(&self) -> Draft {
+        let entered = self.crm.objects(self.entered);
+        let (object, pull) =
+            (format!("object: {entered}"), format!("pull: {{ objects: [{entered}], every: 1s }}"));
+        let (timeout, settle) =
+            (format!("timeout: {}s", self.timeout.as_secs()), format!("settle: {}s", self.settle.as_secs()));
+        let (secret, free) = ("inbound: { secret: { file: hook.secret } }", "limits: off");
+        let mut crm = vec![object.as_str(), secret, free, &timeout, &pull];
+        if self.crm == CrmVendor::Pipedrive {
+            crm.insert(0, "mapping: pipedrive.yaml");
+        }
+        let draft = Draft::of(self.crm, &crm)
+            .form("hooked-form", "hooked1", &[secret, free, &timeout, "pull: { every: 10s }"])
+            .form("polled-form", "polled1", &[free, &timeout, "pull: { every: 1s }"])
+            .more(self.more)
+            .write(&settle)
+            .write("treat_as_unowned: [admin@agency.example]")
+            .public();
+        match &self.postgres {
+            Some(postgres) => draft.on(postgres),
+            None => draft,
+        }
+    }
+}
+
 /// A folder with the files of an installation, and the child that runs in it.
 #[derive(Debug)]
 pub(crate) struct Installation {
@@ -112,36 +102,26 @@ impl Installation {
         routing: &str,
         tuning: Tuning,
     ) -> anyhow::Result<Self> {
-        let store = tuning.postgres.as_deref().unwrap_or("sqlite://usher.db");
         let own_mapping = tuning.crm == CrmVendor::Pipedrive;
         if own_mapping {
             fs::write(folder.join("pipedrive.yaml"), PIPEDRIVE_MAPPING).context("writing the mapping")?;
         }
-        let settings = SETTINGS
-            .replace("{store}", store)
-            .replace("{vendor}", tuning.crm.id())
-            .replace("{entered}", tuning.crm.objects(tuning.entered))
-            .replace("{mapping}", if own_mapping { "    mapping: pipedrive.yaml\n" } else { "" })
-            .replace("{timeout}", &format!("{}s", tuning.timeout.as_secs()))
-            .replace("{settle}", &format!("{}s", tuning.settle.as_secs()))
-            .replace("{more}", tuning.more);
-        let mut installation = Self::write_with(folder, &settings, (sandbox, options, tuning.crm), routing)?;
+        let place = (sandbox, options, tuning.crm);
+        let mut installation = Self::write_with(folder, &tuning.settings(), place, routing)?;
         installation.postgres = tuning.postgres;
         Ok(installation)
     }
 
-    /// As [`Installation::write`], with settings that name the places of simulators and port as `{crm}`, `{form}`, `{port}`.
+    /// As [`Installation::write`], with other settings.
     pub(crate) fn write_with(
         folder: &Path,
-        settings: &str,
+        settings: &Draft,
         (sandbox, options, crm): (&Sandbox, &Options, CrmVendor),
         routing: &str,
     ) -> anyhow::Result<Self> {
         let port = usher_testkit::free_port();
-        let settings = settings
-            .replace("{crm}", sandbox.crm_url(crm))
-            .replace("{form}", &sandbox.typeform_url)
-            .replace("{port}", &port.to_string());
+        let places = Places { crm: sandbox.crm_url(crm), form: &sandbox.typeform_url, port };
+        let settings = settings.text(&places);
         let files = [
             ("usher.yaml", settings.as_str()),
             ("routing.yaml", routing),

@@ -1,6 +1,7 @@
 //! The field run: the real program as a child process, simulators in this one, real companies, thousands of leads.
 
 pub(crate) mod installation;
+pub(crate) mod settings;
 mod verdict;
 mod weather;
 pub(crate) mod world;

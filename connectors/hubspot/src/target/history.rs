@@ -75,19 +75,17 @@ fn entries(values: Vec<Value>) -> Vec<OwnerEntry> {
 
 fn entry(value: Value) -> Option<OwnerEntry> {
     let at: Timestamp = instant(&value.timestamp)?;
-    let by = if is_human(&value) { ChangedBy::Human } else { ChangedBy::Program };
+    let user = value.source_id.as_deref().is_some_and(|id| id.starts_with("userId:"));
+    let by_hand = user || is_by_hand(value.source.as_deref().unwrap_or_default());
+    let by = if by_hand { ChangedBy::Human } else { ChangedBy::Program };
     let owner = value.value.filter(|owner| !owner.is_empty()).map(ExternalId::new);
     Some(OwnerEntry { owner, at, by })
 }
 
 /// HubSpot names a person's change by where it was made, and by the user in the source id
 /// (developers.hubspot.com/changelog: CRM property change source will show user ID).
-fn is_human(value: &Value) -> bool {
-    let source = value.source.as_deref().unwrap_or_default();
-    source.starts_with("CRM_UI")
-        || source.starts_with("MOBILE_")
-        || source == "CONTACTS_WEB"
-        || value.source_id.as_deref().is_some_and(|id| id.starts_with("userId:"))
+pub(super) fn is_by_hand(source: &str) -> bool {
+    source.starts_with("CRM_UI") || source.starts_with("MOBILE_") || source == "CONTACTS_WEB"
 }
 
 #[cfg(test)]

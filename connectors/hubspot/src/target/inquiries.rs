@@ -43,7 +43,9 @@ pub(super) fn batches(
     outcomes: &mut Outcomes,
 ) -> Vec<Batch> {
     let mut planned = Vec::with_capacity(writes.len());
-    for (write, item) in writes.iter().enumerate() {
+    for (write, item) in
+        writes.iter().enumerate().filter(|(write, _)| outcomes.is_open(*write)).collect::<Vec<_>>()
+    {
         match row(carrier, keys, write, item) {
             Ok((path, row)) => planned.push((path, row, false)),
             Err(failure) => outcomes.set(write, Err(failure)),
@@ -53,7 +55,7 @@ pub(super) fn batches(
 }
 
 fn row(carrier: &Carrier, keys: &Keys, write: usize, item: &Write) -> Result<(String, Row), SendFailure> {
-    let EffectBody::EnsureInquiry { slot, title, person, company, owner } = &item.body else {
+    let EffectBody::EnsureInquiry { slot, title, person, company, owner, .. } = &item.body else {
         return Err(mixed(&item.body));
     };
     let (Some(object), Some(name)) = (object_name(slot.kind), name_of(slot.kind)) else {

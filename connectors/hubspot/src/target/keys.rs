@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use usher_connector::{Access, CallLane, Fault, FaultClass, Http, KeyProperty, KeyState, Request, Write};
 
-use crate::api::{self, CONTACTS, DEALS, LEADS, TASKS, VERSION};
+use crate::api::{self, COMPANIES, CONTACTS, DEALS, LEADS, TASKS, VERSION};
 use crate::source::unread;
 use crate::wire::Objects;
 
@@ -19,6 +19,7 @@ const USUAL: &str = "usher_key";
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Keys {
     pub(crate) contacts: Option<String>,
+    pub(crate) companies: Option<String>,
     pub(crate) leads: Option<String>,
     pub(crate) deals: Option<String>,
     pub(crate) tasks: Option<String>,
@@ -29,6 +30,7 @@ impl Keys {
     pub(super) fn of(&self, object: &str) -> Option<&str> {
         match object {
             CONTACTS => self.contacts.as_deref(),
+            COMPANIES => self.companies.as_deref(),
             LEADS => self.leads.as_deref(),
             DEALS => self.deals.as_deref(),
             TASKS => self.tasks.as_deref(),

@@ -31,7 +31,8 @@ pub(super) async fn send(
                         if row.owner() != writes.get(write).and_then(owner).map(ExternalId::as_str) {
                             doubtful.insert(write, id.clone());
                         }
-                        Ok(Written::whole(Some(ExternalId::new(id.as_str())), SlotOrigin::Created))
+                        let made = Written::whole(Some(ExternalId::new(id.as_str())), SlotOrigin::Created);
+                        Ok(Written { owned: true, ..made })
                     }
                     None => Err(failure(Outcome::Unmentioned)),
                 },

@@ -3,6 +3,7 @@
 mod batch;
 mod close;
 mod companies;
+mod entered;
 mod history;
 mod inquiries;
 mod keys;
@@ -109,7 +110,6 @@ impl Target for HubSpotTarget {
             Some(_) => Capability { keyed: true, ..can(kind, object, VerifyBy::UniqueKey) },
             None => can(kind, object, VerifyBy::ParentListing),
         };
-        let company = can(EffectKind::EnsureCompany, COMPANIES, VerifyBy::Nothing);
         let inquiry = self.inquiries().map(|object| made(EffectKind::EnsureInquiry, object));
         let carrier = self.inquiries().unwrap_or(CONTACTS);
         let mut all = vec![
@@ -117,9 +117,12 @@ impl Target for HubSpotTarget {
                 keyed: self.keys.contacts.is_some(),
                 ..can(EffectKind::EnsurePerson, CONTACTS, VerifyBy::UniqueKey)
             },
-            // A domain is not unique at HubSpot, and a search proves nothing.
-            Capability { max_batch: companies::MOST, ..company },
-            Capability { keyed: true, ..can(EffectKind::Associate, "contacts → companies", VerifyBy::Id) },
+            // A domain is not unique at HubSpot, and a search proves nothing: it is found among those of its person.
+            Capability { max_batch: companies::MOST, ..made(EffectKind::EnsureCompany, COMPANIES) },
+            Capability {
+                keyed: true,
+                ..can(EffectKind::Associate, "contacts, leads, deals → companies", VerifyBy::Id)
+            },
             can(EffectKind::UpdateObject, carrier, VerifyBy::Id),
             made(EffectKind::CreateTask, TASKS),
             can(EffectKind::ReassignTask, TASKS, VerifyBy::Id),
@@ -145,6 +148,7 @@ impl Target for HubSpotTarget {
                 made::send(&*self.http, &self.keys, TASKS, writes, batches, &mut outcomes).await;
             }
             Some(EffectKind::EnsureInquiry) => {
+                entered::look(&*self.http, writes, &mut outcomes).await;
                 // Both, where the settings were changed since some were planned.
                 let batches = self.plan(writes, &mut outcomes).into_iter();
                 let (leads, deals) = batches.partition(|batch| batch.path == api::batch(LEADS, "create"));
@@ -164,12 +168,13 @@ impl Target for HubSpotTarget {
         outcomes.finish()
     }
 
-    async fn verify(&self, write: &Write, _since: Option<Timestamp>) -> Result<Verdict, Fault> {
+    async fn verify(&self, write: &Write, _since: Timestamp) -> Result<Verdict, Fault> {
         verify::verify(&*self.http, &self.keys, write).await
     }
 
     async fn key_properties(&self, create: bool) -> Result<Vec<KeyProperty>, Fault> {
-        let objects = [CONTACTS, TASKS].into_iter().chain(self.inquiries());
+        let companies = self.keys.companies.as_ref().map(|_| COMPANIES);
+        let objects = [CONTACTS, TASKS].into_iter().chain(companies).chain(self.inquiries());
         self.keys.properties(&*self.http, objects, create).await
     }
 

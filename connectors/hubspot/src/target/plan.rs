@@ -46,7 +46,7 @@ pub(super) fn some(
 fn row(keys: &Keys, write: usize, item: &Write) -> Result<(String, Row, bool), SendFailure> {
     match &item.body {
         EffectBody::EnsurePerson { .. } => persons::row(keys, write, item),
-        EffectBody::EnsureCompany { .. } => companies::row(write, item),
+        EffectBody::EnsureCompany { .. } => companies::row(keys, write, item),
         EffectBody::UpdateObject { .. } => update::row(write, item),
         EffectBody::CreateTask { .. } => tasks::row(keys, write, item),
         // What carries owners is a setting of its own (`inquiries::batches`).

@@ -42,12 +42,8 @@ fn person(key: &str, email: Option<&str>) -> Write {
 }
 
 fn owner(key: &str, id: &str, expected: Option<&str>, to: &str) -> Write {
-    let change = OwnerChange {
-        expected: expected.map(Into::into),
-        to: Some(to.into()),
-        seen_at: None,
-        restores: false,
-    };
+    let change =
+        OwnerChange { expected: expected.map(Into::into), to: Some(to.into()), ..OwnerChange::default() };
     let target = object(SlotKind::Person, id);
     let body = EffectBody::UpdateObject {
         target,
@@ -643,6 +639,7 @@ async fn companies_are_proposed_by_search_and_confirmed_by_a_strong_read() {
                 slot: slot(SlotKind::Company),
                 name: "Acme".to_owned(),
                 domain: Some(domain.to_owned()),
+                person: object(SlotKind::Person, "7"),
             },
         )
     };
@@ -664,14 +661,14 @@ async fn companies_are_proposed_by_search_and_confirmed_by_a_strong_read() {
         inputs(&script.writes()[0])[0]["properties"],
         json!({ "name": "Acme", "domain": "other.example" })
     );
-    let search = &seen(&script)[0];
+    let search = seen(&script).iter().find(|r| r.path.ends_with("/search")).unwrap().clone();
     let most: Vec<Write> =
         (0..companies::MOST).map(|n| company("x", &format!("{n}{}.example", "a".repeat(200)))).collect();
     target(&script).send(&most).await;
     let longest =
         seen(&script).iter().filter(|r| r.path == search.path).map(|r| asked(r).to_string().len()).max();
     assert!(longest < Some(api::SEARCH_BODY), "{longest:?}");
-    assert_eq!(target(&script).verify(&writes[1], None).await.unwrap(), Verdict::Unsure);
+    assert_eq!(target(&script).verify(&writes[1], Timestamp::MIN).await.unwrap(), Verdict::Absent);
 }
 
 fn small_writes() -> Vec<Write> {
@@ -727,7 +724,8 @@ async fn the_smaller_writes_and_their_verification() {
             "{:?}",
             item.body.kind()
         );
-        verdicts.push(matches!(target(&script).verify(&item, None).await.unwrap(), Verdict::Found(_)));
+        verdicts
+            .push(matches!(target(&script).verify(&item, Timestamp::MIN).await.unwrap(), Verdict::Found(_)));
     }
     assert_eq!(verdicts, [true, true, false, true]);
 }
@@ -739,7 +737,7 @@ async fn fm_020_the_empty_list_of_a_merged_or_archived_contact_proves_nothing() 
             "/crm/associations/2026-09/contacts/tasks/batch/read" => (200, json!({ "results": [] })),
             _ => (200, contact.clone()),
         });
-        assert_eq!(target(&script).verify(&task("aaa", "1"), None).await.unwrap(), Verdict::Unsure);
+        assert_eq!(target(&script).verify(&task("aaa", "1"), Timestamp::MIN).await.unwrap(), Verdict::Unsure);
     }
 }
 
@@ -770,9 +768,9 @@ async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
     });
     let hubspot = target(&script);
     let created = Written::whole(Some("5003".into()), SlotOrigin::Created);
-    assert_eq!(hubspot.verify(&task("aaa", "1"), None).await.unwrap(), Verdict::Found(created));
-    assert_eq!(hubspot.verify(&task("zzz", "1"), None).await.unwrap(), Verdict::Absent);
-    assert_eq!(hubspot.verify(&task("aaa", "2"), None).await.unwrap(), Verdict::Absent);
+    assert_eq!(hubspot.verify(&task("aaa", "1"), Timestamp::MIN).await.unwrap(), Verdict::Found(created));
+    assert_eq!(hubspot.verify(&task("zzz", "1"), Timestamp::MIN).await.unwrap(), Verdict::Absent);
+    assert_eq!(hubspot.verify(&task("aaa", "2"), Timestamp::MIN).await.unwrap(), Verdict::Absent);
     assert!(
         script
             .seen()
@@ -781,11 +779,11 @@ async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
     );
     let broken = vendor(|_| (207, json!({ "results": [], "errors": [{ "category": "INTERNAL_ERROR" }] })));
     assert!(
-        target(&broken).verify(&task("aaa", "1"), None).await.is_err(),
+        target(&broken).verify(&task("aaa", "1"), Timestamp::MIN).await.is_err(),
         "a failed read proves no absence"
     );
     for item in small_writes() {
-        assert!(target(&broken).verify(&item, None).await.is_err(), "{:?}", item.body.kind());
+        assert!(target(&broken).verify(&item, Timestamp::MIN).await.is_err(), "{:?}", item.body.kind());
     }
     for answer in [
         json!({ "results": [], "errors": [{ "category": "INTERNAL_ERROR", "context": { "ids": ["5"] } }] }),
@@ -798,7 +796,7 @@ async fn fm_040_a_task_is_verified_by_its_marker_among_the_contacts_tasks() {
             }
         });
         assert!(
-            target(&half).verify(&task("aaa", "1"), None).await.is_err(),
+            target(&half).verify(&task("aaa", "1"), Timestamp::MIN).await.is_err(),
             "a task that was not read proves no absence"
         );
     }
@@ -814,7 +812,7 @@ async fn fm_046_what_a_lost_answer_made_without_its_owner_is_not_called_done() {
                 (200, json!({ "results": [{ "id": "5", "properties": properties }] }))
             }
         });
-        let verdict = target(&script).verify(&task("aaa", "1"), None).await;
+        let verdict = target(&script).verify(&task("aaa", "1"), Timestamp::MIN).await;
         match verdict {
             Ok(verdict) => assert!(found && matches!(verdict, Verdict::Found(_)), "{verdict:?}"),
             Err(fault) => assert!(!found && fault.class() == FaultClass::Defect, "{fault}"),
@@ -864,7 +862,7 @@ async fn fm_040_a_keyed_create_that_was_done_before_leads_to_what_it_made() {
         Verdict::Found(Written { id, origin, .. }) => format!("{} {}", origin.as_str(), id.unwrap()),
         other => format!("{other:?}"),
     };
-    let verify = async |write: Write| found(keyed(&script).verify(&write, None).await.unwrap());
+    let verify = async |write: Write| found(keyed(&script).verify(&write, Timestamp::MIN).await.unwrap());
     assert_eq!(verify(task("k1", "7")).await, "created 900");
     assert_eq!(verify(task("k2", "7")).await, "Absent");
     assert_eq!(verify(person("k1", Some("ana@acme.example"))).await, "created 7", "the key proves it ours");
@@ -942,20 +940,26 @@ async fn a_key_property_is_made_if_it_is_missing_and_read_back() {
 async fn persons_and_owners_are_verified_by_key_and_id() {
     let script = contacts(&[("1", Some("71")), ("2", Some("50"))]);
     let found = |id: &str| Verdict::Found(Written::whole(Some(id.into()), SlotOrigin::Found));
-    assert_eq!(target(&script).verify(&owner("a", "1", None, "71"), None).await.unwrap(), found("71"));
-    assert_eq!(target(&script).verify(&owner("a", "2", None, "71"), None).await.unwrap(), Verdict::Absent);
+    assert_eq!(
+        target(&script).verify(&owner("a", "1", None, "71"), Timestamp::MIN).await.unwrap(),
+        found("71")
+    );
+    assert_eq!(
+        target(&script).verify(&owner("a", "2", None, "71"), Timestamp::MIN).await.unwrap(),
+        Verdict::Absent
+    );
     let script = vendor(|_| {
         (200, json!({ "results": [{ "id": "9", "properties": { "email": "ana@acme.example" } }] }))
     });
     assert_eq!(
-        target(&script).verify(&person("a", Some("ana@acme.example")), None).await.unwrap(),
+        target(&script).verify(&person("a", Some("ana@acme.example")), Timestamp::MIN).await.unwrap(),
         found("9")
     );
     assert_eq!(
-        target(&script).verify(&person("a", Some("ben@acme.example")), None).await.unwrap(),
+        target(&script).verify(&person("a", Some("ben@acme.example")), Timestamp::MIN).await.unwrap(),
         Verdict::Absent
     );
-    assert_eq!(target(&script).verify(&person("a", None), None).await.unwrap(), Verdict::Unsure);
+    assert_eq!(target(&script).verify(&person("a", None), Timestamp::MIN).await.unwrap(), Verdict::Unsure);
 }
 
 #[tokio::test]
@@ -964,6 +968,7 @@ async fn a_dry_run_shows_the_requests_that_are_sent() {
         slot: slot(SlotKind::Company),
         name: "Acme".to_owned(),
         domain: Some("acme.example".to_owned()),
+        person: object(SlotKind::Person, "7"),
     };
     let mut kinds = vec![
         vec![person("a", Some("ana@acme.example")), person("b", None), person("c", Some("ben@acme.example"))],
@@ -1013,6 +1018,6 @@ async fn every_kind_is_a_capability_and_nothing_panics_on_odd_input() {
         EffectBody::CloseTask { only_untouched: false, task: ObjectRef::Slot { slot: slot(SlotKind::Task) } },
     );
     assert_eq!(words(&hubspot.send(std::slice::from_ref(&unbound)).await), ["defect"]);
-    assert!(hubspot.verify(&unbound, None).await.is_err());
+    assert!(hubspot.verify(&unbound, Timestamp::MIN).await.is_err());
     assert_eq!(seen(&script).len(), 0);
 }

@@ -102,7 +102,7 @@ fn differs(now: Option<&Option<ExternalId>>, change: &OwnerChange) -> Option<Sen
     match now {
         None => Some(SendFailure::Gone),
         // Ours already: a repeat, which still completes the fields.
-        Some(owner) if *owner == change.to || *owner == change.expected => None,
+        Some(owner) if change.allows(owner.as_ref()) => None,
         Some(owner) => Some(SendFailure::HumanWon { owner: owner.clone() }),
     }
 }

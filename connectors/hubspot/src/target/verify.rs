@@ -8,7 +8,7 @@ use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind, SlotOrigin};
 
 use super::keys::Keys;
 use super::made::{is_owned, parent};
-use super::{done, inquiries, object_name, persons, update};
+use super::{companies, done, inquiries, object_name, persons, update};
 use crate::api::{self, BATCH, CONTACTS, HISTORY_BATCH, TASKS};
 use crate::directory::by_email;
 use crate::source::{repeats, unread};
@@ -20,8 +20,7 @@ const MOST_PAGES: usize = 200;
 pub(super) async fn verify(http: &dyn Http, keys: &Keys, write: &Write) -> Result<Verdict, Fault> {
     match &write.body {
         EffectBody::EnsurePerson { .. } => person(http, keys, write).await,
-        // Neither a domain nor a name is unique, and a search proves nothing.
-        EffectBody::EnsureCompany { .. } => Ok(Verdict::Unsure),
+        EffectBody::EnsureCompany { .. } => companies::verify(http, keys, write).await,
         EffectBody::Associate { from, to } => {
             let ((from_type, from), (to_type, to)) = (known(from)?, known(to)?);
             let associated = associated(http, from_type, from.as_str(), to_type).await?;
@@ -214,7 +213,7 @@ async fn listed(
     Ok(found)
 }
 
-async fn read(
+pub(super) async fn read(
     http: &dyn Http,
     object: &str,
     ids: &[&str],
@@ -228,7 +227,12 @@ async fn read(
     }
 }
 
-async fn associated(http: &dyn Http, from: &str, id: &str, to: &str) -> Result<Vec<String>, Fault> {
+pub(super) async fn associated(
+    http: &dyn Http,
+    from: &str,
+    id: &str,
+    to: &str,
+) -> Result<Vec<String>, Fault> {
     let mut found = Vec::new();
     let mut after: Option<String> = None;
     for _ in 0..MOST_PAGES {

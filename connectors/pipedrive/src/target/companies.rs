@@ -1,11 +1,11 @@
-//! Organizations: found by name, where the website does not speak against it, else created; and persons tied to them.
+//! Organizations: that of the person, else found by name, where the website does not speak against it, else created; and persons tied to them.
 
 use serde_json::{Value, json};
 use usher_connector::{CallLane, Fault, Request, SendFailure, Write, Written};
-use usher_model::{EffectBody, SlotOrigin};
+use usher_model::{EffectBody, ExternalId, SlotOrigin};
 
 use super::{PipedriveTarget, Sent, created, defect, found, known, number, read};
-use crate::api::{self, ORGANIZATIONS, PERSONS};
+use crate::api::{self, DEALS, LEADS, ORGANIZATIONS, PERSONS};
 use crate::find;
 use crate::wire::{self, Object};
 
@@ -38,6 +38,12 @@ impl<'a> Company<'a> {
 
 pub(super) async fn send(target: &PipedriveTarget, item: &Write) -> Sent {
     let company = Company::of(item)?;
+    if let EffectBody::EnsureCompany { person, .. } = &item.body {
+        let person = read(target, person, CallLane::Write).await?;
+        if let Some(id) = wire::refers(&person, "org_id") {
+            return Ok(Written::whole(Some(ExternalId::new(id)), SlotOrigin::Found));
+        }
+    }
     if let Some(organization) = look(target, &company).await? {
         return Ok(found(&organization));
     }
@@ -64,15 +70,15 @@ pub(super) fn request(item: &Write) -> Result<Request, SendFailure> {
     Ok(api::create(ORGANIZATIONS, &body)?)
 }
 
-/// A person has one organization at most; another one is somebody's choice and stays.
+/// A person, lead or deal has one organization at most; another one is somebody's choice and stays.
 pub(super) async fn associate(target: &PipedriveTarget, item: &Write) -> Sent {
     let EffectBody::Associate { from, to } = &item.body else {
         return Err(defect("a write of another kind was taken for an association"));
     };
-    let (person, (_, organization)) = (read(target, from, CallLane::Write).await?, known(to)?);
-    match wire::refers(&person, "org_id") {
+    let (object, (_, organization)) = (read(target, from, CallLane::Write).await?, known(to)?);
+    match wire::refers(&object, field(known(from)?.0)) {
         Some(present) if present != organization => {
-            let note = "left as it is: the person belongs to another organization already".to_owned();
+            let note = "left as it is: it belongs to another organization already".to_owned();
             return Ok(Written { note: Some(note), ..Written::whole(None, SlotOrigin::Found) });
         }
         Some(_) => {}
@@ -86,9 +92,15 @@ pub(super) fn association(item: &Write) -> Result<Request, SendFailure> {
         return Err(defect("a write of another kind was taken for an association"));
     };
     match (known(from)?, known(to)?) {
-        ((PERSONS, person), (ORGANIZATIONS, organization)) => {
-            Ok(api::change(PERSONS, person, &json!({ "org_id": Value::from(number(organization)?) }))?)
+        ((objects @ (PERSONS | LEADS | DEALS), id), (ORGANIZATIONS, organization)) => {
+            let body = json!({ field(objects): Value::from(number(organization)?) });
+            Ok(api::change(objects, id, &body)?)
         }
-        _ => Err(defect("only a person can belong to an organization")),
+        _ => Err(defect("only a person, lead or deal can belong to an organization")),
     }
+}
+
+/// The field that names the organization.
+pub(super) fn field(objects: &str) -> &'static str {
+    if objects == LEADS { "organization_id" } else { "org_id" }
 }

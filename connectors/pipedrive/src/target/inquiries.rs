@@ -6,11 +6,11 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use usher_connector::{CallLane, Fault, FaultClass, Request, SendFailure, Verdict, Write, Written};
+use usher_connector::{CallLane, Fault, Request, SendFailure, Verdict, Write, Written};
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind};
 
 use super::verify::{SKEW, unplannable};
-use super::{PipedriveTarget, Sent, created, defect, found, known, made, number, objects_of};
+use super::{PipedriveTarget, Sent, companies, created, defect, found, known, made, number, objects_of};
 use crate::api::{self, DEALS, LEADS};
 use crate::fields::Definitions;
 use crate::find::{self, into_object};
@@ -36,20 +36,34 @@ impl Default for Carrier {
 
 pub(super) async fn send(target: &PipedriveTarget, item: &Write) -> Sent {
     let wanted = Wanted::of(item)?;
+    if let Some(row) = entered(target, &wanted).await? {
+        return Ok(found(&row));
+    }
     let key = marker_key(target, wanted.objects, CallLane::Write).await?;
     let left_out = target.carrier.marker.as_ref().filter(|_| wanted.objects == DEALS && key.is_none());
-    let made = match target.write(body(target, item, key.as_deref())?).await {
-        // Refused for whom it is about, or for a value.
-        Err(SendFailure::Fault(fault)) if fault.class() == FaultClass::Rejected => {
-            target.fields.forget(wanted.objects);
-            let lives = find::living(&*target.http, api::PERSONS, wanted.person, CallLane::Write).await?;
-            return Err(if lives.is_some() { fault.into() } else { SendFailure::Gone });
-        }
-        made => made?,
-    };
+    let made = made::make(target, item, |item| body(target, item, key.as_deref())).await;
+    // A value that a field does not take any more, if nothing else.
+    if made.as_ref().is_err_and(made::is_refusal) {
+        target.fields.forget(wanted.objects);
+    }
+    let (made, without) = made?;
     made::with_owner(target, wanted.objects, &made, wanted.owner).await?;
-    let note = left_out.map(|name| format!("left out: {name} (Pipedrive has no such field)"));
-    Ok(Written { note, ..created(&made) })
+    let left_out = left_out.map(|name| format!("left out: {name} (Pipedrive has no such field)"));
+    let note = [without, left_out].into_iter().flatten().reduce(|all, note| format!("{all}; {note}"));
+    Ok(Written { note, owned: true, ..created(&made) })
+}
+
+/// The youngest open lead or deal of the person's that somebody has entered by hand since then: which way one came to be
+/// is Pipedrive's word, and nobody can change it (v2 document, `origin`).
+async fn entered(target: &PipedriveTarget, wanted: &Wanted<'_>) -> Result<Option<Object>, Fault> {
+    let Some(since) = wanted.entered_since else { return Ok(None) };
+    let answer = target.http.send(api::youngest_of_person(wanted.objects, wanted.person)).await?;
+    let by_hand = |row: &Object| wire::text(row, "origin") == Some("ManuallyCreated");
+    let young = |row: &Object| wire::time(row, "add_time").is_some_and(|made| made >= since);
+    let rows = wire::page(&answer)?.rows.into_iter().filter_map(into_object);
+    Ok(rows
+        .filter(|row| find::lives(row) && by_hand(row) && young(row))
+        .max_by_key(|row| wire::time(row, "add_time")))
 }
 
 /// As a dry run shows it: with what is known without asking.
@@ -67,8 +81,7 @@ fn body(target: &PipedriveTarget, item: &Write, key: Option<&str>) -> Result<Req
         "owner_id": number(wanted.owner)?,
     });
     if let Some(company) = wanted.company {
-        let field = if wanted.objects == LEADS { "organization_id" } else { "org_id" };
-        body[field] = json!(number(company)?);
+        body[companies::field(wanted.objects)] = json!(number(company)?);
     }
     if wanted.objects == LEADS {
         body["origin_id"] = json!(item.key);
@@ -91,15 +104,15 @@ fn body(target: &PipedriveTarget, item: &Write, key: Option<&str>) -> Result<Req
 pub(super) async fn verify(
     target: &PipedriveTarget,
     item: &Write,
-    since: Option<Timestamp>,
+    since: Timestamp,
 ) -> Result<Verdict, Fault> {
     let wanted = Wanted::of(item).map_err(unplannable)?;
     let key = marker_key(target, wanted.objects, CallLane::Verify).await?;
     let marked = |row: &Object| marker(row, wanted.objects, key.as_deref()) == Some(item.key.as_str());
-    let since = since.map(|since| since.checked_sub(SKEW).unwrap_or(since));
+    let since = since.checked_sub(SKEW).unwrap_or(since);
     let alike = |row: &Object| {
         let unmarked = wanted.objects == DEALS && marker(row, DEALS, key.as_deref()).is_none();
-        unmarked && since.is_some_and(|since| wanted.is_alike(row, since))
+        unmarked && wanted.is_alike(row, since)
     };
     for archived in [false, true] {
         let rows = of_person(target, wanted.objects, wanted.person, archived).await?;
@@ -112,8 +125,7 @@ pub(super) async fn verify(
         }
     }
     let lives = find::living(&*target.http, api::PERSONS, wanted.person, CallLane::Verify).await?.is_some();
-    let certain = wanted.objects == LEADS || key.is_some() || since.is_some();
-    Ok(if lives && certain { Verdict::Absent } else { Verdict::Unsure })
+    Ok(if lives { Verdict::Absent } else { Verdict::Unsure })
 }
 
 /// Leads or deals of the same person that were made since then and bear a key of ours, whichever. A deal that bears none
@@ -187,11 +199,13 @@ struct Wanted<'a> {
     person: &'a str,
     company: Option<&'a str>,
     owner: &'a str,
+    entered_since: Option<Timestamp>,
 }
 
 impl<'a> Wanted<'a> {
     fn of(item: &'a Write) -> Result<Self, SendFailure> {
-        let EffectBody::EnsureInquiry { slot, title, person, company, owner } = &item.body else {
+        let EffectBody::EnsureInquiry { slot, title, person, company, owner, entered_since } = &item.body
+        else {
             return Err(defect("a write of another kind was taken for a lead or deal"));
         };
         let objects = objects_of(slot.kind).filter(|_| slot.kind.is_inquiry());
@@ -202,6 +216,7 @@ impl<'a> Wanted<'a> {
             person: id(person)?,
             company: company.as_ref().map(id).transpose()?,
             owner: owner.as_str(),
+            entered_since: *entered_since,
         })
     }
 

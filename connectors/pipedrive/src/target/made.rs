@@ -1,14 +1,84 @@
-//! What was made with its owner: whether it came out so.
+//! Making what is about others, with an owner: what it is about may be gone, and it may come out without its owner.
 //!
 //! Pipedrive gives what nobody gave to anybody to the token's user, so that user stands for nobody. Any other owner is
 //! somebody's choice, made since.
 
 use serde_json::json;
-use usher_connector::{CallLane, Fault, FaultClass, SendFailure};
+use usher_connector::{CallLane, Fault, FaultClass, Request, SendFailure, Write};
+use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind};
 
-use super::{PipedriveTarget, number};
+use super::{PipedriveTarget, known, number};
 use crate::api;
+use crate::find;
 use crate::wire::{self, Object};
+
+/// Makes the object of that write; the note says what was left out of it. Which refusal tells that something is gone, Pipedrive's
+/// documents leave open, so after any refusal each end is read. A company that is gone is left out, for who asks is known
+/// without it; any other is named.
+pub(super) async fn make(
+    target: &PipedriveTarget,
+    item: &Write,
+    request: impl Fn(&Write) -> Result<Request, SendFailure> + Send + Sync,
+) -> Result<(Object, Option<String>), SendFailure> {
+    let failed = match target.write(request(item)?).await {
+        Err(failed) if is_refusal(&failed) => failed,
+        made => return made.map(|made| (made, None)),
+    };
+    match lost(target, item).await? {
+        Some((SlotKind::Company, id)) => {
+            let made = target.write(request(&without_company(item))?).await?;
+            Ok((made, Some(format!("left out: organization {id} (it was deleted in Pipedrive)"))))
+        }
+        Some((kind, id)) => Err(SendFailure::Lost { kind, id }),
+        None => Err(match failed {
+            SendFailure::Gone => {
+                let message = "Pipedrive does not find something that is to be made, though all that it is about is there";
+                Fault::new(FaultClass::Rejected, message)
+                    .advise("look whether the connection's user may see it, then retry the write")
+                    .into()
+            }
+            failed => failed,
+        }),
+    }
+}
+
+/// The vendor understood the write and does not take it.
+pub(super) fn is_refusal(failed: &SendFailure) -> bool {
+    match failed {
+        SendFailure::Fault(fault) => fault.class() == FaultClass::Rejected,
+        other => matches!(other, SendFailure::Gone),
+    }
+}
+
+/// The first of the objects that a write is about that is gone, a company last.
+async fn lost(target: &PipedriveTarget, item: &Write) -> Result<Option<(SlotKind, ExternalId)>, SendFailure> {
+    let ends = item.body.refs().filter_map(|end| match end {
+        ObjectRef::Id { kind, id } => Some((*kind, id)),
+        ObjectRef::Slot { .. } => None,
+    });
+    let mut ends: Vec<(SlotKind, &ExternalId)> = ends.collect();
+    ends.sort_by_key(|(kind, _)| *kind == SlotKind::Company);
+    for (kind, id) in ends {
+        let end = ObjectRef::Id { kind, id: id.clone() };
+        let (objects, number) = known(&end)?;
+        if find::living(&*target.http, objects, number, CallLane::Write).await?.is_none() {
+            return Ok(Some((kind, id.clone())));
+        }
+    }
+    Ok(None)
+}
+
+fn without_company(item: &Write) -> Write {
+    let mut item = item.clone();
+    match &mut item.body {
+        EffectBody::EnsureInquiry { company, .. } => *company = None,
+        EffectBody::CreateTask { about, .. } => {
+            about.retain(|end| !matches!(end, ObjectRef::Id { kind: SlotKind::Company, .. }));
+        }
+        _ => {}
+    }
+    item
+}
 
 /// Sees to it that what was made has its owner: one that came out without is given it, once. One that is still without
 /// must not end as refused: trying the write again would make a second one.
@@ -83,6 +153,8 @@ mod tests {
     use http::Method;
 
     use super::*;
+    use usher_model::Slot;
+
     use crate::fields::Fields;
     use crate::target::{Carrier, Custom};
     use crate::testing::vendor;
@@ -126,5 +198,37 @@ mod tests {
         assert_eq!((class(&ended), writes), (Some(FaultClass::Defect), 0));
         let (ended, writes) = settled(Some(11), 200).await;
         assert_eq!((class(&ended), writes), (None, 0));
+    }
+
+    /// What becomes of a task about a person who is there or not, at a vendor that answers its creation by "not found".
+    async fn not_found(there: bool) -> SendFailure {
+        let script = vendor(move |request| match (request.method == Method::POST, there) {
+            (true, _) | (false, false) => (404, json!({ "success": false, "error": "not found" })),
+            (false, true) => (200, json!({ "success": true, "data": { "id": 7, "name": "Ana" } })),
+        });
+        let fields = Arc::new(Fields::new(script.clone()));
+        let target = PipedriveTarget::new(script, fields, Custom::default(), Carrier::default());
+        let body = EffectBody::CreateTask {
+            subject: "Call Ana".to_owned(),
+            body: String::new(),
+            due: jiff::Timestamp::UNIX_EPOCH,
+            owner: "11".into(),
+            about: vec![ObjectRef::Id { kind: SlotKind::Person, id: "7".into() }],
+            after: None,
+            slot: Slot { connection: "pipedrive-main".into(), kind: SlotKind::Task, of: "e".to_owned() },
+        };
+        let read = usher_connector::OwnerRead { fresh: false, until: std::time::Instant::now() };
+        let item = Write { key: usher_model::EffectKey::new("k"), body, owner_read: read, owner: None };
+        let request = |_: &Write| Ok(api::create(api::ACTIVITIES, &json!({}))?);
+        make(&target, &item, request).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn fm_052_not_found_names_who_is_gone_and_nobody_who_is_there() {
+        let failed = not_found(false).await;
+        assert!(matches!(&failed, SendFailure::Lost { kind: SlotKind::Person, .. }), "{failed:?}");
+        let failed = not_found(true).await;
+        let SendFailure::Fault(fault) = &failed else { panic!("nobody is gone: {failed:?}") };
+        assert_eq!(fault.class(), FaultClass::Rejected);
     }
 }

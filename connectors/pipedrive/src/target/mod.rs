@@ -121,7 +121,8 @@ impl Target for PipedriveTarget {
             can(EffectKind::EnsurePerson, PERSONS, VerifyBy::RecentChanges),
             can(EffectKind::EnsureCompany, ORGANIZATIONS, VerifyBy::RecentChanges),
             Capability {
-                keyed: true, ..can(EffectKind::Associate, "persons → organizations", VerifyBy::Id)
+                keyed: true,
+                ..can(EffectKind::Associate, "persons, leads, deals → organizations", VerifyBy::Id)
             },
             can(EffectKind::UpdateObject, carrier, VerifyBy::Id),
             can(EffectKind::CreateTask, ACTIVITIES, VerifyBy::ParentListing),
@@ -143,7 +144,7 @@ impl Target for PipedriveTarget {
         sent
     }
 
-    async fn verify(&self, write: &Write, since: Option<Timestamp>) -> Result<Verdict, Fault> {
+    async fn verify(&self, write: &Write, since: Timestamp) -> Result<Verdict, Fault> {
         verify::verify(self, write, since).await
     }
 

@@ -35,14 +35,12 @@ pub(super) async fn send(target: &PipedriveTarget, item: &Write) -> Sent {
 fn compare(present: &Object, change: &OwnerChange, me: u64) -> Result<(), SendFailure> {
     let now = wire::refers(present, "owner_id");
     let nobody = now.is_none() || now == Some(me.to_string());
-    let is = |owner: &Option<ExternalId>| match owner {
-        Some(owner) => now.as_deref() == Some(owner.as_str()),
-        None => nobody,
-    };
-    if is(&change.expected) || is(&change.to) {
+    let now = now.map(ExternalId::new);
+    let is_expected_of_nobody = nobody && (change.expected.is_none() || change.to.is_none());
+    if is_expected_of_nobody || change.allows(now.as_ref()) {
         return Ok(());
     }
-    Err(SendFailure::HumanWon { owner: now.map(ExternalId::new) })
+    Err(SendFailure::HumanWon { owner: now })
 }
 
 /// The number of the owner to write; to give an object to nobody is to give it to the token's user.

@@ -16,9 +16,9 @@ pub(super) async fn create(target: &PipedriveTarget, item: &Write) -> Sent {
     let EffectBody::CreateTask { owner, .. } = &item.body else {
         return Err(defect("a write of another kind was taken for a task"));
     };
-    let made = target.write(request(target, item)?).await?;
+    let (made, note) = made::make(target, item, |item| request(target, item)).await?;
     made::with_owner(target, ACTIVITIES, &made, owner.as_str()).await?;
-    Ok(created(&made))
+    Ok(Written { note, ..created(&made) })
 }
 
 /// Closes the task; where only an untouched one may be, nobody must have done it yet.

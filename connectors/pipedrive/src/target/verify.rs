@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use usher_connector::{CallLane, Fault, FaultClass, SendFailure, Verdict, Write, Written};
 use usher_model::{EffectBody, ExternalId, ObjectRef, SlotOrigin};
 
-use super::companies::Company;
+use super::companies::{self, Company};
 use super::persons::Who;
 use super::{PipedriveTarget, created, found, inquiries, known, made, tasks};
 use crate::api::{ACTIVITIES, ORGANIZATIONS, PERSONS};
@@ -18,19 +18,21 @@ pub(super) const SKEW: SignedDuration = SignedDuration::from_mins(10);
 pub(super) async fn verify(
     target: &PipedriveTarget,
     write: &Write,
-    since: Option<Timestamp>,
+    since: Timestamp,
 ) -> Result<Verdict, Fault> {
     match &write.body {
         EffectBody::EnsurePerson { .. } => person(target, write, since).await,
         EffectBody::EnsureCompany { .. } => {
             let company = Company::of(write).map_err(unplannable)?;
             let made = made_since(target, ORGANIZATIONS, since, |row| company.is(row)).await?;
-            Ok(made.map_or_else(|verdict| verdict, |row| Verdict::Found(found(&row))))
+            Ok(made.map_or(Verdict::Absent, |row| Verdict::Found(found(&row))))
         }
         EffectBody::EnsureInquiry { .. } => inquiries::verify(target, write, since).await,
         EffectBody::Associate { from, to } => {
-            let organization = known(to).map_err(unplannable)?.1;
-            let tied = |person: &Object| wire::refers(person, "org_id").as_deref() == Some(organization);
+            let (organization, objects) =
+                (known(to).map_err(unplannable)?.1, known(from).map_err(unplannable)?.0);
+            let field = companies::field(objects);
+            let tied = |object: &Object| wire::refers(object, field).as_deref() == Some(organization);
             holds(target, from, tied).await
         }
         EffectBody::UpdateObject { target: object, owner, slot, .. } => {
@@ -63,7 +65,7 @@ pub(super) async fn verify(
 
 /// Only a person who carries the write's key counts as created: any other may be somebody else's, and only what is surely
 /// ours may ever be archived by us.
-async fn person(target: &PipedriveTarget, write: &Write, since: Option<Timestamp>) -> Result<Verdict, Fault> {
+async fn person(target: &PipedriveTarget, write: &Write, since: Timestamp) -> Result<Verdict, Fault> {
     let who = Who::of(write).map_err(unplannable)?;
     let definitions = match &target.custom.marker {
         Some(_) => Some(target.fields.of(PERSONS, std::iter::empty(), CallLane::Verify).await?),
@@ -84,9 +86,9 @@ async fn person(target: &PipedriveTarget, write: &Write, since: Option<Timestamp
     })
     .await?;
     Ok(match (made, alike) {
-        (Ok(row), _) if marked(&row) => Verdict::Found(created(&row)),
-        (Ok(row), _) | (Err(_), Some(row)) => Verdict::Found(found(&row)),
-        (Err(verdict), None) => verdict,
+        (Some(row), _) if marked(&row) => Verdict::Found(created(&row)),
+        (Some(row), _) | (None, Some(row)) => Verdict::Found(found(&row)),
+        (None, None) => Verdict::Absent,
     })
 }
 
@@ -95,19 +97,14 @@ fn marker_key<'a>(target: &PipedriveTarget, definitions: Option<&'a Definitions>
 }
 
 /// The object that fits among those that were made or changed since the write was sent. That list is complete, so what it
-/// lacks was not made. Of a write of unknown time nothing proves that it did not happen.
+/// lacks was not made.
 async fn made_since(
     target: &PipedriveTarget,
     objects: &str,
-    since: Option<Timestamp>,
-    mut fits: impl FnMut(&Object) -> bool,
-) -> Result<Result<Object, Verdict>, Fault> {
-    let Some(since) = since else {
-        let recent = find::recent(&*target.http, objects, CallLane::Verify).await?;
-        return Ok(recent.into_iter().find(&mut fits).ok_or(Verdict::Unsure));
-    };
-    let since = since.checked_sub(SKEW).unwrap_or(since);
-    Ok(find::since(&*target.http, objects, since, fits).await?.ok_or(Verdict::Absent))
+    since: Timestamp,
+    fits: impl FnMut(&Object) -> bool,
+) -> Result<Option<Object>, Fault> {
+    find::since(&*target.http, objects, since.checked_sub(SKEW).unwrap_or(since), fits).await
 }
 
 /// Looks for the marker among the activities of the first object that the task is about.

@@ -29,7 +29,7 @@ async fn fm_063_every_call_is_counted_at_the_vendors_price() {
     let made = door.send(&ana).await.unwrap().id.unwrap().as_str().parse().unwrap();
     door.send(&give(made, None, Some(11))).await.unwrap();
     door.send(&task("t1", known(SlotKind::Person, made), start)).await.unwrap();
-    door.target().verify(&ana, Some(start)).await.unwrap();
+    door.target().verify(&ana, start).await.unwrap();
     door.target().owner_history(&[(SlotKind::Person, made.to_string().into())]).await.unwrap();
     same("the target");
     door.target()
@@ -83,7 +83,7 @@ async fn fm_064_a_larger_plan_is_learned_and_a_spent_day_blocks_the_budget_alone
 async fn fm_064_a_403_page_rests_everything_and_a_write_is_proven_unsent() {
     let door = Door::open(Some(PipedriveLimits::default())).await;
     let person = door.person(&json!({ "name": "Ben" }));
-    door.target().verify(&give(person, None, None), None).await.unwrap();
+    door.target().verify(&give(person, None, None), door.now()).await.unwrap();
     door.set(|faults| (faults.blocked, faults.only_paths) = (1.0, vec!["/api/v2/activities".to_owned()]));
     let sent = door.send(&task("t1", known(SlotKind::Person, person), door.now())).await;
     let Err(SendFailure::Fault(fault)) = sent else { panic!("{sent:?}") };

@@ -212,7 +212,7 @@ fn give(person: u64, expected: Option<u64>, to: Option<u64>) -> Write {
 
 fn give_it(target: ObjectRef, expected: Option<u64>, to: Option<u64>) -> Write {
     let id = |owner: Option<u64>| owner.map(|owner| ExternalId::new(owner.to_string()));
-    let owner = OwnerChange { expected: id(expected), to: id(to), seen_at: None, restores: false };
+    let owner = OwnerChange { expected: id(expected), to: id(to), ..OwnerChange::default() };
     let body = EffectBody::UpdateObject {
         target,
         owner: Some(owner),

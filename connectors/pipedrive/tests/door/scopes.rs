@@ -64,7 +64,15 @@ async fn all_roles(door: &Door, connection: &Connection, kind: SlotKind) -> Vec<
     ];
     if kind.is_inquiry() {
         let (title, owner) = ("SEO".to_owned(), "11".into());
-        let body = EffectBody::EnsureInquiry { slot: slot(kind), title, person: about, company: None, owner };
+        let (company, entered_since) = (None, None);
+        let body = EffectBody::EnsureInquiry {
+            slot: slot(kind),
+            title,
+            person: about,
+            company,
+            owner,
+            entered_since,
+        };
         writes.push(write("c0f0", body));
     }
     for write in &writes {
@@ -75,7 +83,7 @@ async fn all_roles(door: &Door, connection: &Connection, kind: SlotKind) -> Vec<
                 Ok(_) => {}
             }
         }
-        failed.extend(target.verify(write, Some(start)).await.err());
+        failed.extend(target.verify(write, start).await.err());
     }
     let history = target.owner_history(&[(SlotKind::Person, person.to_string().into())]).await;
     failed.extend(history.err());

@@ -146,8 +146,8 @@ fn owners(leads: &[UndoLead]) -> BTreeMap<Owned, Option<OwnerChange>> {
         let change = OwnerChange {
             expected: written.owner.clone(),
             to: written.before.clone(),
-            seen_at: None,
             restores: true,
+            ..OwnerChange::default()
         };
         chains
             .entry(written.object.clone())

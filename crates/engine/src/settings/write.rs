@@ -22,6 +22,8 @@ pub struct WriteSettings {
     pub same_inquiry_within: Duration,
     /// How long after the decision the task is due.
     pub task_due: Duration,
+    /// Make the company of a lead that belongs to no account, if its domain is a company's.
+    pub create_company: bool,
     /// What else gets the owner, if nobody owns it.
     pub also_set_owner: Vec<AlsoOwned>,
 }
@@ -48,6 +50,7 @@ impl Default for WriteSettings {
             owner_writes_per_hour: 3,
             same_inquiry_within: Duration::from_secs(24 * 3600),
             task_due: Duration::from_secs(3600),
+            create_company: false,
             also_set_owner: Vec::new(),
         }
     }
@@ -58,6 +61,9 @@ impl Decode for WriteSettings {
         let default = Self::default();
         let mut map = at.map()?;
         let _ = map.choice("create", &[("if_missing", ())]);
+        let create_company = map
+            .optional_at("create_company")
+            .map_or(Some(false), |at| at.choice(&[("never", false), ("if_missing", true)]));
         let treat_as_unowned = map.optional::<Vec<String>>("treat_as_unowned").unwrap_or_default();
         let guard = map.optional_at("guard").map_or(Some(default.max_leads_per_hour), |at| guard(&at));
         let settle = map.or("settle", default.settle);
@@ -79,6 +85,7 @@ impl Decode for WriteSettings {
             owner_writes_per_hour: owner_writes_per_hour?,
             same_inquiry_within,
             task_due,
+            create_company: create_company?,
             also_set_owner: also?,
         })
     }

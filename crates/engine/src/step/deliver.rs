@@ -20,6 +20,7 @@ use usher_store::{ClaimedEffect, Direction, EffectEnd, EffectOutcome, OwnerWrite
 use crate::connected::Connected;
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::step::entered;
 use crate::step::verify::MISTAKE;
 
 /// A rest after a fault that only an operator can mend.
@@ -189,9 +190,17 @@ impl Engine {
     ) -> Result<Ready<'a>, EngineError> {
         let mut ready = Ready::default();
         for effect in effects {
+            // HubSpot and others make companies of their own by addresses, and searches show them late (FM-054).
+            if effect.attempt == 1 && effect.effect.body.kind() == EffectKind::EnsureCompany {
+                let reason = "the CRM may know the person's company by itself in a moment".to_owned();
+                let later = EffectEnd::Planned { due_at: now + self.write.settle, reason };
+                ready.outcomes.push(outcome(effect, later));
+                continue;
+            }
             match resolve(effect) {
                 Some(mut write) => {
                     write.owner_read = self.owner_read(effect, now);
+                    entered::spare_the_look(effect, &mut write, now);
                     ready.writes.push(write);
                     ready.sent.push(effect);
                 }
@@ -259,10 +268,7 @@ impl Engine {
         let now = self.now();
         match result {
             Ok(written) => done(effect, written, target),
-            Err(SendFailure::HumanWon { owner }) => {
-                let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| format!("owner {owner}"));
-                EffectEnd::Cancelled { reason: format!("a human decided meanwhile: the CRM shows {owner}") }
-            }
+            Err(SendFailure::HumanWon { owner }) => entered::keeps(effect, owner),
             Err(SendFailure::Gone | SendFailure::Lost { .. }) => {
                 EffectEnd::Cancelled { reason: super::gone::REASON.to_owned() }
             }

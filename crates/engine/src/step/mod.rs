@@ -3,6 +3,7 @@
 pub(crate) mod decide;
 pub(crate) mod deliver;
 pub(crate) mod dispatch;
+mod entered;
 pub(crate) mod fetch;
 mod forgotten;
 mod gone;

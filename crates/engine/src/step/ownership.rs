@@ -134,8 +134,12 @@ impl Engine {
         owner: Option<ExternalId>,
     ) -> Result<Vec<NewEffect>, EngineError> {
         let (kind, id) = check.write.object.clone();
-        let change =
-            OwnerChange { expected: check.write.owner.clone(), to: owner, seen_at: None, restores: true };
+        let change = OwnerChange {
+            expected: check.write.owner.clone(),
+            to: owner,
+            restores: true,
+            ..OwnerChange::default()
+        };
         let mut bodies = vec![EffectBody::UpdateObject {
             target: ObjectRef::Id { kind, id },
             owner: Some(change),

@@ -94,7 +94,7 @@ impl Engine {
         // have been sent at any time since.
         let since =
             effect.sent_at.into_iter().chain(effect.doubt_since).fold(effect.planned_at, Timestamp::min);
-        let verdict = match target.verify(&write, Some(since)).await {
+        let verdict = match target.verify(&write, since).await {
             Ok(Verdict::Absent) => self.forgotten(effect, &write, target).await,
             verdict => verdict,
         };

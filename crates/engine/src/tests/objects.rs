@@ -79,7 +79,8 @@ async fn what_stands_for_the_inquiry_is_made_with_its_owner_and_the_task_is_abou
         world.inquire("ann").await;
         world.decide().await;
         world.deliver().await;
-        assert_eq!(kinds(&world).await, [EnsurePerson, EnsureInquiry, CreateTask]);
+        assert_eq!(kinds(&world).await, [EnsurePerson, EnsureInquiry, UpdateObject, CreateTask]);
+        assert!(world.crm.did(UpdateObject).is_empty(), "it was made with its owner");
         let made = world.crm.did(EnsureInquiry);
         let EffectBody::EnsureInquiry { slot, title, person, owner, .. } = &made[0].body else { panic!() };
         let contact = world.crm.persons.lock().unwrap()[0].clone();
@@ -133,7 +134,7 @@ async fn fm_040_what_a_dead_process_sent_is_looked_for_since_before_it_was_sent(
     settle(&world).await;
     let since = world.crm.since.lock().unwrap().clone();
     assert!(!since.is_empty());
-    assert!(since.iter().all(|since| since.is_some_and(|since| since <= sent)), "{since:?}, sent {sent}");
+    assert!(since.iter().all(|since| *since <= sent), "{since:?}, sent {sent}");
     assert_eq!(world.written().await, 1);
 }
 
@@ -151,6 +152,97 @@ async fn fm_041_a_deal_that_is_not_there_after_the_settle_window_is_made_then() 
     }
     assert_eq!(world.crm.did(EnsureInquiry).len(), 1);
     assert_eq!(world.written().await, 1);
+}
+
+/// Ann, whom the CRM knows, asks by a form while somebody has entered a deal for her so long ago.
+async fn entered_ago(seconds: i64, owner: Option<SlotKind>) -> World {
+    let crm = Crm::default();
+    crm.everybody.lock().unwrap().replace(CrmPerson { external_id: "c1".into(), owner: None });
+    *crm.won.lock().unwrap() = owner;
+    let world = World::also_owned(SlotKind::Deal, crm, &[AlsoOwned::Person]).await;
+    let at = world.clock.now().checked_sub(jiff::SignedDuration::from_secs(seconds)).unwrap();
+    world.crm.entered.lock().unwrap().replace(("d1".into(), at));
+    world.inquire("ann").await;
+    world.decide().await;
+    world.deliver().await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deal_that_somebody_has_entered_by_hand_carries_the_inquiry_that_came_by_a_form_too() {
+    let world = entered_ago(3_600, None).await;
+    assert!(world.crm.did(EnsureInquiry).is_empty(), "none is made beside it");
+    let updates = world.crm.did(UpdateObject);
+    let EffectBody::UpdateObject { target, owner: Some(change), .. } = &updates[0].body else { panic!() };
+    assert_eq!((known(target), &change.to), ((SlotKind::Deal, "d1"), &Some("7".into())));
+    assert_eq!(about(&world)[0], (SlotKind::Deal, "d1".to_owned()));
+    assert_eq!((world.crm.did(CreateTask).len(), world.written().await), (1, 1));
+    // Its record comes by a poll, and opens nothing.
+    world.read("deals", "d1", "ann").await;
+    world.decide().await;
+    let counts = world.engine.store().counts().await.unwrap();
+    assert_eq!(counts.records["opened"], 1, "{counts:?}");
+    // It is nobody's to remove.
+    let filter =
+        UndoFilter { since: Timestamp::MIN, until: Timestamp::MAX, path: None, lead: None, limit: 10 };
+    world.engine.undo(&filter, true, "a test").await.unwrap();
+    world.deliver().await;
+    assert!(world.crm.did(EffectKind::ArchiveObject).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deal_older_than_the_inquiry_is_a_customers_and_left_alone() {
+    let world = entered_ago(25 * 3_600, None).await;
+    assert_eq!((world.crm.did(EnsureInquiry).len(), world.written().await), (1, 1));
+    assert!(about(&world).iter().all(|(_, id)| id != "d1"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_entered_the_deal_for_themselves_keeps_it_and_gets_the_task() {
+    let world = entered_ago(60, Some(SlotKind::Deal)).await;
+    assert!(world.crm.did(EnsureInquiry).is_empty());
+    let task = world.crm.did(CreateTask).remove(0);
+    let EffectBody::CreateTask { owner, .. } = &task.body else { panic!() };
+    assert_eq!(owner.as_str(), "8");
+    let person = also_written_to(&world, SlotKind::Person);
+    assert_eq!(person, [Some("8".into())], "and the person beside it");
+    let story = world.story().await;
+    assert!(story.effects.iter().all(|effect| effect.state == EffectState::Done), "{story:?}");
+    let filter =
+        UndoFilter { since: Timestamp::MIN, until: Timestamp::MAX, path: None, lead: None, limit: 10 };
+    let undone = world.engine.plan_undo(&filter, false).await.unwrap();
+    assert!(undone.lines[0].steps.iter().all(|step| !step.starts_with("deal")), "{undone:?}");
+    assert_eq!(world.written().await, 1);
+}
+
+/// The owners that were written to objects of that kind.
+fn also_written_to(world: &World, kind: SlotKind) -> Vec<Option<ExternalId>> {
+    let updates = world.crm.did(UpdateObject).into_iter().filter_map(|write| match write.body {
+        EffectBody::UpdateObject { target, owner, .. } if known(&target).0 == kind => Some(owner?.to),
+        _ => None,
+    });
+    updates.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_looks_for_a_deal_of_a_person_who_was_made_a_moment_ago() {
+    for (later, looked) in [(0, false), (600, true)] {
+        let world = World::carried_by(SlotKind::Deal).await;
+        world.inquire("ann").await;
+        world.decide().await;
+        if later > 0 {
+            let at_once = Act::Hang(std::sync::Arc::default());
+            let Act::Hang(told) = &at_once else { panic!() };
+            told.notify_one();
+            world.crm.next.lock().unwrap().extend([at_once, Act::Fail(FaultClass::Transient)]);
+            world.deliver().await;
+            world.clock.advance(later);
+        }
+        world.deliver().await;
+        let made = world.crm.did(EnsureInquiry).remove(0);
+        let EffectBody::EnsureInquiry { entered_since, .. } = &made.body else { panic!() };
+        assert_eq!(entered_since.is_some(), looked, "{later}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,7 +312,7 @@ async fn fm_019_a_deleted_deal_is_no_deleted_contact_of_the_same_id() {
     // Somebody else's deal has the number of Ann's contact.
     world.read_gone("deals", "5").await;
     world.decide().await;
-    assert_eq!(state().await, (Some(CloseReason::Written), vec![EffectState::Done; 2]));
+    assert_eq!(state().await, (Some(CloseReason::Written), vec![EffectState::Done; 3]));
     let slot = |kind, of: String| Slot { connection: world.engine.crm().clone(), kind, of };
     let person = slot(SlotKind::Person, world.story().await.lead.person.to_string());
     assert!(world.bound(&person).await.is_some(), "she is there");
@@ -313,7 +405,7 @@ async fn fm_052_a_deal_that_was_thrown_away_is_not_made_again() {
     let story = world.story().await;
     assert_eq!(story.lead.close_reason, Some(CloseReason::Suppressed), "{story:?}");
     assert!(story.lead.detail.unwrap().contains("its deal was deleted"));
-    assert_eq!(story.effects[2].state, EffectState::Cancelled);
+    assert_eq!(story.effects[3].state, EffectState::Cancelled);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,18 +81,22 @@ pub(crate) struct Crm {
     pub(crate) names: Mutex<Option<SlotKind>>,
     /// A human has chosen the owner of each object of this kind.
     pub(crate) won: Mutex<Option<SlotKind>>,
+    /// What somebody has entered by hand for everybody, and when.
+    pub(crate) entered: Mutex<Option<(ExternalId, Timestamp)>>,
     /// It makes persons with the owner that a write names.
     pub(crate) owned: Mutex<bool>,
     /// What it did, in order.
     pub(crate) did: Mutex<Vec<Write>>,
     /// Since when it was asked to look for what it may have done.
-    pub(crate) since: Mutex<Vec<Option<Timestamp>>>,
+    pub(crate) since: Mutex<Vec<Timestamp>>,
     /// The ids of the persons that it made.
     pub(crate) persons: Mutex<Vec<String>>,
     /// Everybody's open deal.
     pub(crate) open_deal: Mutex<Option<OwnedObject>>,
     /// It does not tell of open deals, for such a reason.
     pub(crate) hides_deals: Mutex<Option<FaultClass>>,
+    /// The settings have those made that it lacks.
+    pub(crate) lacks_companies: Mutex<bool>,
     /// Its companies.
     pub(crate) companies: Mutex<Vec<CrmAccount>>,
     /// Since when it has listed all of them.
@@ -199,7 +203,8 @@ impl Directory for Crm {
 #[async_trait]
 impl Target for Crm {
     fn object_of(&self, kind: SlotKind) -> Option<ObjectType> {
-        let names = [(SlotKind::Person, "contacts"), (SlotKind::Lead, "leads"), (SlotKind::Deal, "deals")];
+        use SlotKind::{Company, Deal, Lead, Person};
+        let names = [(Person, "contacts"), (Company, "companies"), (Lead, "leads"), (Deal, "deals")];
         names.into_iter().find(|(each, _)| *each == kind).map(|(_, name)| ObjectType::new(name))
     }
 
@@ -217,6 +222,7 @@ impl Target for Crm {
         };
         let kinds = [
             EffectKind::EnsurePerson,
+            EffectKind::EnsureCompany,
             EffectKind::Associate,
             EffectKind::EnsureInquiry,
             EffectKind::UpdateObject,
@@ -262,26 +268,42 @@ impl Target for Crm {
             }
             None => {}
         }
+        let entered = self.entered.lock().unwrap().clone();
+        let there = |write: &Write| match &write.body {
+            EffectBody::EnsureInquiry { entered_since: Some(since), .. } => {
+                entered.clone().filter(|(_, at)| at >= since).map(|(id, _)| id)
+            }
+            _ => None,
+        };
         let won = *self.won.lock().unwrap();
         let is_won = |write: &Write| match &write.body {
             EffectBody::UpdateObject { target: ObjectRef::Id { kind, .. }, .. } => Some(*kind) == won,
             _ => false,
         };
-        self.did.lock().unwrap().extend(writes.iter().filter(|write| !is_won(write)).cloned());
+        self.did
+            .lock()
+            .unwrap()
+            .extend(writes.iter().filter(|write| !is_won(write) && there(write).is_none()).cloned());
         let persons = writes.iter().filter(|write| write.body.kind() == EffectKind::EnsurePerson);
         self.persons.lock().unwrap().extend(persons.map(|write| write.key.as_str().to_owned()));
         let takes_owners = *self.owned.lock().unwrap();
+        // What stands for an inquiry is always made with its owner.
+        let is_inquiry = |write: &Write| write.body.kind() == EffectKind::EnsureInquiry;
         let done = |write: &Write| {
             let made = Written::whole(Some(write.key.as_str().into()), SlotOrigin::Created);
-            match is_won(write) {
-                true => Err(SendFailure::HumanWon { owner: None }),
-                false => Ok(Written { owned: takes_owners && write.owner.is_some(), ..made }),
+            match there(write) {
+                Some(id) => Ok(Written::whole(Some(id), SlotOrigin::Found)),
+                None if is_won(write) => Err(SendFailure::HumanWon { owner: Some("8".into()) }),
+                None => Ok(Written {
+                    owned: write.owner.is_some() && (takes_owners || is_inquiry(write)),
+                    ..made
+                }),
             }
         };
         writes.iter().map(done).collect()
     }
 
-    async fn verify(&self, write: &Write, since: Option<Timestamp>) -> Result<Verdict, Fault> {
+    async fn verify(&self, write: &Write, since: Timestamp) -> Result<Verdict, Fault> {
         self.since.lock().unwrap().push(since);
         let did = self.did.lock().unwrap().iter().any(|done| done.key == write.key);
         let id = || Some(write.key.as_str().into());
@@ -385,7 +407,12 @@ impl World {
             mode: Mode::Live,
             connections: vec![connected],
             crm: ConnectionName::new("crm"),
-            write: WriteSettings { max_leads_per_hour: None, also_set_owner, ..WriteSettings::default() },
+            write: WriteSettings {
+                max_leads_per_hour: None,
+                also_set_owner,
+                create_company: *crm.lacks_companies.lock().unwrap(),
+                ..WriteSettings::default()
+            },
             policy: Arc::new(policy()),
             referrals,
         });

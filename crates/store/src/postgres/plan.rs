@@ -134,10 +134,12 @@ async fn need(conn: &mut PgConnection, rows: &[Row<'_>]) -> Result<(), Fault> {
 async fn share(conn: &mut PgConnection, rows: &[Row<'_>]) -> Result<BTreeSet<String>, Fault> {
     let mut shared: Vec<(i64, LeadId, EpisodeId)> = Vec::new();
     let mut revived: Vec<(i64, i64, &str)> = Vec::new();
+    let mut needs: Vec<(&str, i64)> = Vec::new();
     for row in rows.iter().filter(|row| row.existed && !row.new.observed) {
         shared.push((row.seq, row.new.effect.lead, row.new.effect.episode));
         if row.new.effect.body.kind().ensures() {
             revived.push((row.seq, ms(row.new.due_at), &row.body));
+            needs.extend(row.needs.iter().map(|need| (need.as_str(), row.seq)));
         }
     }
     if shared.is_empty() {
@@ -152,7 +154,21 @@ async fn share(conn: &mut PgConnection, rows: &[Row<'_>]) -> Result<BTreeSet<Str
     .bind(column(&shared, |row| row.2.to_string()))
     .execute(&mut *conn)
     .await?;
-    // What was never sent, or was refused, is wanted again: the newer intent replaces it.
+    sqlx::query(
+        "DELETE FROM need USING effect e WHERE need.effect = e.seq AND e.seq = ANY($1) AND e.state IN ('cancelled', 'rejected')",
+    )
+    .bind(column(&revived, |row| row.0))
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(
+        "INSERT INTO need (slot, effect) SELECT v.slot, v.effect FROM unnest($1::text[], $2::bigint[]) AS v (slot, effect) \
+         JOIN effect e ON e.seq = v.effect AND e.state IN ('cancelled', 'rejected') ON CONFLICT DO NOTHING",
+    )
+    .bind(column(&needs, |need| need.0))
+    .bind(column(&needs, |need| need.1))
+    .execute(&mut *conn)
+    .await?;
+    // What was never sent, or was refused, is wanted again: the newer intent replaces it, with what it needs.
     sqlx::query(
         "UPDATE effect e SET state = CASE WHEN EXISTS (SELECT 1 FROM need n WHERE n.effect = e.seq) THEN 'blocked' \
          ELSE 'planned' END, cancelled = NULL, ended_at = NULL, problem = NULL, due_at = v.due_at, body = v.body FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS v (seq, due_at, body) WHERE e.seq = v.seq \

@@ -13,8 +13,8 @@ use crate::undoing::{UndoFilter, UndoLead, Undoing};
 
 const TASKS: &str = "SELECT e.lead, e.external_id FROM effect e WHERE e.lead = ANY($1) AND e.state = 'done' \
      AND e.kind = 'create_task' ORDER BY e.ended_at, e.seq";
-const UPDATES: &str = "SELECT e.lead, e.body FROM effect e WHERE e.lead = ANY($1) AND e.state = 'done' \
-     AND e.kind IN ('update_object', 'ensure_inquiry') ORDER BY e.ended_at, e.seq";
+const UPDATES: &str = "SELECT e.lead, e.body, e.external_id FROM effect e WHERE e.lead = ANY($1) AND e.state = 'done' \
+     AND e.kind = 'update_object' ORDER BY e.ended_at, e.seq";
 const SLOTS: &str = "SELECT name, external_id FROM slot WHERE name = ANY($1)";
 /// Persons, leads and deals that were created for these leads, and not replaced since.
 const CREATED: &str = "SELECT e.lead, s.kind, s.external_id FROM effect e JOIN slot s ON s.name = e.binds AND s.external_id = e.external_id \

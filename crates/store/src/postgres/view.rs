@@ -32,6 +32,9 @@ pub(super) async fn read(conn: &mut PgConnection, ask: ViewAsk) -> Result<Decisi
     if let Some((kind, leads)) = ask.inquiries.filter(|(_, leads)| !leads.is_empty()) {
         view.slots.extend(slots(conn, kind, &column(&leads, ToString::to_string)).await?);
     }
+    if !ask.domains.is_empty() {
+        view.gone_companies = gone_companies(conn, &ask.domains).await?;
+    }
     if let Some(mode) = ask.mode {
         view.balances = balances(conn, mode).await?;
     }
@@ -132,6 +135,15 @@ async fn accounts(conn: &mut PgConnection, ids: &[String]) -> Result<Vec<Account
     .fetch_all(conn)
     .await?;
     view_rows::accounts(rows)
+}
+
+async fn gone_companies(conn: &mut PgConnection, domains: &[String]) -> Result<Vec<String>, Fault> {
+    let query = sqlx::query_scalar(
+        "SELECT DISTINCT s.of FROM slot s JOIN account a ON a.connection = s.connection \
+         AND a.external_id = s.external_id AND a.gone WHERE s.kind = 'company' AND s.of = ANY($1)",
+    )
+    .bind(column(domains, text));
+    Ok(query.fetch_all(conn).await?)
 }
 
 async fn balances(

@@ -23,6 +23,21 @@ static NEED: Bulk = Bulk::insert("INSERT INTO need (slot, effect)", 2, "ON CONFL
 static SHARED: Bulk =
     Bulk::insert("INSERT INTO shared_effect (effect, lead, episode)", 3, "ON CONFLICT DO NOTHING");
 
+/// What a write that is not wanted any more, or was refused, needed: the newer intent may need something else.
+static NEED_NOT: Bulk = Bulk::over(
+    "WITH v (effect)",
+    1,
+    "DELETE FROM need WHERE effect IN (SELECT v.effect FROM v CROSS JOIN effect e ON e.seq = v.effect \
+     AND +e.state IN ('cancelled', 'rejected'))",
+);
+
+static NEED_ANEW: Bulk = Bulk::over(
+    "WITH v (slot, effect)",
+    2,
+    "INSERT INTO need (slot, effect) SELECT v.slot, v.effect FROM v CROSS JOIN effect e ON e.seq = v.effect \
+     AND +e.state IN ('cancelled', 'rejected') WHERE true ON CONFLICT DO NOTHING",
+);
+
 /// What was never sent, or was refused, is wanted again: the newer intent replaces it.
 static REVIVE: Bulk = Bulk::over(
     "WITH v (seq, due_at, body)",
@@ -178,11 +193,13 @@ async fn share(
 ) -> Result<BTreeSet<String>, Fault> {
     let mut shared: Vec<(i64, LeadId, EpisodeId)> = Vec::new();
     let mut revived: Vec<(i64, i64, String)> = Vec::new();
+    let mut needs: Vec<(&str, i64)> = Vec::new();
     for row in rows.iter().filter(|row| !row.new.observed) {
         let Some(stored) = existing.get(&row.seq) else { continue };
         shared.push((*stored, row.new.effect.lead, row.new.effect.episode));
         if row.new.effect.body.kind().ensures() {
             revived.push((*stored, ms(row.new.due_at), row.body.clone()));
+            needs.extend(row.needs.iter().map(|need| (need.as_str(), *stored)));
         }
     }
     SHARED
@@ -190,6 +207,8 @@ async fn share(
             query.bind(*effect).bind(lead.to_string()).bind(episode.to_string())
         })
         .await?;
+    NEED_NOT.run(conn, &revived, |query, (effect, ..)| query.bind(*effect)).await?;
+    NEED_ANEW.run(conn, &needs, |query, (slot, effect)| query.bind((*slot).to_owned()).bind(*effect)).await?;
     REVIVE
         .run(conn, &revived, |query, (seq, due_at, body)| query.bind(*seq).bind(*due_at).bind(body.clone()))
         .await?;

@@ -13,8 +13,8 @@ use crate::undoing::{UndoFilter, UndoLead, Undoing};
 
 const TASKS: &str = "SELECT e.lead, e.external_id FROM json_each(?1) j CROSS JOIN effect e ON e.lead = j.value \
      WHERE +e.state = 'done' AND e.kind = 'create_task' ORDER BY e.ended_at, e.seq";
-const UPDATES: &str = "SELECT e.lead, e.body FROM json_each(?1) j CROSS JOIN effect e ON e.lead = j.value \
-     WHERE +e.state = 'done' AND e.kind IN ('update_object', 'ensure_inquiry') ORDER BY e.ended_at, e.seq";
+const UPDATES: &str = "SELECT e.lead, e.body, e.external_id FROM json_each(?1) j CROSS JOIN effect e ON e.lead = j.value \
+     WHERE +e.state = 'done' AND e.kind = 'update_object' ORDER BY e.ended_at, e.seq";
 const SLOTS: &str = "SELECT s.name, s.external_id FROM json_each(?1) j CROSS JOIN slot s ON s.name = j.value";
 /// Persons, leads and deals that were created for these leads, and not replaced since.
 const CREATED: &str = "SELECT e.lead, s.kind, s.external_id FROM json_each(?1) j CROSS JOIN effect e ON e.lead = j.value \

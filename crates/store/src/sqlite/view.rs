@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::SqliteConnection;
 use usher_model::{Account, Balance, ExternalId, IdentityKey, Mode, RepKey, Slot, SlotKind};
 
-use super::codec::{clean, ids, json, ms};
+use super::codec::{clean, ids, json, list, ms};
 use super::fault::Fault;
 use crate::deciding::{DecisionView, KnownPerson, LinkKey, LinkRow, OpenLead, ViewAsk};
 use crate::stored_lead::lead_columns;
@@ -30,6 +30,9 @@ pub(super) async fn read(conn: &mut SqliteConnection, ask: ViewAsk) -> Result<De
     }
     if let Some((kind, leads)) = ask.inquiries.filter(|(_, leads)| !leads.is_empty()) {
         view.slots.extend(slots(conn, kind, &ids(&leads)).await?);
+    }
+    if !ask.domains.is_empty() {
+        view.gone_companies = gone_companies(conn, &ask.domains).await?;
     }
     if let Some(mode) = ask.mode {
         view.balances = balances(conn, mode).await?;
@@ -150,6 +153,16 @@ async fn accounts(conn: &mut SqliteConnection, ids_json: &str) -> Result<Vec<Acc
     .fetch_all(conn)
     .await?;
     view_rows::accounts(rows)
+}
+
+async fn gone_companies(conn: &mut SqliteConnection, domains: &[String]) -> Result<Vec<String>, Fault> {
+    let query = sqlx::query_scalar(
+        "SELECT DISTINCT s.of FROM json_each(?1) j CROSS JOIN slot s \
+         ON s.name > 'company/' || j.value || '/' AND s.name < 'company/' || j.value || '0' \
+         CROSS JOIN account a ON a.connection = s.connection AND a.external_id = s.external_id AND a.gone",
+    )
+    .bind(list(domains)?);
+    Ok(query.fetch_all(conn).await?)
 }
 
 async fn balances(

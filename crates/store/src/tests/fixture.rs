@@ -138,12 +138,13 @@ pub(crate) fn ensure_deal(lead: LeadId, episode: EpisodeId, person: PersonId) ->
         person: ObjectRef::Slot { slot: person_slot(person) },
         company: None,
         owner: "501".into(),
+        entered_since: None,
     };
     Effect { key: EffectKey::new(format!("deal{lead}")), connection: crm(), lead, episode, body }
 }
 
 pub(crate) fn update_owner(lead: LeadId, episode: EpisodeId, person: PersonId) -> Effect {
-    let owner = Some(OwnerChange { expected: None, to: Some("501".into()), seen_at: None, restores: false });
+    let owner = Some(OwnerChange { to: Some("501".into()), ..OwnerChange::default() });
     let target = ObjectRef::Slot { slot: person_slot(person) };
     let body = EffectBody::UpdateObject { target, owner, fields: BTreeMap::new(), slot: None, after: None };
     Effect { key: EffectKey::new(format!("update{episode}")), connection: crm(), lead, episode, body }

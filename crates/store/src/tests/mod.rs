@@ -102,6 +102,7 @@ macro_rules! suite {
             objects: a_deal_is_bound_to_its_lead_and_tied_to_its_person,
             objects: fm_040_a_deal_that_is_wanted_again_is_the_same_write,
             objects: a_deal_that_is_refused_to_a_later_episode_can_be_tried_again,
+            objects: a_company_that_waited_for_who_was_refused_is_made_for_the_next,
             following: fm_020_a_chain_of_merges_leaves_one_lead_of_one_person, following: fm_020_a_merged_object_opens_no_second_lead,
             following: fm_020_a_merged_lead_stays_merged_whatever_was_under_way, following: fm_020_two_persons_who_are_found_as_one_contact_are_one, following: fm_020_what_was_begun_stays,
             following: fm_019_a_deleted_contact_ends_its_open_lead, following: fm_019_what_was_under_way_is_not_sent_again_for_who_is_gone,

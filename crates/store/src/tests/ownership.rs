@@ -55,8 +55,12 @@ pub(crate) async fn fm_049_an_owner_write_is_checked_once(backend: impl Backend)
     let claimed = store.claim_owner_checks(&crm(), 9, at(20), at(40)).await.unwrap();
     assert_eq!(claimed[0].write, OwnerWrite { check_at: None, ..write(&key, "c1", 6) }, "the claim lapsed");
 
-    let change =
-        OwnerChange { expected: Some("501".into()), to: Some("502".into()), seen_at: None, restores: true };
+    let change = OwnerChange {
+        expected: Some("501".into()),
+        to: Some("502".into()),
+        restores: true,
+        ..OwnerChange::default()
+    };
     let body = EffectBody::UpdateObject {
         target: ObjectRef::Id { kind: SlotKind::Person, id: "c1".into() },
         owner: Some(change),

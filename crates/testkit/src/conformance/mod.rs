@@ -119,6 +119,7 @@ const CHECKS: &[Check] = checks![
     Batches "each row of a batch has its own outcome" => target_rows::partial,
     Batches "a row that the answer leaves out is of unknown outcome" => target_rows::omitted,
     Batches "one bad row does not sink the batch" => target_rows::one_bad,
+    Target "a lead or deal that somebody has entered is taken, an old one is not" => target::entered,
     Target "a human's choice of owner stands" => target::human_won,
     Target "only who is made is made with an owner" => target::made_with_owner,
     Target "an owner who left is rejected" => target::owner_left,

@@ -159,6 +159,11 @@ pub trait TargetWorld: Send + Sync {
     /// Makes an object without an owner, behind the API.
     fn make(&self, kind: SlotKind) -> ExternalId;
 
+    /// Somebody enters a lead or deal for a person in the vendor's pages; nothing where there is no such thing.
+    fn enter(&self, _kind: SlotKind, _person: &ExternalId) -> Option<ExternalId> {
+        None
+    }
+
     /// Takes an object away.
     fn remove(&self, kind: SlotKind, id: &ExternalId);
 
@@ -172,13 +177,17 @@ pub trait TargetWorld: Send + Sync {
     fn changes(&self) -> usize;
 
     /// The next row of a batch that can fail in part is refused for itself; false if rows of this kind never are.
-    fn refuse_a_row(&self, kind: EffectKind) -> bool;
+    fn refuse_a_row(&self, _kind: EffectKind) -> bool {
+        false
+    }
 
     /// The next row of a batch is done but missing from the answer; false if rows of this kind never are.
-    fn omit_a_row(&self, kind: EffectKind) -> bool;
+    fn omit_a_row(&self, _kind: EffectKind) -> bool {
+        false
+    }
 
-    /// One bad row refuses the whole batch.
-    fn refuse_whole(&self);
+    /// One bad row refuses the whole batch, where there are batches.
+    fn refuse_whole(&self) {}
 
     /// Owners that are written are dropped without a word.
     fn drop_owners(&self);

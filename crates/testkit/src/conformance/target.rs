@@ -1,9 +1,11 @@
 //! Writes on good days, and what a vendor may answer without being unwell.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, bail, ensure};
 use jiff::{SignedDuration, Timestamp};
 use usher_connector::{Body, FaultClass, SendFailure, Verdict, VerifyBy, Write, Written};
-use usher_model::{EffectBody, EffectKind, ExternalId, SlotKind};
+use usher_model::{EffectBody, EffectKind, ExternalId, SlotKind, SlotOrigin};
 
 use super::Outcome;
 use super::bench::Bench;
@@ -15,7 +17,7 @@ pub(super) async fn offers(bench: &Bench) -> Outcome {
     let inquiry = target.carrier().is_inquiry();
     for kind in EffectKind::ALL {
         let wanted = match kind {
-            // Nothing plans it in this version.
+            // Planned only where it is offered.
             EffectKind::EnsureCompany => false,
             EffectKind::EnsureInquiry => inquiry,
             EffectKind::Associate => target.object_of(SlotKind::Company).is_some(),
@@ -108,6 +110,50 @@ pub(super) async fn dry_run(bench: &Bench) -> Outcome {
             );
         }
     }
+    Ok(())
+}
+
+/// Of what somebody has entered for the person, the youngest is taken if it is young enough, and nothing is made.
+pub(super) async fn entered(bench: &Bench) -> Outcome {
+    let (target, world) = target(bench)?;
+    if !can(target, EffectKind::EnsureInquiry) {
+        return Ok(());
+    }
+    let window = SignedDuration::from_mins(5);
+    let person = world.make(SlotKind::Person);
+    let looking = |since: Timestamp| -> anyhow::Result<Write> {
+        let mut write = write(bench, EffectKind::EnsureInquiry)?;
+        if let EffectBody::EnsureInquiry { person: asks, entered_since, .. } = &mut write.body {
+            (*asks, *entered_since) = (by_id(SlotKind::Person, &person), Some(since));
+        }
+        Ok(write)
+    };
+    let enter = || world.enter(target.carrier(), &person).context("the rig can not enter one");
+    enter()?;
+    bench.world().advance(Duration::from_secs(3600));
+    let own = looking(bench.world().now() - window)?;
+    let sent = send(target, &own).await?;
+    let Ok(made) = &sent else { bail!("beside an old one: {sent:?}") };
+    ensure!(made.origin == SlotOrigin::Created && made.owned, "an old one was taken: {made:?}");
+    ensure!(world.applied(&own) == 1, "none was made beside an old one");
+    bench.world().advance(Duration::from_secs(60));
+    enter()?;
+    bench.world().advance(Duration::from_secs(60));
+    let youngest = enter()?;
+    let before = world.changes();
+    // Our own is as young, and another inquiry's.
+    let again = looking(bench.world().now() - window)?;
+    match send(target, &again).await? {
+        Ok(found) if found.id == Some(youngest) && found.origin == SlotOrigin::Found && !found.owned => {}
+        other => bail!("one was entered a moment ago, and the write came out as {other:?}"),
+    }
+    ensure!(world.changes() == before, "something was written all the same");
+    // What nobody has looked at yet may still be made.
+    let blind = Write { body: own.body.clone(), ..write(bench, EffectKind::EnsureInquiry)? };
+    ensure!(
+        matches!(target.verify(&blind, since(bench)).await, Ok(Verdict::Absent)),
+        "somebody's counts as ours"
+    );
     Ok(())
 }
 

@@ -68,6 +68,7 @@ pub(super) fn write(bench: &Bench, kind: EffectKind) -> anyhow::Result<Write> {
             slot: slot(SlotKind::Company, number),
             name: format!("Company {number}"),
             domain: Some(format!("company-{number}.example")),
+            person: by_id(SlotKind::Person, &world.make(SlotKind::Person)),
         },
         EffectKind::Associate => EffectBody::Associate {
             from: by_id(SlotKind::Person, &world.make(SlotKind::Person)),
@@ -79,6 +80,7 @@ pub(super) fn write(bench: &Bench, kind: EffectKind) -> anyhow::Result<Write> {
             person: by_id(SlotKind::Person, &world.make(SlotKind::Person)),
             company: Some(by_id(SlotKind::Company, &world.make(SlotKind::Company))),
             owner: owner(world)?,
+            entered_since: None,
         },
         EffectKind::UpdateObject => {
             update(by_id(target.carrier(), &world.make(target.carrier())), &owner(world)?)
@@ -116,8 +118,8 @@ pub(super) fn key(number: u32) -> EffectKey {
 }
 
 /// Surely before any write of the suite was sent, and within what a look at the latest changes covers.
-pub(super) fn since(bench: &Bench) -> Option<Timestamp> {
-    bench.world().now().checked_sub(SignedDuration::from_mins(5)).ok()
+pub(super) fn since(bench: &Bench) -> Timestamp {
+    bench.world().now() - SignedDuration::from_mins(5)
 }
 
 /// The owner that writes ask for.
@@ -131,7 +133,7 @@ pub(super) fn update(target: ObjectRef, owner: &ExternalId) -> EffectBody {
     let name = is_person.then(|| ("last_name".to_owned(), json!(format!("{CANARY}son"))));
     EffectBody::UpdateObject {
         target,
-        owner: Some(OwnerChange { expected: None, to: Some(owner.clone()), seen_at: None, restores: false }),
+        owner: Some(OwnerChange { to: Some(owner.clone()), ..OwnerChange::default() }),
         fields: name.into_iter().collect(),
         slot: None,
         after: None,

@@ -146,6 +146,7 @@ pub struct Evidence {
     /// Numbers of the persons without address that we made.
     pub(super) phones: Vec<String>,
     pub(super) owners_unwritten: BTreeMap<String, String>,
+    pub(super) owners_kept: BTreeMap<String, String>,
     pub(super) closed_too_soon: Vec<String>,
     pub(super) given_up: Vec<String>,
     pub(super) shared_emails: Vec<String>,
@@ -184,6 +185,7 @@ impl Evidence {
             persons: ledger.persons().await?,
             tasks_given_up: ledger.tasks_given_up().await?.into_iter().collect(),
             owners_unwritten: ledger.owners_unwritten().await?,
+            owners_kept: ledger.owners_kept().await?,
             given_up: ledger.given_up().await?,
             closed_too_soon: ledger.closed_too_soon().await?,
             shared_emails: ledger.shared_emails().await?,

@@ -370,6 +370,13 @@ impl Ledger {
         Ok(self.rows(sql).await?.into_iter().collect())
     }
 
+    /// Leads whose owner write found another owner, who keeps the object, and that owner.
+    pub(super) async fn owners_kept(&mut self) -> anyhow::Result<BTreeMap<String, String>> {
+        let sql = "SELECT lead, external_id FROM effect WHERE kind = 'update_object' AND state = 'done' \
+                   AND external_id IS NOT NULL AND problem LIKE 'somebody has chosen %'";
+        Ok(self.rows(sql).await?.into_iter().collect())
+    }
+
     /// Leads that count as written with a write that has not ended. (A lead fails as soon as one write can not be.)
     pub(super) async fn closed_too_soon(&mut self) -> anyhow::Result<Vec<String>> {
         self.texts(

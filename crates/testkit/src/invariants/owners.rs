@@ -55,9 +55,11 @@ impl Evidence {
                 continue;
             };
             let decided_at = lead.decided_at.map_or(i64::MAX, |at| at.as_millisecond());
+            // Entered by hand before, and met only by the write.
+            let kept = self.owners_kept.get(&lead.id) == Some(&owner.to_string());
             if owner.to_string() == decided {
                 result.as_decided += 1;
-            } else if others.get(&(object, id)).is_some_and(|at| *at >= decided_at) {
+            } else if others.get(&(object, id)).is_some_and(|at| kept || *at >= decided_at) {
                 result.others_chose += 1;
             } else {
                 match self.owners_unwritten.get(&lead.id) {

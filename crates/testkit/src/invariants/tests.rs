@@ -90,6 +90,7 @@ fn all_is_well() -> Evidence {
         explained: HashSet::new(),
         phones: vec!["+491511".to_owned(), "+491512".to_owned()],
         owners_unwritten: BTreeMap::new(),
+        owners_kept: BTreeMap::new(),
         closed_too_soon: Vec::new(),
         given_up: Vec::new(),
         shared_emails: Vec::new(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use usher_connector::Write;
-use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, SlotKind};
+use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind};
 use usher_sandbox::{Actor, lead_uuid};
 
 use super::drive::{Drive, LEFT, STAGE, USERS, inquiry};
@@ -76,6 +76,10 @@ impl TargetWorld for Drive {
         self.create(object(kind), &fields)
     }
 
+    fn enter(&self, kind: SlotKind, person: &ExternalId) -> Option<ExternalId> {
+        Some(self.create(object(kind), &inquiry(number(person))))
+    }
+
     fn remove(&self, kind: SlotKind, id: &ExternalId) {
         // What is gone already can not be deleted again, which is what was asked for.
         let _ = self.sim.delete(object(kind), number(id));
@@ -130,16 +134,6 @@ impl TargetWorld for Drive {
     fn changes(&self) -> usize {
         self.sim.events(0).iter().filter(|event| matches!(event.actor, Actor::Api(_))).count()
     }
-
-    fn refuse_a_row(&self, _kind: EffectKind) -> bool {
-        false
-    }
-
-    fn omit_a_row(&self, _kind: EffectKind) -> bool {
-        false
-    }
-
-    fn refuse_whole(&self) {}
 
     fn drop_owners(&self) {
         self.set(|faults| faults.drop_owner = 1.0);

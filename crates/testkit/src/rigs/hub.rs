@@ -56,6 +56,7 @@ pub async fn hubspot_keyed(connector: impl Connector + 'static) -> Rig {
     const KEYED: &str = "connector: hubspot\n\
                          auth: { token: { env: TOKEN } }\n\
                          contacts: { unique_property: usher_key }\n\
+                         companies: { unique_property: usher_key }\n\
                          tasks: { unique_property: usher_key }\n\
                          inbound: { secret: { env: HOOK_SECRET } }\n";
     let mut rig = hubspot(connector).await;
@@ -122,7 +123,7 @@ impl Hub {
                 updated_at: sandbox.now(),
             });
         }
-        for object in ["contacts", "leads", "tasks"] {
+        for object in ["contacts", "companies", "leads", "tasks"] {
             let property = json!({ "properties_of": object, "name": "usher_key", "hasUniqueValue": true });
             let _ = sim.seed(&property.to_string());
         }
@@ -147,7 +148,7 @@ impl Hub {
         ExternalId::new(made.unwrap_or_default().to_string())
     }
 
-    fn seed(&self, lines: &str) -> Vec<ExternalId> {
+    pub(super) fn seed(&self, lines: &str) -> Vec<ExternalId> {
         let ids = self.sim.seed(lines).unwrap_or_default();
         ids.into_iter().map(|id| ExternalId::new(id.to_string())).collect()
     }

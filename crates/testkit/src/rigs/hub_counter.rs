@@ -7,7 +7,7 @@ use usher_sandbox::Actor;
 
 use super::hub::{Hub, LEFT, OWNERS};
 use super::{known, made, number};
-use crate::conformance::{CANARY, TargetWorld};
+use crate::conformance::{CANARY, TargetWorld, World as _};
 
 fn object(kind: SlotKind) -> &'static str {
     match kind {
@@ -71,6 +71,14 @@ impl TargetWorld for Hub {
             }
         };
         self.create(object(kind), &properties)
+    }
+
+    fn enter(&self, kind: SlotKind, person: &ExternalId) -> Option<ExternalId> {
+        let name = if kind == SlotKind::Lead { "hs_lead_name" } else { "dealname" };
+        let line = json!({"object": object(kind), "source": "CRM_UI", "createdAt": self.now().as_millisecond(),
+            "properties": {name: format!("Entered {}", self.number())},
+            "associations": [{"to": "contacts", "id": number(person)}]});
+        self.seed(&line.to_string()).pop()
     }
 
     fn remove(&self, kind: SlotKind, id: &ExternalId) {

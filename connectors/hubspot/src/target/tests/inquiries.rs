@@ -18,6 +18,7 @@ fn inquiry(kind: SlotKind, key: &str) -> Write {
         person: object(SlotKind::Person, "7"),
         company: Some(object(SlotKind::Company, "8")),
         owner: "71".into(),
+        entered_since: None,
     };
     write(key, body)
 }
@@ -93,7 +94,7 @@ async fn fm_040_whoever_renames_a_deal_does_not_hide_it_from_us() {
     let script = renamed("Ana Sol (Acme) [usher:deadbeef]");
     let created = Written::whole(Some("502".into()), SlotOrigin::Created);
     assert_eq!(
-        carried(&script, SlotKind::Deal).verify(&item, None).await.unwrap(),
+        carried(&script, SlotKind::Deal).verify(&item, Timestamp::MIN).await.unwrap(),
         Verdict::Found(created),
         "among the contact's deals"
     );
@@ -102,7 +103,10 @@ async fn fm_040_whoever_renames_a_deal_does_not_hide_it_from_us() {
         "no search proves absence"
     );
     let script = renamed("Ana Sol (Acme)");
-    assert_eq!(carried(&script, SlotKind::Deal).verify(&item, None).await.unwrap(), Verdict::Absent);
+    assert_eq!(
+        carried(&script, SlotKind::Deal).verify(&item, Timestamp::MIN).await.unwrap(),
+        Verdict::Absent
+    );
 }
 
 #[tokio::test]

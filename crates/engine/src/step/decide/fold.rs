@@ -18,6 +18,7 @@ use usher_store::{
 
 use crate::engine::Engine;
 use crate::settings::AlsoOwned;
+use crate::step::decide::company::Companies;
 use crate::step::decide::guard::Allowance;
 use crate::step::decide::people::{People, link_key};
 use crate::step::decide::plan;
@@ -28,6 +29,7 @@ pub(super) struct Fold<'e> {
     roster: &'e Roster,
     people: People,
     accounts: HashMap<AccountId, Account>,
+    companies: Companies,
     state: State,
     now: Timestamp,
     allowance: Allowance,
@@ -56,6 +58,7 @@ impl<'e> Fold<'e> {
         engine: &'e Engine,
         roster: &'e Roster,
         mut view: DecisionView,
+        companies: Companies,
         allowance: Allowance,
         now: Timestamp,
     ) -> Self {
@@ -64,6 +67,7 @@ impl<'e> Fold<'e> {
             roster,
             people: People::new(&mut view),
             accounts: view.accounts.into_iter().map(|account| (account.id, account)).collect(),
+            companies,
             state: balances(view.balances),
             now,
             allowance,
@@ -386,9 +390,22 @@ impl<'e> Fold<'e> {
         let account = lead.account.and_then(|id| self.accounts.get(&id));
         let also = self.also_owned(&slot, &carrier, account, seen);
         let keys = usher_identity::keys(&lead.fields);
+        let nobodies = usher_routing::nobodies(self.roster, &self.engine.write.treat_as_unowned);
         let (seen_owner, seen_at) = (seen.owner, seen.at);
-        let intent =
-            plan::Intent { lead, decision, seen_owner, seen_at, slot, at_crm, carrier, account, also, keys };
+        let intent = plan::Intent {
+            lead,
+            decision,
+            seen_owner,
+            seen_at,
+            slot,
+            at_crm,
+            carrier,
+            account,
+            company: self.companies.of(self.engine, lead),
+            also,
+            nobodies,
+            keys,
+        };
         let effects = plan::effects(self.engine, &intent, self.now);
         if !at_crm && effects.iter().any(|effect| !effect.observed) {
             self.people.planned_at_crm(lead.person);

@@ -1,6 +1,7 @@
 //! Decide: the ready leads are folded over in order, so that each sees the turns of those before it, and the whole
 //! fold is one transaction.
 
+mod company;
 mod fold;
 mod guard;
 mod item;
@@ -16,6 +17,7 @@ use usher_store::{DecisionCommit, DecisionView, Fence, LinkKey, Ready, StoreErro
 
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::step::decide::company::Companies;
 use crate::step::decide::fold::Fold;
 use crate::step::decide::guard::Allowance;
 use crate::step::decide::item::{Item, Unreadable};
@@ -54,8 +56,10 @@ impl Engine {
         }
         let alone = Item::alone(&ready);
         let view = self.store.decision_view(&self.view_ask(&ready, now)).await?;
+        let companies = self.companies_to_make(&ready, &view).await?;
         let allowance = Allowance::new(self, now).await?;
-        let folded = std::panic::catch_unwind(AssertUnwindSafe(|| fold(self, ready, view, allowance, now)));
+        let work = || fold(self, ready, view, companies, allowance, now);
+        let folded = std::panic::catch_unwind(AssertUnwindSafe(work));
         let Ok((mut commit, allowance)) = folded else {
             self.narrow();
             self.wake().ring(Step::Decide);
@@ -142,6 +146,7 @@ impl Engine {
         if carrier.is_inquiry() {
             ask.inquiries = Some((carrier, ready.waiting.iter().map(|waiting| waiting.lead.id).collect()));
         }
+        ask.domains = self.domains(ready).into_iter().collect();
         for waiting in &ready.waiting {
             ask.persons.push(waiting.lead.person);
             ask.accounts.extend(waiting.lead.account);
@@ -158,11 +163,12 @@ fn fold(
     engine: &Engine,
     ready: Ready,
     view: DecisionView,
+    companies: Companies,
     allowance: Allowance,
     now: Timestamp,
 ) -> (DecisionCommit, Allowance) {
     let roster = engine.roster();
-    let mut fold = Fold::new(engine, &roster, view, allowance, now);
+    let mut fold = Fold::new(engine, &roster, view, companies, allowance, now);
     for waiting in &ready.waiting {
         fold.reconsider(waiting);
     }

@@ -10,6 +10,8 @@ use usher_model::{
 use usher_store::NewEffect;
 
 use crate::engine::Engine;
+use crate::step::decide::company::Missing;
+use crate::step::deliver::signed;
 
 /// What is to be written for one decision.
 pub(super) struct Intent<'a> {
@@ -25,7 +27,11 @@ pub(super) struct Intent<'a> {
     pub(super) at_crm: bool,
     pub(super) carrier: Carrier,
     pub(super) account: Option<&'a Account>,
+    /// The company to make, where there is no account.
+    pub(super) company: Option<Missing>,
     pub(super) also: Vec<Also>,
+    /// The CRM's owners who stand for nobody.
+    pub(super) nobodies: Vec<ExternalId>,
     pub(super) keys: Vec<IdentityKey>,
 }
 
@@ -41,7 +47,7 @@ pub(super) enum Carrier {
     Person,
     /// A lead or deal of the CRM's from which the lead came.
     There(Slot),
-    /// A lead or deal that is made for the lead, with its owner.
+    /// A lead or deal that is made for the lead, with its owner; unless somebody has entered one by hand.
     ToMake(Slot),
 }
 
@@ -76,57 +82,77 @@ pub(super) fn effects(engine: &Engine, intent: &Intent<'_>, now: Timestamp) -> V
             person: person.clone(),
             company: company.clone(),
             owner: owner.clone(),
+            entered_since: intent.lead.received_at.checked_sub(signed(engine.write.same_inquiry_within)).ok(),
         });
     }
-    let changes_owner = changes_owner && !matches!(intent.carrier, Carrier::ToMake(_));
     let carrier = match &intent.carrier {
         Carrier::Person => None,
         Carrier::There(slot) | Carrier::ToMake(slot) => Some(ObjectRef::Slot { slot: slot.clone() }),
     };
-    let confirmed = changes_owner.then(|| Slot {
+    let change = match &intent.carrier {
+        // Done along with the making.
+        Carrier::ToMake(_) => Some(OwnerChange {
+            to: Some(owner.clone()),
+            entered: Some(intent.nobodies.clone()),
+            ..OwnerChange::default()
+        }),
+        _ => changes_owner.then(|| OwnerChange {
+            expected: intent.seen_owner.cloned(),
+            to: Some(owner.clone()),
+            seen_at: intent.seen_at,
+            ..OwnerChange::default()
+        }),
+    };
+    let confirmed = change.is_some().then(|| Slot {
         connection: engine.crm.clone(),
         kind: SlotKind::Owner,
         of: intent.decision.episode.to_string(),
     });
-    let made = match &intent.carrier {
-        Carrier::ToMake(slot) => Some(slot.clone()),
-        _ => None,
-    };
-    let owned = confirmed.clone().or(made);
-    if changes_owner {
+    if change.is_some() {
         bodies.push(EffectBody::UpdateObject {
             target: carrier.clone().unwrap_or_else(|| person.clone()),
-            owner: Some(OwnerChange {
-                expected: intent.seen_owner.cloned(),
-                to: Some(owner.clone()),
-                seen_at: intent.seen_at,
-                restores: false,
-            }),
+            owner: change,
             fields: std::collections::BTreeMap::new(),
             slot: confirmed.clone(),
             after: None,
         });
     }
     let whom = (!nobody).then(|| person.clone());
-    let about = carrier.into_iter().chain(whom).chain(company).collect();
-    bodies.push(task(engine, intent, owner, about, confirmed, now));
-    if owned.is_some() {
+    let about = carrier.clone().into_iter().chain(whom).chain(company).collect();
+    bodies.push(task(engine, intent, owner, about, confirmed.clone(), now));
+    if confirmed.is_some() {
         let also = intent.also.iter().filter(|also| !nobody || also.object != person);
-        bodies.extend(also.map(|also| also_owned(also, owner, owned.clone())));
+        bodies.extend(also.map(|also| also_owned(also, owner, confirmed.clone())));
+    }
+    if let Some(missing) = intent.company.as_ref().filter(|_| !nobody) {
+        bodies.extend(made_company(missing, &person, carrier));
     }
     let observed = engine.mode == Mode::Observe;
     let numbered = (0_u32..).zip(bodies);
     numbered.map(|(ordinal, body)| new_effect(engine, intent, ordinal, body, now, observed)).collect()
 }
 
+/// The company, and the ties to it. Neither owner nor task waits for them.
+fn made_company(
+    missing: &Missing,
+    person: &ObjectRef,
+    carrier: Option<ObjectRef>,
+) -> impl Iterator<Item = EffectBody> {
+    let company = EffectBody::EnsureCompany {
+        slot: missing.slot.clone(),
+        name: missing.name.clone(),
+        domain: Some(missing.domain.clone()),
+        person: person.clone(),
+    };
+    let to = ObjectRef::Slot { slot: missing.slot.clone() };
+    let ends = [person.clone()].into_iter().chain(carrier);
+    [company].into_iter().chain(ends.map(move |from| EffectBody::Associate { from, to: to.clone() }))
+}
+
 /// The owner on a further object, once it stands on the first; nobody's choice is overwritten.
 fn also_owned(also: &Also, owner: &ExternalId, after: Option<Slot>) -> EffectBody {
-    let change = OwnerChange {
-        expected: also.nobody.clone(),
-        to: Some(owner.clone()),
-        seen_at: None,
-        restores: false,
-    };
+    let change =
+        OwnerChange { expected: also.nobody.clone(), to: Some(owner.clone()), ..OwnerChange::default() };
     let (target, fields) = (also.object.clone(), std::collections::BTreeMap::new());
     EffectBody::UpdateObject { target, owner: Some(change), fields, slot: None, after }
 }
@@ -203,7 +229,8 @@ fn new_effect(
     NewEffect { effect, ordinal, due_at: now, observed }
 }
 
-/// `ensure_person` is the same intent for every lead of the person, `ensure_inquiry` for every episode of the lead;
+/// `ensure_person` is the same intent for every lead of the person, `ensure_company` for every lead of the domain,
+/// `ensure_inquiry` for every episode of the lead;
 /// everything else belongs to its episode.
 fn key(engine: &Engine, intent: &Intent<'_>, ordinal: u32, body: &EffectBody) -> EffectKey {
     let connection = engine.crm.as_str().as_bytes();
@@ -212,6 +239,9 @@ fn key(engine: &Engine, intent: &Intent<'_>, ordinal: u32, body: &EffectBody) ->
     if kind == EffectKind::EnsurePerson {
         let person = intent.lead.person.as_bytes();
         return engine.install.derive_about(person, &[mode, kind.as_str().as_bytes(), connection, person]);
+    }
+    if let EffectBody::EnsureCompany { slot, .. } = body {
+        return engine.install.derive(&[mode, kind.as_str().as_bytes(), connection, slot.of.as_bytes()]);
     }
     let (lead, episode) = (intent.lead.id.as_bytes(), intent.decision.episode.as_bytes());
     if kind == EffectKind::EnsureInquiry {
@@ -250,7 +280,9 @@ mod tests {
                 at_crm: false,
                 carrier: Carrier::ToMake(slot(SlotKind::Deal, lead.id.to_string())),
                 account: None,
+                company: None,
                 also: Vec::new(),
+                nobodies: Vec::new(),
                 keys: Vec::new(),
             };
             let planned = effects(&world.engine, &intent, now);

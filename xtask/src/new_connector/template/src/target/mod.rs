@@ -127,7 +127,7 @@ impl Target for SkeletonTarget {
         sent
     }
 
-    async fn verify(&self, write: &Write, _since: Option<Timestamp>) -> Result<Verdict, Fault> {
+    async fn verify(&self, write: &Write, _since: Timestamp) -> Result<Verdict, Fault> {
         verify::verify(self, write).await
     }
 

@@ -60,7 +60,7 @@ pub(super) async fn update(target: &SkeletonTarget, item: &Write) -> Sent {
     if let Some(change) = owner {
         let request = api::one(PEOPLE, id_of(object)?, CallLane::Write);
         let present = target.read::<Person>(request).await?.ok_or(SendFailure::Gone)?.owner.map(external);
-        if present != change.expected && present != change.to {
+        if !change.allows(present.as_ref()) {
             return Err(SendFailure::HumanWon { owner: present });
         }
     }

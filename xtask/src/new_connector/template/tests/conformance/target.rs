@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use usher_connector::Write;
-use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, SlotKind};
+use usher_model::{EffectBody, ExternalId, ObjectRef, SlotKind};
 use usher_testkit::Asked;
 use usher_testkit::conformance::{CANARY, TargetWorld};
 
@@ -157,16 +157,6 @@ impl TargetWorld for Vendor {
     fn changes(&self) -> usize {
         self.state().changes
     }
-
-    fn refuse_a_row(&self, _kind: EffectKind) -> bool {
-        false
-    }
-
-    fn omit_a_row(&self, _kind: EffectKind) -> bool {
-        false
-    }
-
-    fn refuse_whole(&self) {}
 
     fn drop_owners(&self) {
         self.state().drops_owners = true;
