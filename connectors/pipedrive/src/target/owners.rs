@@ -33,16 +33,13 @@ pub(super) async fn send(target: &PipedriveTarget, item: &Write) -> Sent {
 
 /// Fails where the owner is neither the expected nor the wanted one. What the token's user owns is owned by nobody.
 fn compare(present: &Object, change: &OwnerChange, me: u64) -> Result<(), SendFailure> {
-    let now = wire::refers(present, "owner_id");
-    let nobody = now.is_none() || now == Some(me.to_string());
-    let is = |owner: &Option<ExternalId>| match owner {
-        Some(owner) => now.as_deref() == Some(owner.as_str()),
-        None => nobody,
-    };
+    let now = wire::owner(present)?;
+    let nobody = now.as_ref().is_none_or(|now| now.as_str() == me.to_string());
+    let is = |owner: &Option<ExternalId>| if owner.is_some() { now == *owner } else { nobody };
     if is(&change.expected) || is(&change.to) {
         return Ok(());
     }
-    Err(SendFailure::HumanWon { owner: now.map(ExternalId::new) })
+    Err(SendFailure::HumanWon { owner: now })
 }
 
 /// The number of the owner to write; to give an object to nobody is to give it to the token's user.
@@ -83,4 +80,22 @@ fn dropped() -> Fault {
     Fault::new(FaultClass::Rejected, "Pipedrive took the write and kept another owner").advise(
         "check that the owner may own such objects and that no automation changes it, then retry the write",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn fm_049_an_owner_who_is_not_shown_is_nobodys_guess() {
+        let change =
+            OwnerChange { expected: None, to: Some(ExternalId::new("11")), seen_at: None, restores: false };
+        let told = |person: Value| compare(person.as_object().unwrap(), &change, 7);
+        assert!(told(json!({ "id": 1, "owner_id": null })).is_ok());
+        assert!(told(json!({ "id": 1, "owner_id": 7 })).is_ok(), "what the token's user owns is nobody's");
+        assert!(matches!(told(json!({ "id": 1, "owner_id": 12 })), Err(SendFailure::HumanWon { .. })));
+        let Err(SendFailure::Fault(fault)) = told(json!({ "id": 1 })) else { panic!("it was overwritten") };
+        assert_eq!(fault.class(), FaultClass::Transient);
+    }
 }
