@@ -121,7 +121,7 @@ impl Installation {
             .replace("{store}", store)
             .replace("{vendor}", tuning.crm.id())
             .replace("{entered}", tuning.crm.objects(tuning.entered))
-            .replace("{mapping}", if own_mapping { "    mapping: pipedrive.yaml\n" } else { "" })
+            .replace("{mapping}", own_lines(tuning.crm, tuning.entered))
             .replace("{timeout}", &format!("{}s", tuning.timeout.as_secs()))
             .replace("{settle}", &format!("{}s", tuning.settle.as_secs()))
             .replace("{more}", tuning.more);
@@ -199,16 +199,17 @@ impl Installation {
         })
     }
 
-    /// Tells the CRM where webhooks go, where that is done by hand. The program sees to the others itself.
-    pub(crate) fn hook_up(&self, sandbox: &Sandbox, crm: CrmVendor) {
-        if crm != CrmVendor::Hubspot {
+    /// Tells the CRM where webhooks go, where that is done by hand. The program sees to the others itself. The simulated
+    /// HubSpot has no generic events (`object.creation`), as those of leads would be, so leads are polled only.
+    pub(crate) fn hook_up(&self, sandbox: &Sandbox, crm: CrmVendor, entered: CrmObject) {
+        if crm != CrmVendor::Hubspot || entered == CrmObject::Lead {
             return;
         }
         sandbox.hubspot().set_webhook(Some(WebhookTarget {
             url: format!("{}/hooks/{crm}-main", self.address),
             signed_url: None,
             client_secret: HOOK_SECRET.to_owned(),
-            subscriptions: Subscription::usual(),
+            subscriptions: Subscription::usual_of(crm.objects(entered)),
             max_concurrent_requests: 10,
             time_scale: 0.01,
         }));
@@ -318,6 +319,17 @@ impl Drop for Installation {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+/// What a connection's settings have besides, by the vendor and what people are entered as.
+fn own_lines(crm: CrmVendor, entered: CrmObject) -> &'static str {
+    match (crm, entered) {
+        (CrmVendor::Pipedrive, _) => "    mapping: pipedrive.yaml\n",
+        (CrmVendor::Hubspot, CrmObject::Deal) => {
+            "    deals: { pipeline: default, stage: appointmentscheduled }\n"
+        }
+        (CrmVendor::Hubspot, _) => "",
     }
 }
 
