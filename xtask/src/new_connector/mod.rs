@@ -10,7 +10,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -28,16 +28,12 @@ pub(crate) struct NewConnector {
     /// Its name as people write it, as `HubSpot`; the id with a capital letter unless told
     #[arg(long)]
     title: Option<String>,
-    /// Another checkout of this workspace to write into, as CI does
-    #[arg(long, hide = true)]
-    into: Option<PathBuf>,
 }
 
 /// Writes it into this workspace.
 #[expect(clippy::print_stdout, reason = "what to do next is the output")]
 pub(crate) fn run(args: &NewConnector) -> anyhow::Result<()> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
-    let root = args.into.as_deref().unwrap_or(own);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
     let roles = roles(&args.roles)?;
     let names = Names::new(&args.name, args.title.as_deref())?;
     let common = install::install(root, &names, &roles)?;
