@@ -321,6 +321,19 @@ fn an_inquiry_beside_one_that_failed_is_none_too_many() {
     assert_eq!(told(&evidence, Phase::Drained), [] as [&str; 0]);
 }
 
+#[test]
+fn one_that_was_entered_and_opened_nothing_is_none_too_many() {
+    let mut evidence = all_is_well();
+    evidence.scene.entered = CrmObject::Lead;
+    evidence.happenings.extend([created(CrmObject::Lead, 18, false), created(CrmObject::Lead, 19, true)]);
+    evidence.about.extend([((CrmObject::Lead, 18), 7), ((CrmObject::Lead, 19), 7)]);
+    for (state, broken) in [("updated", false), ("opened", true)] {
+        evidence.records[0] = RecordRow { object: "leads".to_owned(), ..record("crm", "18", state) };
+        let told = told(&evidence, Phase::Drained);
+        assert_eq!(told.contains(&"I2 nobody has several leads or deals"), broken, "{state}: {told:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_empty_house_breaks_nothing_and_one_that_was_never_connected_proves_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -38,9 +38,25 @@ pub(super) fn orphan_inquiries(evidence: &Evidence) -> Vec<String> {
 }
 
 /// Persons about whom the CRM has several living leads or deals: made beside the one that somebody entered, or twice under
-/// different keys. One of an inquiry that failed may have another beside it, and merged persons bring their own along.
+/// different keys. One of an inquiry that failed may have another beside it, and merged persons bring their own along; so may
+/// one that somebody entered and that opened nothing here, because the person had come by another door.
 pub(super) fn several_inquiries(evidence: &Evidence) -> Vec<String> {
     let disturbed = evidence.disturbed();
+    let opened: HashSet<&str> = evidence
+        .records
+        .iter()
+        .filter(|record| record.connection == evidence.scene.crm && record.state == "opened")
+        .filter(|record| CrmObject::named(&record.object) == Some(evidence.scene.entered))
+        .map(|record| record.external_id.as_str())
+        .collect();
+    let entered: HashSet<(CrmObject, u64)> = [CrmObject::Lead, CrmObject::Deal]
+        .into_iter()
+        .flat_map(|object| evidence.made_by_others(object).map(move |id| (object, id)))
+        .collect();
+    let came_otherwise = |at: &(CrmObject, u64)| {
+        let own = at.0 == evidence.scene.entered && opened.contains(at.1.to_string().as_str());
+        entered.contains(at) && !own
+    };
     let failed: HashSet<(CrmObject, u64)> = evidence
         .leads
         .iter()
@@ -48,8 +64,8 @@ pub(super) fn several_inquiries(evidence: &Evidence) -> Vec<String> {
         .filter_map(|lead| evidence.inquiries.get(&lead.id))
         .map(|inquiry| (inquiry.object, inquiry.id))
         .collect();
-    let excused =
-        |at: &(CrmObject, u64)| failed.contains(at) || evidence.explained.contains(&(at.0, at.1.to_string()));
+    let unclear = |at: &(CrmObject, u64)| evidence.explained.contains(&(at.0, at.1.to_string()));
+    let excused = |at: &(CrmObject, u64)| failed.contains(at) || came_otherwise(at) || unclear(at);
     let mut of: BTreeMap<u64, Vec<String>> = BTreeMap::new();
     for (at, person) in evidence.about.iter().filter(|(at, _)| !excused(at)) {
         of.entry(*person).or_default().push(format!("{} {}", at.0, at.1));
