@@ -76,6 +76,13 @@ pub(crate) fn folders(parent: &str) -> BTreeMap<String, PathBuf> {
         .collect()
 }
 
+/// The connectors, and the template of new ones, which is held to the same.
+fn connectors() -> impl Iterator<Item = (String, PathBuf)> {
+    let template = root().join("xtask/src/new_connector/template");
+    assert!(template.join("Cargo.toml").is_file());
+    folders("connectors").into_iter().chain([("skeleton".to_owned(), template)])
+}
+
 fn rooms_used(manifest: &Path, table: &str) -> BTreeSet<String> {
     dependencies(manifest, table)
         .iter()
@@ -102,9 +109,7 @@ fn every_room_uses_only_what_the_house_allows() {
 
 #[test]
 fn a_connector_sees_the_contract_and_nothing_behind_it() {
-    let connectors = folders("connectors");
-    assert!(!connectors.is_empty());
-    for (name, path) in connectors {
+    for (name, path) in connectors() {
         for used in rooms_used(&path.join("Cargo.toml"), "dependencies") {
             assert!(CONNECTOR_MAY_USE.contains(&used.as_str()), "connectors/{name} may not use {used}");
         }
@@ -128,7 +133,8 @@ fn pure_rooms_have_no_io_in_their_manifests() {
 
 #[test]
 fn nothing_but_tests_uses_the_testkit() {
-    let members = folders("crates").into_values().chain(folders("connectors").into_values()).chain([root()]);
+    let connectors = connectors().map(|(_, path)| path);
+    let members = folders("crates").into_values().chain(connectors).chain([root()]);
     for member in members {
         assert!(
             !rooms_used(&member.join("Cargo.toml"), "dependencies").contains("testkit"),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use usher_sandbox::{
-    CrmVendor, Field, FormSpec, Options, Owner, Sandbox, Submission, Subscription, WebhookTarget,
+    CrmObject, CrmVendor, Field, FormSpec, Options, Owner, Sandbox, Submission, Subscription, WebhookTarget,
 };
 use usher_testkit::invariants::{Broken, Evidence, Form, Ledger, Phase, Scene};
 
@@ -366,7 +366,11 @@ http: {{ listen: \"127.0.0.1:{}\" }}
         let settings = fs::read_to_string(self.path().join("usher.yaml")).unwrap();
         let is_crm = |vendor: &CrmVendor| settings.contains(&format!("\ncrm: {vendor}-main"));
         let vendor = CrmVendor::ALL.into_iter().find(is_crm).unwrap();
+        let is_pulled =
+            |object: &CrmObject| settings.contains(&format!("objects: [{}]", vendor.objects(*object)));
+        let entered = [CrmObject::Lead, CrmObject::Deal].into_iter().find(is_pulled).unwrap_or_default();
         Scene {
+            entered,
             forms: vec![Form { connection: "site-form".to_owned(), id: "demo".to_owned() }],
             acknowledged: acknowledged.map(|token| ("site-form".to_owned(), token)).collect(),
             hidden_for: Duration::from_millis(faults.index_lag_ms.1.max(faults.form_lag_ms.1)),

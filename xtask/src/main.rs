@@ -56,7 +56,7 @@ enum Bench {
     Ack(bench::ack::Ack),
     /// Owner and task of leads that the CRM knows, written within HubSpot's limits
     Write(bench::write::Write),
-    /// Leads of a day's budget of tokens, against the arithmetic of the vendor's prices
+    /// Leads of a day's budget of tokens, against what our calls for them cost by the vendor's prices
     Budget(bench::budget::Budget),
     /// A CRM that is away while leads wait, and comes back: how those fare who get in touch then
     Outage(bench::outage::Outage),

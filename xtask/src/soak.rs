@@ -9,15 +9,19 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 use usher_sandbox::{Actor, Crm, CrmObject, CrmVendor, Options, Sandbox, TypeformSim};
+use usher_testkit::invariants::{Form, Scene};
 
 use crate::data::Inquirer;
 use crate::field::installation::{HOOK_SECRET, Installation, Tuning};
 use crate::field::world;
 use crate::report::{progress, round};
+use crate::watch;
 
 /// Between two looks at the program's memory.
 const LOOK: Duration = Duration::from_secs(5);
 const STOP_PATIENCE: Duration = Duration::from_secs(25);
+/// Nothing has moved for so long behind the load: it is stuck.
+const REST_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Steady load over many connections; memory and its slope
 #[derive(Debug, Args)]
@@ -63,7 +67,8 @@ pub(crate) async fn run(args: Soak) -> anyhow::Result<()> {
     installation.start()?;
     await_ready(&mut installation).await?;
     subscribe(&sandbox, &options, &forms, &installation.address).await?;
-    let samples = load(&args, &sandbox, &forms, &mut installation).await?;
+    let Load { samples, arrived } = load(&args, &sandbox, &forms, &mut installation).await?;
+    let rested = watch::rest(&mut installation, &sandbox, &scene(&forms), REST_PATIENCE).await?;
     let usage = installation.usage();
     let (status, _) = installation.stop(STOP_PATIENCE)?;
     let leads = sandbox.hubspot().summary();
@@ -72,7 +77,10 @@ pub(crate) async fn run(args: Soak) -> anyhow::Result<()> {
         "minutes": args.minutes,
         "connections": args.connections,
         "leads_per_second": args.rate,
+        "arrived": arrived,
+        "came_to_rest": rested,
         "tasks_created": leads.tasks_created,
+        "duplicate_persons": leads.duplicate_persons,
         "duplicate_tasks": leads.duplicate_tasks,
         "rss_mib": {
             "first": round(samples.first().map_or(0.0, |sample| sample.mib)),
@@ -86,7 +94,25 @@ pub(crate) async fn run(args: Soak) -> anyhow::Result<()> {
         "measured": "RSS of the child from /proc every 5 s; the slope is the least-squares line over the last three quarters",
         "exit_code": status.code(),
     });
-    crate::report::print(&report, args.report.as_deref())
+    crate::report::print(&report, args.report.as_deref())?;
+    anyhow::ensure!(rested, "not all that arrived came to rest");
+    anyhow::ensure!(
+        leads.tasks_created == arrived,
+        "{arrived} leads arrived, {} have a task",
+        leads.tasks_created
+    );
+    anyhow::ensure!(
+        leads.duplicate_persons + leads.duplicate_tasks == 0,
+        "somebody or something was made twice"
+    );
+    anyhow::ensure!(status.success(), "the program stopped badly: {status}");
+    Ok(())
+}
+
+/// What was left to do when the load ended, in the checker's words.
+fn scene(forms: &[String]) -> Scene {
+    let form = |form: &String| Form { connection: form.clone(), id: form.clone() };
+    Scene { forms: forms.iter().map(form).collect(), ..Scene::of(CrmVendor::Hubspot, "hubspot-main") }
 }
 
 fn settings(sandbox: &Sandbox, forms: &[String], address: &str) -> String {
@@ -165,13 +191,20 @@ async fn subscribe(
     Ok(())
 }
 
+/// What the load was.
+struct Load {
+    samples: Vec<Sample>,
+    /// Leads.
+    arrived: usize,
+}
+
 /// Lets leads arrive at the rate and looks at the memory meanwhile.
 async fn load(
     args: &Soak,
     sandbox: &Sandbox,
     forms: &[String],
     installation: &mut Installation,
-) -> anyhow::Result<Vec<Sample>> {
+) -> anyhow::Result<Load> {
     let (crm, typeform) = (sandbox.hubspot(), sandbox.typeform());
     let started = Instant::now();
     let end = Duration::from_secs(args.minutes * 60);
@@ -200,7 +233,7 @@ async fn load(
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    Ok(samples)
+    Ok(Load { samples, arrived })
 }
 
 /// One in as many as there are connections is entered at the CRM, the others answer a form.

@@ -7,6 +7,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use usher_connector::{Fault, FaultClass};
+use usher_model::ExternalId;
+
+/// The property that names the owner.
+const OWNER: &str = "hubspot_owner_id";
 
 /// A text that borrows from the body where it holds no escapes.
 #[derive(Debug, Deserialize)]
@@ -75,6 +80,15 @@ impl Object {
         self.get(property).into_iter().chain(past.filter_map(|was| was.value.as_deref()))
     }
 
+    /// The owner, where it was asked for. HubSpot shows what has no value as `null`, so a row without the property does not
+    /// say whether somebody owns the object.
+    pub(crate) fn owner(&self) -> Result<Option<ExternalId>, Fault> {
+        if self.properties.contains_key(OWNER) {
+            return Ok(self.get(OWNER).map(ExternalId::new));
+        }
+        Err(Fault::new(FaultClass::Transient, "an object in HubSpot's answer does not show its owner"))
+    }
+
     /// The property's text; an empty one counts as none.
     pub(crate) fn get(&self, property: &str) -> Option<&str> {
         self.properties.get(property)?.as_deref().filter(|text| !text.is_empty())
@@ -115,7 +129,7 @@ pub(crate) struct BatchRow {
 impl BatchRow {
     /// The owner that the answer shows; none if it shows no owner at all.
     pub(crate) fn owner(&self) -> Option<&str> {
-        self.properties.get("hubspot_owner_id")?.as_deref().filter(|owner| !owner.is_empty())
+        self.properties.get(OWNER)?.as_deref().filter(|owner| !owner.is_empty())
     }
 }
 

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use usher_connector::{Fault, FaultClass, Response, Shape};
+use usher_model::ExternalId;
 
 /// An object as the API shows it, whole.
 pub(crate) type Object = Map<String, Value>;
@@ -109,6 +110,17 @@ pub(crate) fn id(object: &Object) -> Option<String> {
 pub(crate) fn refers(object: &Object, field: &str) -> Option<String> {
     let value = object.get(field)?;
     plain(value).or_else(|| plain(value.get("id")?))
+}
+
+/// The owner; a row without the field does not say whether somebody owns the object.
+pub(crate) fn owner(object: &Object) -> Result<Option<ExternalId>, Fault> {
+    match object.get("owner_id") {
+        Some(_) => Ok(refers(object, "owner_id").map(ExternalId::new)),
+        None => {
+            let message = "an object in Pipedrive's answer does not show its owner";
+            Err(Fault::new(FaultClass::Transient, message))
+        }
+    }
 }
 
 fn plain(value: &Value) -> Option<String> {

@@ -140,6 +140,8 @@ pub struct Look {
     pub owner: Option<u64>,
     /// Where a write leaves its key or number: a task's body, a lead's or deal's name, somebody's phone number.
     pub text: String,
+    /// The person whom a lead or deal is about.
+    pub person: Option<u64>,
 }
 
 /// A simulated CRM from behind the counter, whichever it is. Merged ids lead to what they became.
@@ -172,7 +174,7 @@ pub trait Crm: fmt::Debug + Send + Sync {
     /// As [`Crm::enter`], and a lead or deal about the person, which nobody was given yet; returns the oracle's number of it.
     ///
     /// # Errors
-    /// When the vendor refuses a value, or leads and deals are not entered by hand in this simulator.
+    /// When the vendor refuses a value, or the object is no lead or deal.
     fn enter_inquiry(
         &self,
         object: CrmObject,

@@ -2,16 +2,19 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_connector::{
     AccountBatch, Batch, Capability, Check, Configured, Connection, Connector, CrmPerson, Cursor, Directory,
-    Fault, FaultClass, Fetched, Host, Inbound, Item, KeyProperty, Manifest, OwnerEntry, Parts, Protocol,
-    Pull, Request, SendFailure, Source, SplitError, StreamSpec, Target, Verdict, Write, Written,
+    Fault, FaultClass, Fetched, Host, Http, Inbound, Item, KeyProperty, Manifest, OwnerEntry, Parts,
+    Protocol, Pull, Request, Response, SendFailure, Source, SplitError, StreamSpec, Target, Verdict, Write,
+    Written,
 };
 use usher_document::{MapReader, SecretRef};
 use usher_model::{CrmOwner, ExternalId, IdentityKey, ObjectType, OwnedObject, SlotKind, SlotOrigin};
+use usher_testkit::conformance::{DirectoryWorld, InboundWorld, Rig, Said, SourceWorld, TargetWorld, World};
 use usher_testkit::{conformance, rigs};
 
 /// What is wrong with the connector.
@@ -23,6 +26,8 @@ enum Spoilt {
     Credulous,
     /// Sends everything twice and never finds it again.
     Forgetful,
+    /// Takes a bare `[]` for a page without rows, as is right where lists are bare arrays.
+    BareLists,
 }
 
 struct Hostile(Spoilt);
@@ -52,7 +57,11 @@ impl Configured for Settings {
         self.0.protocol()
     }
 
-    fn connect(&self, host: Host) -> Connection {
+    fn connect(&self, mut host: Host) -> Connection {
+        if self.1 == Spoilt::BareLists {
+            host.http = Arc::new(BareLists(host.http));
+            return self.0.connect(host);
+        }
         let good = self.0.connect(host);
         let roles = Arc::new(Roles(good.clone(), self.1));
         match self.1 {
@@ -62,8 +71,65 @@ impl Configured for Settings {
                 directory: Some(roles),
                 ..good
             },
-            Spoilt::Credulous | Spoilt::Forgetful => Connection { target: Some(roles), ..good },
+            Spoilt::Credulous | Spoilt::Forgetful | Spoilt::BareLists => {
+                Connection { target: Some(roles), ..good }
+            }
         }
+    }
+}
+
+#[derive(Debug)]
+struct BareLists(Arc<dyn Http>);
+
+#[async_trait]
+impl Http for BareLists {
+    async fn send(&self, request: Request) -> Result<Response, Fault> {
+        let mut answer = self.0.send(request).await?;
+        if answer.body == b"[]" {
+            answer.body = br#"{"results":[]}"#.to_vec();
+        }
+        Ok(answer)
+    }
+}
+
+/// A world whose vendor says `[]` when there is nothing.
+struct Bare(Arc<dyn World>);
+
+impl World for Bare {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn advance(&self, by: Duration) {
+        self.0.advance(by);
+    }
+
+    fn calm(&self) {
+        self.0.calm();
+    }
+
+    fn forbid(&self, scope: &str) -> Option<Said> {
+        self.0.forbid(scope)
+    }
+
+    fn empty_answers(&self) -> &'static [&'static str] {
+        &["[]"]
+    }
+
+    fn source(&self) -> Option<&dyn SourceWorld> {
+        self.0.source()
+    }
+
+    fn inbound(&self) -> Option<&dyn InboundWorld> {
+        self.0.inbound()
+    }
+
+    fn directory(&self) -> Option<&dyn DirectoryWorld> {
+        self.0.directory()
+    }
+
+    fn target(&self) -> Option<&dyn TargetWorld> {
+        self.0.target()
     }
 }
 
@@ -273,4 +339,14 @@ async fn a_forgetful_writer_is_found_out() {
         "one bad row does not sink the batch",
     ];
     assert_eq!(failures(Spoilt::Forgetful).await, noticed);
+}
+
+#[tokio::test]
+async fn a_bare_empty_list_is_a_page_where_the_vendor_says_so() {
+    let noticed = ["a malformed answer ends no window", "a read with a malformed answer shows nothing"];
+    assert_eq!(failures(Spoilt::BareLists).await, noticed);
+    let rig = rigs::hubspot(Hostile(Spoilt::BareLists)).await;
+    let world = Arc::new(Bare(Arc::clone(&rig.world)));
+    let report = conformance::examine(Rig { world, ..rig }).await;
+    assert!(report.failures().is_empty(), "{report}");
 }

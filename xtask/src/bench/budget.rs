@@ -1,4 +1,4 @@
-//! `bench budget`: how many leads a day's tokens of Pipedrive make, against the arithmetic of its price list.
+//! `bench budget`: how many leads a day's tokens of Pipedrive make, against what our own calls for them cost at best.
 //!
 //! A whole day's budget takes as long as the limit of searches lets it, so others have spent most of it before: the
 //! program gets the last part, by the vendor's own headers, and stops where the day ends.
@@ -16,21 +16,22 @@ use crate::field::world;
 use crate::report::{print, progress, round};
 use crate::watch;
 
-/// Tokens of the calls that a new person's lead needs at least, by the vendor's documents (`x-token-cost`): is the person
+/// Tokens of our own calls for a new person's lead at the least, by the vendor's documents (`x-token-cost`): is the person
 /// known (search 20, and a tenth of the 10 for the latest changes, a list that ten share), the same right before the
 /// person is made (20 and 10), the person with the owner (5), the task (5).
 const LEAD: u64 = 20 + 1 + 20 + 10 + 5 + 5;
-/// Tokens that a day costs before anybody comes: a poll and its slower pass every five minutes (10 each), users (20) and
-/// organizations (10) every quarter of an hour, the webhook looked after hourly (10).
-const IDLE_DAY: u64 = 288 * (10 + 10) + 96 * (20 + 10) + 24 * 10;
+/// Tokens that a day costs before anybody comes: a poll every five minutes and its slower pass every ten (10 each), users
+/// (20) and organizations (10) every quarter of an hour, all organizations once (one page of 10), the webhook looked after
+/// hourly (10).
+const IDLE_DAY: u64 = (288 + 144) * 10 + 96 * (20 + 10) + 10 + 24 * 10;
 /// People who wait for their task at any moment: enough to share that list. What was looked up for the last of them is lost
 /// when the day ends.
 const WAITING: u64 = 10;
-/// Nothing was written for so long: the day is spent.
-const SPENT: Duration = Duration::from_secs(20);
+/// Nothing was spent for so long: the day is over, or the program is stuck. An endpoint that failed rests for 30 s.
+const SPENT: Duration = Duration::from_secs(45);
 const STOP_PATIENCE: Duration = Duration::from_secs(25);
 
-/// Leads of a day's budget of tokens, against the arithmetic of the vendor's prices
+/// Leads of a day's budget of tokens, against what our calls for them cost by the vendor's prices
 #[derive(Debug, Args)]
 pub(crate) struct Budget {
     /// Seats on the plan Growth
@@ -86,6 +87,12 @@ pub(crate) async fn run(args: &Budget) -> anyhow::Result<()> {
         None,
     )?;
     anyhow::ensure!(summary.over_limit == 0, "{} calls were refused", summary.over_limit);
+    let left = day - spent;
+    anyhow::ensure!(left < LEAD, "{left} tokens are left, enough for a lead: it got stuck");
+    anyhow::ensure!(
+        summary.duplicate_persons + summary.duplicate_tasks == 0,
+        "somebody or something was made twice"
+    );
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::catalogue::ENTRIES;
 
@@ -13,9 +13,33 @@ use super::catalogue::ENTRIES;
 const NOT_APPLICABLE: &str = "tests/fm_not_applicable.toml";
 /// Where tests are.
 const FOLDERS: [&str; 5] = ["crates", "connectors", "src", "tests", "xtask"];
+/// Where they prove nothing of this program.
+const TEMPLATE: &str = "xtask/src/new_connector/template";
 
 /// Prints the list; an error if an entry has neither test nor reason, or a reason stands beside a test.
 pub(super) fn run() -> anyhow::Result<()> {
+    let Coverage { list, both, bare } = coverage()?;
+    crate::report::print(&list, None)?;
+    anyhow::ensure!(both.is_empty(), "these have a test and a reason to have none: {}", both.join(", "));
+    anyhow::ensure!(
+        bare.is_empty(),
+        "{} entries have neither test nor reason: {}",
+        bare.len(),
+        bare.join(", ")
+    );
+    Ok(())
+}
+
+/// What is covered.
+struct Coverage {
+    list: Value,
+    /// Entries with a test and a reason to have none.
+    both: Vec<&'static str>,
+    /// Entries with neither.
+    bare: Vec<&'static str>,
+}
+
+fn coverage() -> anyhow::Result<Coverage> {
     let root = root()?;
     let tests = tests(&root)?;
     let text = fs::read_to_string(root.join(NOT_APPLICABLE)).context("reading the reasons")?;
@@ -31,23 +55,14 @@ pub(super) fn run() -> anyhow::Result<()> {
             json!({ "id": id, "title": title, "tests": tests, "not_applicable": reason })
         })
         .collect();
-    let ids = |which: fn(bool, bool) -> bool| -> Vec<&str> {
+    let ids = |which: fn(bool, bool) -> bool| -> Vec<&'static str> {
         let entries = ENTRIES.iter().map(|(id, _)| *id);
         entries.filter(|id| which(tests.contains_key(*id), reasons.contains_key(*id))).collect()
     };
-    let (bare, both) = (ids(|tested, argued| !tested && !argued), ids(|tested, argued| tested && argued));
-    crate::report::print(
-        &json!({ "entries": entries, "tested": ids(|tested, _| tested).len(), "not_applicable": reasons.len(), "neither": bare }),
-        None,
-    )?;
-    anyhow::ensure!(both.is_empty(), "these have a test and a reason to have none: {}", both.join(", "));
-    anyhow::ensure!(
-        bare.is_empty(),
-        "{} entries have neither test nor reason: {}",
-        bare.len(),
-        bare.join(", ")
-    );
-    Ok(())
+    let bare = ids(|tested, argued| !tested && !argued);
+    let list = json!({ "entries": entries, "tested": ids(|tested, _| tested).len(),
+                       "not_applicable": reasons.len(), "neither": bare });
+    Ok(Coverage { list, both: ids(|tested, argued| tested && argued), bare })
 }
 
 /// The names of tests by the id that they begin with, as `fm_039_…`.
@@ -58,7 +73,7 @@ fn tests(root: &Path) -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
         for entry in fs::read_dir(&folder).with_context(|| format!("reading {}", folder.display()))? {
             let path = entry?.path();
             if path.is_dir() {
-                folders.push(path);
+                folders.extend((path != root.join(TEMPLATE)).then_some(path));
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 for (id, name) in names(&fs::read_to_string(&path)?) {
                     found.entry(id).or_default().insert(name);
@@ -91,7 +106,24 @@ fn root() -> anyhow::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn every_failure_mode_has_a_test_or_a_reason() {
+        let Coverage { both, bare, .. } = coverage().unwrap();
+        assert_eq!((both, bare), (Vec::new(), Vec::new()), "with both, with neither");
+    }
+
+    #[test]
+    fn tests_of_the_template_prove_nothing() {
+        let root = root().unwrap();
+        assert!(root.join(TEMPLATE).is_dir());
+        let of_template = names(&fs::read_to_string(root.join(TEMPLATE).join("src/tests.rs")).unwrap());
+        assert!(!of_template.is_empty());
+        let all: BTreeSet<String> = tests(&root).unwrap().into_values().flatten().collect();
+        assert!(of_template.iter().all(|(_, name)| !all.contains(name)));
+    }
 
     #[test]
     fn tests_are_found_by_their_names() {

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use usher_sandbox::{Crm, CrmObject, TypeformSim};
+use usher_testkit::invariants::Came;
 
 use crate::data::{Company, Inquirer};
 use crate::field::world;
@@ -73,6 +74,13 @@ fn person(n: u64) -> Inquirer {
         country: ["DE", "US", "IN", "BR"][usize::try_from(who % 4).unwrap_or_default()].to_owned(),
         title: String::new(),
     }
+}
+
+/// Of so many people, how many were entered at the CRM and how many answered a form; the others come by webhooks, which are
+/// counted as they are acknowledged.
+pub(super) fn came(people: u64) -> Came {
+    let by = |door: u64| usize::try_from((people + 3 - door) / 4).unwrap_or(usize::MAX);
+    Came { entered: by(0), answers: by(1) + by(2) }
 }
 
 /// Where people turn to.

@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use usher_sandbox::{Crm, CrmVendor, Faults as Weather, Sandbox, Span, Summary};
-use usher_testkit::invariants::{Evidence, Ledger, Phase, Resources, Scene};
+use usher_testkit::invariants::{Came, Evidence, Ledger, Phase, Resources, Scene};
 use usher_testkit::{Cluster, Detour, Honesty, LossyDisk};
 
 use super::fleet::{self, Fleet};
@@ -68,6 +68,8 @@ struct Scenario<'a> {
     acknowledged: Acknowledged,
     dice: StdRng,
     struck: Struck,
+    /// Who came, once all have.
+    came: Came,
     broken: Vec<Value>,
 }
 
@@ -116,7 +118,7 @@ impl<'a> Scenario<'a> {
         let tuning = Tuning { crm: of, entered, timeout: TIMEOUT, settle, more: load::SETTINGS, postgres };
         let mut installation = Installation::write(folder, &sandbox, &options, &world::routing(), tuning)?;
         std::fs::write(folder.join("site.token"), load::TOKEN).context("writing the sender's token")?;
-        installation.hook_up(&sandbox, plan.crm);
+        installation.hook_up(&sandbox, plan.crm, plan.object);
         let disk = (plan.strike == Strike::PowerCut)
             .then(|| LossyDisk::under(&installation.database(), folder))
             .transpose()?;
@@ -143,6 +145,7 @@ impl<'a> Scenario<'a> {
             acknowledged: Acknowledged::default(),
             dice: StdRng::seed_from_u64(seed),
             struck: Struck::default(),
+            came: Came::default(),
             broken: Vec::new(),
         })
     }
@@ -158,6 +161,7 @@ impl<'a> Scenario<'a> {
         self.sandbox.set_faults(weather(self.plan));
         let started = Instant::now();
         let people = self.under_load(points).await?;
+        self.came = load::came(people);
         let loaded = started.elapsed();
         let stormy = self.crm.summary();
         self.sandbox.set_faults(Weather::default());
@@ -277,7 +281,8 @@ impl<'a> Scenario<'a> {
         let acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let scene = field::scene(self.plan.crm, self.plan.object);
         let canaries = [load::TOKEN.to_owned(), "@firm".to_owned()].into_iter().chain(scene.canaries.clone());
-        Scene { acknowledged, log: Some(self.installation.log()), canaries: canaries.collect(), ..scene }
+        let (came, log) = (self.came, Some(self.installation.log()));
+        Scene { acknowledged, came, log, canaries: canaries.collect(), ..scene }
     }
 }
 

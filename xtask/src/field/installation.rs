@@ -58,9 +58,7 @@ impl Tuning {
             (format!("timeout: {}s", self.timeout.as_secs()), format!("settle: {}s", self.settle.as_secs()));
         let (secret, free) = ("inbound: { secret: { file: hook.secret } }", "limits: off");
         let mut crm = vec![object.as_str(), secret, free, &timeout, &pull];
-        if self.crm == CrmVendor::Pipedrive {
-            crm.insert(0, "mapping: pipedrive.yaml");
-        }
+        crm.extend(own_line(self.crm, self.entered));
         let draft = Draft::of(self.crm, &crm)
             .form("hooked-form", "hooked1", &[secret, free, &timeout, "pull: { every: 10s }"])
             .form("polled-form", "polled1", &[free, &timeout, "pull: { every: 1s }"])
@@ -179,16 +177,17 @@ impl Installation {
         })
     }
 
-    /// Tells the CRM where webhooks go, where that is done by hand. The program sees to the others itself.
-    pub(crate) fn hook_up(&self, sandbox: &Sandbox, crm: CrmVendor) {
-        if crm != CrmVendor::Hubspot {
+    /// Tells the CRM where webhooks go, where that is done by hand. The program sees to the others itself. The simulated
+    /// HubSpot has no generic events (`object.creation`), as those of leads would be, so leads are polled only.
+    pub(crate) fn hook_up(&self, sandbox: &Sandbox, crm: CrmVendor, entered: CrmObject) {
+        if crm != CrmVendor::Hubspot || entered == CrmObject::Lead {
             return;
         }
         sandbox.hubspot().set_webhook(Some(WebhookTarget {
             url: format!("{}/hooks/{crm}-main", self.address),
             signed_url: None,
             client_secret: HOOK_SECRET.to_owned(),
-            subscriptions: Subscription::usual(),
+            subscriptions: Subscription::usual_of(crm.objects(entered)),
             max_concurrent_requests: 10,
             time_scale: 0.01,
         }));
@@ -298,6 +297,17 @@ impl Drop for Installation {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+/// What a connection's settings have besides, by the vendor and what people are entered as.
+fn own_line(crm: CrmVendor, entered: CrmObject) -> Option<&'static str> {
+    match (crm, entered) {
+        (CrmVendor::Pipedrive, _) => Some("mapping: pipedrive.yaml"),
+        (CrmVendor::Hubspot, CrmObject::Deal) => {
+            Some("deals: { pipeline: default, stage: appointmentscheduled }")
+        }
+        (CrmVendor::Hubspot, _) => None,
     }
 }
 

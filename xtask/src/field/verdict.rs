@@ -22,7 +22,6 @@ const MEASURED: &[(&str, &str)] = &[
         "accounts_matched",
         "the lead's company beside lead_truth.csv.gz, by the door that the inquiry came by; a measure, not a rule",
     ),
-    ("persons_with_several_inquiries", "persons about whom the CRM has more than one living lead or deal"),
     ("latency_ms", "from our own arrival stamp (webhook stored, or pulled) to the task's confirmed creation"),
     (
         "seconds.all",
@@ -60,7 +59,7 @@ pub(super) async fn report(
         "writes": writes,
         "problems": ledger.problems().await?,
         "simulator": { "duplicate_persons": summary.duplicate_persons, "duplicate_tasks": summary.duplicate_tasks,
-                       "duplicate_leads": summary.duplicate_leads, "persons_with_several_inquiries": several_inquiries(run), "tasks_created": summary.tasks_created, "tasks_without_contact": summary.tasks_without_contact,
+                       "duplicate_leads": summary.duplicate_leads, "tasks_created": summary.tasks_created, "tasks_without_contact": summary.tasks_without_contact,
                        "persons": summary.objects.get(run.args.crm.objects(CrmObject::Person)),
                        "entered": summary.objects.get(run.args.crm.objects(run.args.object)), "faults_fired": summary.faults, "requests": summary.requests, "over_limit": summary.over_limit },
         "owners": evidence.owners(),
@@ -78,18 +77,6 @@ pub(super) async fn report(
         "rules_broken": evidence.broken(Phase::Drained),
         "measured": MEASURED.iter().copied().collect::<BTreeMap<_, _>>(),
     }))
-}
-
-/// Persons with more than one lead or deal; these are entered at Pipedrive only.
-pub(super) fn several_inquiries(run: &Run<'_>) -> usize {
-    let sim = run.sandbox.pipedrive();
-    let mut of: HashMap<u64, u32> = HashMap::new();
-    for objects in [CrmObject::Lead, CrmObject::Deal].map(|object| run.args.crm.objects(object)) {
-        let rows = sim.ids(objects).into_iter().filter_map(|id| sim.read(objects, id));
-        rows.filter_map(|row| row["person_id"].as_u64())
-            .for_each(|person| *of.entry(person).or_default() += 1);
-    }
-    of.values().filter(|inquiries| **inquiries > 1).count()
 }
 
 /// How many leads found the company that they belong to, of both doors.

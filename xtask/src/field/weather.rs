@@ -26,14 +26,19 @@ pub(crate) fn rain() -> Faults {
     }
 }
 
-/// The switches that hit everything at once, for a moment each: an expired token, a missing scope, a batch that fails
-/// whole, the daily limit. Where a spent day is a whole one, there is no such moment.
+/// The switches that hit everything at once, for a moment each: a token that has expired or may not do what it could, batches
+/// that fail whole, the daily limit. Pipedrive's token has no scopes, but the account may not be paid for; there are no batches,
+/// but cursors that are refused and pages in disorder; and a spent day is no moment.
 fn storm(crm: CrmVendor, kind: u32) -> Faults {
-    match kind % 5 {
-        0 => Faults { expired_token: true, ..rain() },
-        1 => Faults { revoked_scopes: vec!["crm.objects.contacts.write".to_owned()], ..rain() },
-        2 => Faults { batch_fails_whole: true, partial_row: 0.05, ..rain() },
-        3 if crm == CrmVendor::Hubspot => Faults { throttle_daily: 1.0, ..rain() },
+    match (kind % 5, crm) {
+        (0, _) => Faults { expired_token: true, ..rain() },
+        (1, CrmVendor::Hubspot) => {
+            Faults { revoked_scopes: vec!["crm.objects.contacts.write".to_owned()], ..rain() }
+        }
+        (1, CrmVendor::Pipedrive) => Faults { unpaid: 1.0, ..rain() },
+        (2, CrmVendor::Hubspot) => Faults { batch_fails_whole: true, partial_row: 0.05, ..rain() },
+        (2, CrmVendor::Pipedrive) => Faults { cursor_refused: 1.0, shuffled: 1.0, ..rain() },
+        (3, CrmVendor::Hubspot) => Faults { throttle_daily: 1.0, ..rain() },
         _ => Faults { throttle_burst: 0.5, server_error: 0.2, ..rain() },
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 use usher_sandbox::{Actor, Crm, CrmObject, Field, Firm, FormSpec, Rep, Submission, TypeformSim};
+use usher_testkit::invariants::Came;
 
 use crate::data::{Company, Inquirer};
 
@@ -137,6 +138,11 @@ pub(crate) fn form(id: &str) -> FormSpec {
         title: reference.to_owned(),
     };
     FormSpec { id: id.to_owned(), title: "How can we help?".to_owned(), fields: QUESTIONS.map(field).into() }
+}
+
+/// How many of so many people come by which door, see [`arrive`].
+pub(crate) fn came(people: usize) -> Came {
+    Came { entered: people.div_ceil(2), answers: people / 2 }
 }
 
 /// Through which door the n-th person comes: every other one is a person, or a lead or deal with its person, that somebody

@@ -27,10 +27,9 @@ pub(super) fn install(root: &Path, names: &Names, roles: &[Role]) -> anyhow::Res
     let (manifest, registry) = (read(MANIFEST)?, read(REGISTRY)?);
     let (with_crate, registered) = (with_crate(&manifest, id)?, registered(&registry, names)?);
     let common = is_common(root, id)?;
-    // Beside `target`, on the same file system, so that moving it into its place is one step.
-    let parent = root.join("target");
-    fs::create_dir_all(&parent)?;
-    let staging = tempfile::tempdir_in(&parent).context("making a folder to write into")?;
+    // Beside its place, so that moving it there is one step: `target` may lie on another file system.
+    let staging = tempfile::Builder::new().prefix(".new-").tempdir_in(root.join("connectors"));
+    let staging = staging.context("making a folder to write into")?;
     let staged = staging.path().join(id);
     stage(root, &staged, names, roles, common)?;
     let put = || -> io::Result<()> {

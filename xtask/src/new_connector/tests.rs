@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -106,6 +107,35 @@ fn every_set_of_roles_becomes_a_connector_without_a_trace_of_the_template() {
             assert_eq!(named, roles.contains(&role), "{roles:?}: {role:?} in\n{lib}");
         }
     }
+}
+
+/// In a copy of the workspace that shares with it what is built.
+#[test]
+#[ignore = "compiles the workspace once more, which takes a minute: cargo test --workspace --bin xtask -- --ignored"]
+fn what_is_written_compiles_and_passes_its_own_tests() {
+    // This program is `target/debug/deps/xtask-…`. The copy has the same path each time, so that what is built of it, too.
+    let target = std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_path_buf();
+    let copy = target.join("new-connector");
+    if copy.exists() {
+        fs::remove_dir_all(&copy).unwrap();
+    }
+    let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let files = Command::new("git").args(list).current_dir(own_root()).output().unwrap();
+    for file in String::from_utf8(files.stdout).unwrap().split_terminator('\0') {
+        let to = copy.join(file);
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(own_root().join(file), to).unwrap();
+    }
+    for (id, roles) in [("acmeform", &[Role::Source][..]), ("acmecrm", &Role::ALL)] {
+        install::install(&copy, &Names::new(id, None).unwrap(), roles).unwrap();
+    }
+    let tested = Command::new(env!("CARGO"))
+        .args(["test", "-p", "usher-acmeform", "-p", "usher-acmecrm"])
+        .current_dir(&copy)
+        .env("CARGO_TARGET_DIR", target)
+        .status()
+        .unwrap();
+    assert!(tested.success(), "{tested}");
 }
 
 #[test]

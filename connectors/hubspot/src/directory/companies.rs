@@ -111,8 +111,8 @@ async fn list(
     if next.is_some() && next == after {
         return Err(repeats());
     }
-    let accounts = rows(&page)?.into_iter().map(|company| account(&company, archived)).collect();
-    Ok((accounts, next))
+    let accounts = rows(&page)?.into_iter().map(|company| account(&company, archived));
+    Ok((accounts.collect::<Result<_, _>>()?, next))
 }
 
 async fn follow(
@@ -135,7 +135,8 @@ async fn follow(
         })
         .collect();
     let progress = window.absorb(state, &times, page.after().is_some())?;
-    Ok((companies.iter().map(|company| account(company, false)).collect(), progress.done))
+    let accounts = companies.iter().map(|company| account(company, false));
+    Ok((accounts.collect::<Result<_, _>>()?, progress.done))
 }
 
 fn rows(page: &Page<'_>) -> Result<Vec<Object>, Fault> {
@@ -146,15 +147,16 @@ fn rows(page: &Page<'_>) -> Result<Vec<Object>, Fault> {
     })
 }
 
-fn account(company: &Object, archived: bool) -> CrmAccount {
+fn account(company: &Object, archived: bool) -> Result<CrmAccount, Fault> {
     let more = company.get("hs_additional_domains").unwrap_or_default().split(';');
     let websites = company.get("domain").into_iter().chain(more).chain(company.get("website"));
-    CrmAccount {
+    let gone = archived || company.archived;
+    Ok(CrmAccount {
         external_id: ExternalId::new(company.id.as_str()),
         name: company.get("name").unwrap_or_default().to_owned(),
         websites: websites.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect(),
-        owner: company.get("hubspot_owner_id").map(ExternalId::new),
+        owner: if gone { None } else { company.owner()? },
         country: company.get("country").map(str::to_owned),
-        gone: archived || company.archived,
-    }
+        gone,
+    })
 }

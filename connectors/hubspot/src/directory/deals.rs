@@ -26,10 +26,10 @@ pub(super) async fn open(
             return Err(unread(error));
         }
         let living = answer.results.into_iter().filter(|deal| !deal.archived);
-        open.extend(living.filter(|deal| deal.get("hs_is_closed") != Some("true")).map(|deal| {
-            let owner = deal.get("hubspot_owner_id").map(ExternalId::new);
-            (deal.id.clone(), OwnedObject { id: ExternalId::new(deal.id), owner })
-        }));
+        for deal in living.filter(|deal| deal.get("hs_is_closed") != Some("true")) {
+            let owner = deal.owner()?;
+            open.insert(deal.id.clone(), OwnedObject { id: ExternalId::new(deal.id), owner });
+        }
     }
     let only = |contact: &ExternalId| {
         let mut own = tied.get(contact.as_str())?.iter().filter_map(|deal| open.get(deal));

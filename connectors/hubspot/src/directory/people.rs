@@ -27,8 +27,8 @@ pub(crate) async fn by_email<'a>(
             return Err(unread(error));
         }
         for contact in answer.results.iter().filter(|contact| !contact.archived) {
-            let owner = contact.get("hubspot_owner_id").map(ExternalId::new);
-            let person = CrmPerson { external_id: ExternalId::new(contact.id.as_str()), owner };
+            let (external_id, owner) = (ExternalId::new(contact.id.as_str()), contact.owner()?);
+            let person = CrmPerson { external_id, owner };
             for email in addresses(contact) {
                 known.insert(email, person.clone());
             }

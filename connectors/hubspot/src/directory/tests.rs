@@ -175,6 +175,17 @@ async fn a_person_who_could_not_be_read_is_not_reported_as_unknown() {
 }
 
 #[tokio::test]
+async fn whose_owner_is_not_shown_is_not_taken_for_nobodys() {
+    let page =
+        json!({ "results": [{ "id": "1", "properties": { "email": "ana@acme.example", "name": "Acme" } }] });
+    let script = vendor(move |_| (200, page.clone()));
+    let key = IdentityKey { kind: IdentityKind::Email, value: "ana@acme.example".to_owned() };
+    let directory = directory(&script, true);
+    assert_eq!(directory.people(&[key]).await.unwrap_err().class(), FaultClass::Transient);
+    assert_eq!(directory.accounts(None, at(0)).await.unwrap_err().class(), FaultClass::Transient);
+}
+
+#[tokio::test]
 async fn rows_of_an_unexpected_shape_are_not_quoted() {
     for answer in [
         json!({ "results": [{ "id": "1", "properties": "ana@acme.example", "archived": "ana@acme.example" }] }),

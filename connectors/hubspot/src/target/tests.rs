@@ -121,7 +121,7 @@ async fn fm_049_only_who_is_made_gets_the_owner_along() {
         let script = vendor(move |request| match request.path.as_str() {
             "/crm/objects/2026-09/contacts/batch/read" => (
                 207,
-                json!({ "results": [{ "id": "7", "properties": { "email": "known@acme.example" } }],
+                json!({ "results": [{ "id": "7", "properties": { "email": "known@acme.example", "hubspot_owner_id": null } }],
                     "errors": [{ "category": "OBJECT_NOT_FOUND", "context": { "ids": ["new@acme.example"] } }] }),
             ),
             _ if answer == "refuses" => (
@@ -166,7 +166,7 @@ async fn persons_are_read_by_email_first_and_only_the_missing_are_created() {
         let script = vendor(move |request| match request.path.as_str() {
             "/crm/objects/2026-09/contacts/batch/read" => (
                 207,
-                json!({ "results": [{ "id": "7", "properties": { "email": "known@acme.example" } }],
+                json!({ "results": [{ "id": "7", "properties": { "email": "known@acme.example", "hubspot_owner_id": null } }],
                     "errors": [{ "category": "OBJECT_NOT_FOUND", "context": { "ids": ["new@acme.example"] } }] }),
             ),
             _ => create_all(request, echo),
@@ -304,8 +304,8 @@ async fn fm_044_every_mix_of_done_refused_and_unmentioned_rows() {
     for status in [200, 207] {
         let script = vendor(move |request| {
             if request.access == Access::Read {
-                let rows: Vec<Value> =
-                    ids(request).iter().map(|id| json!({ "id": id, "properties": {} })).collect();
+                let row = |id: &String| json!({ "id": id, "properties": { "hubspot_owner_id": null } });
+                let rows: Vec<Value> = ids(request).iter().map(row).collect();
                 return (200, json!({ "results": rows }));
             }
             let (mut results, mut errors) = (Vec::new(), Vec::new());
@@ -334,8 +334,8 @@ async fn fm_044_every_mix_of_done_refused_and_unmentioned_rows() {
 async fn fm_045_bad_rows_are_found_by_halving_and_the_others_written() {
     let script = vendor(|request| {
         if request.access == Access::Read {
-            let rows: Vec<Value> =
-                ids(request).iter().map(|id| json!({ "id": id, "properties": {} })).collect();
+            let row = |id: &String| json!({ "id": id, "properties": { "hubspot_owner_id": null } });
+            let rows: Vec<Value> = ids(request).iter().map(row).collect();
             return (200, json!({ "results": rows }));
         }
         if ids(request).iter().any(|id| ["13", "14", "77"].contains(&id.as_str())) {
@@ -378,6 +378,13 @@ async fn fm_046_an_owner_that_the_answer_does_not_show_is_looked_at_again() {
         });
         assert_eq!(words(&target(&script).send(&[owner("a", "1", Some("50"), "71")]).await), [word]);
     }
+}
+
+#[tokio::test]
+async fn fm_049_an_owner_who_is_not_shown_is_not_overwritten() {
+    let script = vendor(|_| (200, json!({ "results": [{ "id": "1", "properties": {} }] })));
+    assert_eq!(words(&target(&script).send(&[owner("a", "1", None, "71")]).await), ["transient"]);
+    assert_eq!(script.writes().len(), 0);
 }
 
 #[tokio::test]
@@ -890,7 +897,10 @@ async fn fm_052_a_task_about_something_that_is_gone_names_it() {
             }
             let object = ALL.into_iter().find(|object| request.path.contains(object));
             match object == gone {
-                false => (200, json!({ "results": [{ "id": ids(request)[0], "properties": {} }] })),
+                false => {
+                    let owned = json!({ "hubspot_owner_id": "71" });
+                    (200, json!({ "results": [{ "id": ids(request)[0], "properties": owned }] }))
+                }
                 true => {
                     let error = json!({ "category": "OBJECT_NOT_FOUND", "context": {} });
                     (207, json!({ "results": [], "errors": [error] }))
@@ -949,7 +959,10 @@ async fn persons_and_owners_are_verified_by_key_and_id() {
         Verdict::Absent
     );
     let script = vendor(|_| {
-        (200, json!({ "results": [{ "id": "9", "properties": { "email": "ana@acme.example" } }] }))
+        (
+            200,
+            json!({ "results": [{ "id": "9", "properties": { "email": "ana@acme.example", "hubspot_owner_id": null } }] }),
+        )
     });
     assert_eq!(
         target(&script).verify(&person("a", Some("ana@acme.example")), Timestamp::MIN).await.unwrap(),
@@ -987,8 +1000,8 @@ async fn a_dry_run_shows_the_requests_that_are_sent() {
                 (200, json!({ "results": [] }))
             }
             Access::Read => {
-                let rows: Vec<Value> =
-                    ids(request).iter().map(|id| json!({ "id": id, "properties": {} })).collect();
+                let row = |id: &String| json!({ "id": id, "properties": { "hubspot_owner_id": null } });
+                let rows: Vec<Value> = ids(request).iter().map(row).collect();
                 (200, json!({ "results": rows }))
             }
             Access::Write => (200, json!({ "results": [] })),

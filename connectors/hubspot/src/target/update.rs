@@ -174,7 +174,7 @@ pub(super) async fn owners(
             return Err(unread(error));
         }
         for row in answer.results.into_iter().filter(|row| !row.archived) {
-            let owner = row.get("hubspot_owner_id").map(ExternalId::new);
+            let owner = row.owner()?;
             owners.insert(row.id, owner);
         }
     }

@@ -58,10 +58,10 @@ impl Directory for PipedriveDirectory {
         let found = find::by_email(&*self.http, &emails.collect::<Vec<_>>(), CallLane::Write).await?;
         // Numbers stand in Pipedrive as people wrote them, and a company's is everybody's: they find nobody for sure.
         let person = |key: &IdentityKey| match key.kind {
-            IdentityKind::Email => found.get(&key.value.to_lowercase()).and_then(known),
-            IdentityKind::Phone => None,
+            IdentityKind::Email => found.get(&key.value.to_lowercase()).map(known).transpose(),
+            IdentityKind::Phone => Ok(None),
         };
-        Ok(keys.iter().map(person).collect())
+        keys.iter().map(person).map(|known| known.map(Option::flatten)).collect()
     }
 
     async fn open_deals(&self, persons: &[ExternalId]) -> Result<Vec<Option<OwnedObject>>, Fault> {
@@ -82,14 +82,12 @@ async fn open_deal(http: &dyn Http, person: &ExternalId) -> Result<Option<OwnedO
     let open = api::list(DEALS, CallLane::Write).query("person_id", person.as_str()).query("status", "open");
     let page = wire::page(&http.send(open).await?)?;
     let mut own = page.rows.into_iter().filter_map(find::into_object);
-    let only = own.next().filter(|_| own.next().is_none());
-    Ok(only.and_then(|deal| {
-        let owner = wire::refers(&deal, "owner_id").map(ExternalId::new);
-        Some(OwnedObject { id: ExternalId::new(wire::id(&deal)?), owner })
-    }))
+    let Some(deal) = own.next().filter(|_| own.next().is_none()) else { return Ok(None) };
+    let owner = wire::owner(&deal)?;
+    Ok(wire::id(&deal).map(|id| OwnedObject { id: ExternalId::new(id), owner }))
 }
 
-fn known(person: &Object) -> Option<CrmPerson> {
-    let owner = wire::refers(person, "owner_id").map(ExternalId::new);
-    Some(CrmPerson { external_id: ExternalId::new(wire::id(person)?), owner })
+fn known(person: &Object) -> Result<Option<CrmPerson>, Fault> {
+    let owner = wire::owner(person)?;
+    Ok(wire::id(person).map(|id| CrmPerson { external_id: ExternalId::new(id), owner }))
 }

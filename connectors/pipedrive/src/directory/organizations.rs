@@ -107,8 +107,8 @@ async fn read(
         Some(Next::Cursor(next)) => Some(next),
         _ => None,
     };
-    let accounts = rows.into_iter().filter_map(into_object).filter_map(|row| account(&row)).collect();
-    Ok(Some((accounts, next)))
+    let accounts = rows.into_iter().filter_map(into_object).filter_map(|row| account(&row).transpose());
+    Ok(Some((accounts.collect::<Result<_, _>>()?, next)))
 }
 
 impl State {
@@ -117,15 +117,16 @@ impl State {
     }
 }
 
-fn account(organization: &Object) -> Option<CrmAccount> {
+fn account(organization: &Object) -> Result<Option<CrmAccount>, Fault> {
+    let Some(id) = wire::id(organization) else { return Ok(None) };
     let website = wire::text(organization, "website").map(str::to_owned);
     let country = organization.get("address").and_then(|address| address.get("country")?.as_str());
-    Some(CrmAccount {
-        external_id: ExternalId::new(wire::id(organization)?),
+    Ok(Some(CrmAccount {
+        external_id: ExternalId::new(id),
         name: wire::text(organization, "name").unwrap_or_default().to_owned(),
         websites: website.into_iter().collect(),
-        owner: wire::refers(organization, "owner_id").map(ExternalId::new),
+        owner: wire::owner(organization)?,
         country: country.filter(|country| !country.is_empty()).map(str::to_owned),
         gone: wire::flag(organization, "is_deleted"),
-    })
+    }))
 }

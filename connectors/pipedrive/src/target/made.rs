@@ -116,8 +116,8 @@ pub(super) async fn is_owned(
 }
 
 async fn is_bare(target: &PipedriveTarget, made: &Object, lane: CallLane) -> Result<bool, Fault> {
-    let Some(shown) = wire::refers(made, "owner_id") else { return Ok(true) };
-    Ok(shown == target.me.id(&*target.http, lane).await?.to_string())
+    let Some(shown) = wire::owner(made)? else { return Ok(true) };
+    Ok(shown.as_str() == target.me.id(&*target.http, lane).await?.to_string())
 }
 
 /// True if it has it now, false if it may not have it.

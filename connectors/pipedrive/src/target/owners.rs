@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 use usher_connector::{CallLane, Fault, FaultClass, Request, SendFailure, Write, Written};
-use usher_model::{EffectBody, ExternalId, OwnerChange, SlotOrigin};
+use usher_model::{EffectBody, OwnerChange, SlotOrigin};
 
 use super::{PipedriveTarget, Sent, defect, known, number, persons, read};
 use crate::api;
@@ -33,9 +33,8 @@ pub(super) async fn send(target: &PipedriveTarget, item: &Write) -> Sent {
 
 /// Fails where the owner is neither the expected nor the wanted one. What the token's user owns is owned by nobody.
 fn compare(present: &Object, change: &OwnerChange, me: u64) -> Result<(), SendFailure> {
-    let now = wire::refers(present, "owner_id");
-    let nobody = now.is_none() || now == Some(me.to_string());
-    let now = now.map(ExternalId::new);
+    let now = wire::owner(present)?;
+    let nobody = now.as_ref().is_none_or(|now| now.as_str() == me.to_string());
     let is_expected_of_nobody = nobody && (change.expected.is_none() || change.to.is_none());
     if is_expected_of_nobody || change.allows(now.as_ref()) {
         return Ok(());
@@ -81,4 +80,21 @@ fn dropped() -> Fault {
     Fault::new(FaultClass::Rejected, "Pipedrive took the write and kept another owner").advise(
         "check that the owner may own such objects and that no automation changes it, then retry the write",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn fm_049_an_owner_who_is_not_shown_is_nobodys_guess() {
+        let change = OwnerChange { to: Some("11".into()), ..OwnerChange::default() };
+        let told = |person: Value| compare(person.as_object().unwrap(), &change, 7);
+        assert!(told(json!({ "id": 1, "owner_id": null })).is_ok());
+        assert!(told(json!({ "id": 1, "owner_id": 7 })).is_ok(), "what the token's user owns is nobody's");
+        assert!(matches!(told(json!({ "id": 1, "owner_id": 12 })), Err(SendFailure::HumanWon { .. })));
+        let Err(SendFailure::Fault(fault)) = told(json!({ "id": 1 })) else { panic!("it was overwritten") };
+        assert_eq!(fault.class(), FaultClass::Transient);
+    }
 }

@@ -51,6 +51,17 @@ fn line(firm: &Firm) -> Result<String, Error> {
     Ok(line.to_string())
 }
 
+/// By which way a record came, as HubSpot names it.
+fn source(actor: Actor) -> &'static str {
+    match actor {
+        Actor::Form => "FORM",
+        Actor::FormTool => "INTEGRATION",
+        Actor::Workflow => "AUTOMATION_PLATFORM",
+        Actor::Seed => "IMPORT",
+        Actor::Human | Actor::Api(_) => "CRM_UI",
+    }
+}
+
 impl Crm for HubspotSim {
     fn vendor(&self) -> CrmVendor {
         CrmVendor::Hubspot
@@ -85,18 +96,20 @@ impl Crm for HubspotSim {
     }
 
     fn enter(&self, who: &Map<String, Value>, actor: Actor) -> Result<u64, Error> {
-        let source = match actor {
-            Actor::Form => "FORM",
-            Actor::FormTool => "INTEGRATION",
-            Actor::Workflow => "AUTOMATION_PLATFORM",
-            Actor::Seed => "IMPORT",
-            Actor::Human | Actor::Api(_) => "CRM_UI",
-        };
-        self.create("contacts", &properties(who)?, source)
+        self.create("contacts", &properties(who)?, source(actor))
     }
 
-    fn enter_inquiry(&self, object: CrmObject, _: &Map<String, Value>, _: Actor) -> Result<u64, Error> {
-        Err(Error::Input(format!("nobody enters a {object} at the simulated HubSpot")))
+    fn enter_inquiry(&self, object: CrmObject, who: &Map<String, Value>, actor: Actor) -> Result<u64, Error> {
+        let name = match object {
+            CrmObject::Lead => "hs_lead_name",
+            CrmObject::Deal => "dealname",
+            _ => return Err(Error::Input(format!("a {object} is no inquiry"))),
+        };
+        let contact = self.enter(who, actor)?;
+        let parts = [text(who, "first_name"), text(who, "last_name")].map(str::to_owned).into_iter();
+        let parts: Vec<String> = parts.filter(|part| !part.is_empty()).chain([object.to_string()]).collect();
+        let named = Map::from_iter([(name.to_owned(), parts.join(" ").into())]);
+        self.create_about(contact, CrmVendor::Hubspot.objects(object), &named, source(actor))
     }
 
     fn summary(&self) -> Summary {
@@ -126,6 +139,14 @@ impl Crm for HubspotSim {
             CrmObject::Deal => "dealname",
         };
         let lives = record["archived"] != true;
-        Some(Look { owner: lives.then(|| value(OBJECT_OWNER).parse().unwrap_or(0)), text: value(name) })
+        let person = match object {
+            CrmObject::Lead | CrmObject::Deal => self.contact_of(CrmVendor::Hubspot.objects(object), id),
+            _ => None,
+        };
+        Some(Look {
+            owner: lives.then(|| value(OBJECT_OWNER).parse().unwrap_or(0)),
+            text: value(name),
+            person,
+        })
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::json::{Want, push_record};
-use super::kinds;
+use super::kinds::{self, CONTACTS, link_types};
 use super::oauth::{OAuthApp, OAuthCounts};
 use super::owners::Owner;
+use super::pipelines;
 use super::record::Source;
 use super::state::{Hub, Stamp};
 use super::webhooks::WebhookTarget;
@@ -57,6 +58,30 @@ impl HubspotSim {
     /// # Errors
     /// On an unknown object type, property or source.
     pub fn create(&self, object: &str, properties: &Map<String, Value>, source: &str) -> Result<u64, Error> {
+        self.create_with(object, properties, source, None)
+    }
+
+    /// As [`HubspotSim::create`], a lead or deal of a contact: no look shows the one without the other.
+    ///
+    /// # Errors
+    /// Also on a contact that does not live, and on objects that have none.
+    pub fn create_about(
+        &self,
+        contact: u64,
+        object: &str,
+        properties: &Map<String, Value>,
+        source: &str,
+    ) -> Result<u64, Error> {
+        self.create_with(object, properties, source, Some(contact))
+    }
+
+    fn create_with(
+        &self,
+        object: &str,
+        properties: &Map<String, Value>,
+        source: &str,
+        contact: Option<u64>,
+    ) -> Result<u64, Error> {
         let kind = kind_of(object)?;
         let source =
             Source::parse(source).ok_or_else(|| Error::Input(format!("there is no source {source}")))?;
@@ -68,9 +93,31 @@ impl HubspotSim {
             Source::CrmUi | Source::Merge => Actor::Human,
         };
         self.act(actor, |hub, stamp| {
-            let values = seed::values(hub, kind, properties).map_err(Error::Input)?;
-            Ok(hub.create(kind, &values, stamp, Given { source: Some(source), ..Given::default() }))
+            let mut properties = properties.clone();
+            pipelines::begin(kind, &mut properties)
+                .map_err(|error| Error::Input(error.message().to_owned()))?;
+            let values = seed::values(hub, kind, &properties).map_err(Error::Input)?;
+            let contact = match contact {
+                Some(id) => Some(hub.tables[CONTACTS].living(id).ok_or(Error::Gone { id })?.id),
+                None => None,
+            };
+            let id = hub.create(kind, &values, stamp, Given { source: Some(source), ..Given::default() });
+            if let Some(contact) = contact {
+                // The last type is the primary one, where there is such a thing; it brings the default along.
+                let link = link_types(kind, CONTACTS).pop();
+                let link = link.ok_or_else(|| Error::Input(format!("{object} have no contacts")))?;
+                hub.associate((kind, id), (CONTACTS, contact), link, stamp);
+            }
+            Ok(id)
         })
+    }
+
+    /// The first contact of a lead or deal, after merges.
+    pub(crate) fn contact_of(&self, object: &str, id: u64) -> Option<u64> {
+        let kind = kinds::find(object)?;
+        let hub = self.world.hub();
+        let first = hub.links.ids((kind, hub.tables[kind].resolve(id)), CONTACTS).first().copied();
+        first.map(|contact| hub.tables[CONTACTS].resolve(contact))
     }
 
     /// Changes a record as a person, a workflow or the form tool; returns whether anything changed.

@@ -29,16 +29,25 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Creation of contacts and changes of their owner.
+    /// Creation, end and merging of contacts, and changes of their owner.
     #[must_use]
     pub fn usual() -> Vec<Self> {
-        let plain = |name: &str| Self { subscription_type: name.to_owned(), property_name: None };
-        let owner = Some("hubspot_owner_id".to_owned());
+        Self::usual_of("contacts")
+    }
+
+    /// The same of contacts, companies or deals; of others HubSpot's names are different.
+    #[must_use]
+    pub fn usual_of(objects: &str) -> Vec<Self> {
+        let object = super::kinds::find(objects).map_or("contact", |kind| KINDS[kind].singular);
+        let on = |what: &str, property: Option<&str>| Self {
+            subscription_type: format!("{object}.{what}"),
+            property_name: property.map(str::to_owned),
+        };
         vec![
-            plain("contact.creation"),
-            plain("contact.deletion"),
-            plain("contact.merge"),
-            Self { subscription_type: "contact.propertyChange".to_owned(), property_name: owner },
+            on("creation", None),
+            on("deletion", None),
+            on("merge", None),
+            on("propertyChange", Some("hubspot_owner_id")),
         ]
     }
 

@@ -124,12 +124,17 @@ impl Crm for PipedriveSim {
         let table = drive.table(kind);
         let row = table.rows.get(&table.resolve(id))?;
         let text = |name: &str| row.text(name).unwrap_or_default().to_owned();
+        let person = match object {
+            CrmObject::Lead | CrmObject::Deal => row.number("person_id"),
+            _ => None,
+        };
+        let person = person.map(|id| drive.table(Kind::Person).resolve(id));
         let text = match object {
             CrmObject::Person => contact_values(row, "phones").next().unwrap_or_default().to_owned(),
             CrmObject::Company => text("name"),
             CrmObject::Task => text("note"),
             CrmObject::Lead | CrmObject::Deal => format!("{} {}", text("title"), text("origin_id")),
         };
-        Some(Look { owner: row.lives().then(|| row.owner()), text })
+        Some(Look { owner: row.lives().then(|| row.owner()), text, person })
     }
 }

@@ -64,8 +64,31 @@ async fn leads_are_entered_with_their_persons_and_all_that_they_told() {
         let custom = person["custom_fields"].as_object().unwrap();
         assert_eq!(custom.values().filter(|value| *value == "Acme").count(), 1, "{custom:?}");
     }
-    let hubspot = sandbox.crm(CrmVendor::Hubspot);
-    assert!(hubspot.enter_inquiry(CrmObject::Lead, &fields(who), Actor::Form).is_err());
+}
+
+#[tokio::test]
+async fn an_inquiry_is_about_whom_was_entered_with_it_in_every_crm() {
+    let sandbox = Sandbox::start(Options::default()).await.unwrap();
+    for vendor in CrmVendor::ALL {
+        let crm = sandbox.crm(vendor);
+        crm.put_fields().unwrap();
+        for object in [CrmObject::Lead, CrmObject::Deal] {
+            let who = json!({ "first_name": "Jo", "email": format!("{object}@acme.example") });
+            let made = crm.enter_inquiry(object, &fields(who), Actor::Human).unwrap();
+            let inquiry = crm.look(object, made).unwrap();
+            let created = crm.events(0).into_iter().filter(|event| event.change == Change::Create);
+            let created: Vec<_> = created.map(|event| (event.crm_object(), event.actor, event.id)).collect();
+            let [.., (Some(CrmObject::Person), Actor::Human, person), (kind, Actor::Human, id)] = created[..]
+            else {
+                panic!("{vendor}: {created:?}")
+            };
+            assert_eq!((kind, id, inquiry.person), (Some(object), made, Some(person)), "{vendor}");
+            assert!(inquiry.text.starts_with(&format!("Jo {object}")), "{vendor}: {}", inquiry.text);
+            let owned = inquiry.owner.is_some_and(|owner| owner != 0);
+            assert_eq!(owned, vendor == CrmVendor::Pipedrive, "there everything is somebody's");
+        }
+        assert!(crm.enter_inquiry(CrmObject::Task, &Map::new(), Actor::Human).is_err(), "{vendor}");
+    }
 }
 
 #[tokio::test]

@@ -89,6 +89,13 @@ impl Bench {
         self.relay.as_ref().context("the connector makes no calls")
     }
 
+    /// JSON, more or less, that is no answer of this vendor's to a read.
+    pub(super) fn no_answers(&self) -> impl Iterator<Item = &'static str> {
+        let empty = self.world().empty_answers();
+        let bodies = ["", "{}", "[]", "null", r#"{"status":"ok","message":"all is well"}"#];
+        bodies.into_iter().filter(|body| !empty.contains(body))
+    }
+
     /// Ends every fault and forgets every request.
     pub(super) fn calm(&self) {
         self.world().calm();

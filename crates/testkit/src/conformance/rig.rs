@@ -68,6 +68,12 @@ pub trait World: Send + Sync {
     /// What the vendor says to a token without this scope; none if it was made to say so itself.
     fn forbid(&self, scope: &str) -> Option<Said>;
 
+    /// Bodies with which the vendor says that there is nothing, where they say no more than that: `[]` where lists are bare
+    /// arrays. The suite does not send these as malformed answers; every other body that is no page it does.
+    fn empty_answers(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// For the source role.
     fn source(&self) -> Option<&dyn SourceWorld> {
         None

@@ -98,18 +98,12 @@ pub(super) async fn hook_equals_pull(bench: &Bench) -> Outcome {
     Ok(())
 }
 
-/// 2xx answers that are no page.
-fn malformed_answers() -> Vec<(&'static str, Meddle)> {
-    let json = |body: &str| Meddle::Instead(Answer::json(200, body));
-    vec![
-        ("HTML", Meddle::Instead(Answer::new(200, "text/html", "<html><body>Sign in</body></html>"))),
-        ("cut JSON", Meddle::Truncated),
-        ("an empty body", json("")),
-        ("an empty object", json("{}")),
-        ("an empty list", json("[]")),
-        ("null", json("null")),
-        ("another object", json(r#"{"status":"ok","message":"all is well"}"#)),
-    ]
+/// 2xx answers that are no page of this vendor's.
+fn malformed_answers(bench: &Bench) -> Vec<(&'static str, Meddle)> {
+    let page = Answer::new(200, "text/html", "<html><body>Sign in</body></html>");
+    let mut answers = vec![("HTML", Meddle::Instead(page)), ("cut JSON", Meddle::Truncated)];
+    answers.extend(bench.no_answers().map(|body| (body, Meddle::Instead(Answer::json(200, body)))));
+    answers
 }
 
 /// FM-017: only a well-formed page ends a window. Each answer instead of the first page; a proxy's also instead of the
@@ -122,7 +116,7 @@ pub(super) async fn malformed(bench: &Bench) -> Outcome {
         let ids = world.add(&spec.object, world.page() + 20, When::From(band.first()?));
         for lane in spec.lanes {
             let stream = (spec.object.clone(), *lane);
-            for (what, how) in malformed_answers() {
+            for (what, how) in malformed_answers(bench) {
                 let place = format!("{} {lane:?}, {what}", spec.object);
                 relay.meddle(Aim::All, 0, how.clone());
                 until_refused(bench, &stream, band).await.context(place.clone())?;

@@ -11,7 +11,7 @@ use super::Outcome;
 use super::bench::Bench;
 use super::target_samples::{by_id, can, class, owner, send, since, target, task, update, write};
 
-/// What is planned and not offered would wait for ever.
+/// What is planned and not offered is refused, and its lead fails.
 pub(super) async fn offers(bench: &Bench) -> Outcome {
     let (target, _) = target(bench)?;
     let inquiry = target.carrier().is_inquiry();

@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use usher_sandbox::Change;
+
 use super::evidence::{Evidence, Happening};
-use super::ledger::Mark;
+use super::ledger::{Mark, RecordRow};
 
 /// Simulators stamp a change when they get round to it, which may be so much later than the instant that they name.
 const STAMPED_LATE_MS: i64 = 500;
@@ -20,9 +22,22 @@ impl Evidence {
         missing.map(|(connection, id)| format!("{connection}/{id}")).collect()
     }
 
+    /// Of the CRM only what was read as that which people are entered as: its objects share their numbers.
     fn seen(&self) -> HashSet<(&str, &str)> {
-        self.records.iter().map(|record| (record.connection.as_str(), record.external_id.as_str())).collect()
+        let entered = self.scene.vendor.objects(self.scene.entered);
+        let counts = |record: &&RecordRow| record.connection != self.scene.crm || record.object == entered;
+        let records = self.records.iter().filter(counts);
+        records.map(|record| (record.connection.as_str(), record.external_id.as_str())).collect()
     }
+}
+
+/// Doors by which fewer are in the evidence than came: what it lacks no rule looks at. Somebody else may enter more at the CRM.
+pub(super) fn overlooked(evidence: &Evidence) -> Vec<String> {
+    let came = evidence.scene.came;
+    let entered = evidence.made_by_others(evidence.scene.entered).count();
+    let doors = [("at the CRM", entered, came.entered), ("by a form", evidence.answers.len(), came.answers)];
+    let fewer = doors.into_iter().filter(|(_, found, came)| found < came);
+    fewer.map(|(door, found, came)| format!("{came} came {door}, {found} are in the evidence")).collect()
 }
 
 /// Webhooks that were answered with 2xx and are neither a record nor a stored body that waits to be split.
@@ -109,8 +124,10 @@ pub(super) fn passed_by(evidence: &Evidence) -> Vec<String> {
 /// What others entered and to which nothing has happened since: a change moves it behind the mark again.
 fn settled(evidence: &Evidence, before: i64) -> Vec<String> {
     let mut last: HashMap<u64, i64> = HashMap::new();
-    for Happening { id, other, at, .. } in &evidence.happenings {
-        for id in [id, other] {
+    let entered = evidence.happenings.iter().filter(|happening| happening.object == evidence.scene.entered);
+    for Happening { id, other, at, change, .. } in entered {
+        // The other end of an association may be of another kind, and does not change by it.
+        for id in [Some(id), Some(other).filter(|_| *change == Change::Merge)].into_iter().flatten() {
             let latest = last.entry(*id).or_insert(*at);
             *latest = (*latest).max(*at);
         }

@@ -22,6 +22,8 @@ pub struct Scene {
     pub forms: Vec<Form>,
     /// Webhooks that the program answered with 2xx: (connection, external id).
     pub acknowledged: Vec<(String, String)>,
+    /// How many came, as the rig counted them.
+    pub came: Came,
     /// How long the simulators hide a change from lists and searches at most.
     pub hidden_for: Duration,
     /// Where the program's log lines go.
@@ -44,6 +46,7 @@ impl Scene {
             entered: CrmObject::Person,
             forms: Vec::new(),
             acknowledged: Vec::new(),
+            came: Came::default(),
             hidden_for: Duration::ZERO,
             log: None,
             canaries: Vec::new(),
@@ -60,6 +63,15 @@ pub struct Form {
     pub connection: String,
     /// The form's id at the simulator.
     pub id: String,
+}
+
+/// How many came, by the door, where a rig has counted them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Came {
+    /// Entered at the CRM.
+    pub entered: usize,
+    /// By a form.
+    pub answers: usize,
 }
 
 /// What a process uses.
@@ -142,7 +154,9 @@ pub struct Evidence {
     /// The CRM's object that stands for each of our leads, where one does.
     pub(super) inquiries: HashMap<String, Inquiry>,
     /// Tasks, leads, deals and persons at the CRM that belong to a write that is unclear or shown as failed.
-    pub(super) explained: HashSet<String>,
+    pub(super) explained: HashSet<(CrmObject, String)>,
+    /// Whom each lead or deal at the CRM that is not in the bin is about.
+    pub(super) about: HashMap<(CrmObject, u64), u64>,
     /// Numbers of the persons without address that we made.
     pub(super) phones: Vec<String>,
     pub(super) owners_unwritten: BTreeMap<String, String>,
@@ -160,10 +174,17 @@ impl Evidence {
     /// Collects it. What was there before a connection was first connected is no inquiry and left out.
     ///
     /// # Errors
-    /// If the database or the log can not be read.
+    /// If the database or the log can not be read, or a connection of the scene was never connected: then nobody who came
+    /// by it would count.
     pub async fn collect(ledger: &mut Ledger, sandbox: &Sandbox, scene: Scene) -> anyhow::Result<Self> {
         // The database first: what it knows must have happened before.
         let started = ledger.started().await?;
+        let since = |connection: &str| {
+            let since = started.get(connection).copied();
+            since.with_context(|| {
+                format!("`{connection}` was never connected, so nothing can be judged of it")
+            })
+        };
         let standing = ledger.standing().await?;
         let marks = ledger.marks().await?;
         let unsplit = ledger.unsplit().await?;
@@ -195,9 +216,10 @@ impl Evidence {
             summary: crm.summary(),
             owners: crm.persons().into_iter().map(|owned| (owned.id, owned)).collect(),
             entered: HashSet::new(),
-            happenings: happenings(&*crm, started.get(&scene.crm).copied()),
-            answers: answers(sandbox, &scene.forms, &started),
+            happenings: happenings(&*crm, since(&scene.crm)?),
+            answers: answers(sandbox, &scene.forms, since)?,
             explained: HashSet::new(),
+            about: HashMap::new(),
             phones: Vec::new(),
             scene,
             standing,
@@ -231,14 +253,20 @@ impl Evidence {
             let body = if done.contains(id) { None } else { text(CrmObject::Task, id) };
             body.is_some_and(|body| keys.iter().any(|key| body.contains(key)))
         });
-        self.explained = tasks;
+        self.explained.extend(tasks.into_iter().map(|id| (CrmObject::Task, id)));
         for object in [CrmObject::Lead, CrmObject::Deal] {
+            let whom = |made: &Happening| {
+                let look = crm.look(object, made.id).filter(|look| look.owner.is_some())?;
+                Some(((object, made.id), look.person?))
+            };
+            let about: Vec<_> = self.created(object).filter_map(whom).collect();
+            self.about.extend(about);
             // The name ends with the last digits of the write's key.
             let is_of = |name: &str, key: &String| key.get(24..).is_some_and(|end| name.contains(end));
             let mut unclear = self.made_by_us(object);
             unclear
                 .retain(|id| text(object, id).is_some_and(|name| keys.iter().any(|key| is_of(&name, key))));
-            self.explained.extend(unclear);
+            self.explained.extend(unclear.into_iter().map(|id| (object, id)));
         }
         for id in self.made_by_us(CrmObject::Person) {
             let shown = |value: &str| persons.iter().any(|person| person.contains(value));
@@ -248,7 +276,7 @@ impl Evidence {
             let phone = if email.is_none() { text(CrmObject::Person, &id) } else { None };
             let unclear = email.as_deref().or(phone.as_deref()).is_some_and(shown);
             if unclear && !self.persons.contains_key(&id) {
-                self.explained.insert(id);
+                self.explained.insert((CrmObject::Person, id));
             }
             self.phones.extend(phone);
         }
@@ -313,16 +341,19 @@ fn inquiries(bound: Vec<(String, String, String)>, crm: &dyn Crm) -> HashMap<Str
 }
 
 /// What happened since the CRM was connected.
-fn happenings(crm: &dyn Crm, since: Option<i64>) -> Vec<Happening> {
-    let since = since.unwrap_or(i64::MAX);
+fn happenings(crm: &dyn Crm, since: i64) -> Vec<Happening> {
     let events = crm.events(0);
     events.iter().filter(|event| event.at >= since).filter_map(Happening::of).collect()
 }
 
-fn answers(sandbox: &Sandbox, forms: &[Form], started: &HashMap<String, i64>) -> Vec<Answer> {
+fn answers(
+    sandbox: &Sandbox,
+    forms: &[Form],
+    since: impl Fn(&str) -> anyhow::Result<i64>,
+) -> anyhow::Result<Vec<Answer>> {
     let mut answers = Vec::new();
     for form in forms {
-        let since = started.get(&form.connection).copied().unwrap_or(i64::MAX);
+        let since = since(&form.connection)?;
         let taken = sandbox.typeform().taken(&form.id).into_iter();
         let asked = taken.filter(|taken| taken.submitted_at >= since);
         answers.extend(asked.map(|taken| Answer {
@@ -331,5 +362,5 @@ fn answers(sandbox: &Sandbox, forms: &[Form], started: &HashMap<String, i64>) ->
             at: taken.submitted_at,
         }));
     }
-    answers
+    Ok(answers)
 }

@@ -59,6 +59,8 @@ impl Standing {
 pub struct RecordRow {
     /// Through which connection.
     pub connection: String,
+    /// What it is there, in the vendor's word.
+    pub object: String,
     /// The vendor's id.
     pub external_id: String,
     /// Where it stands.
@@ -267,9 +269,10 @@ impl Ledger {
     }
 
     pub(super) async fn records(&mut self) -> anyhow::Result<Vec<RecordRow>> {
-        let rows: Vec<(String, String, String)> =
-            self.rows("SELECT connection, external_id, state FROM record").await?;
-        let row = |(connection, external_id, state)| RecordRow { connection, external_id, state };
+        let rows: Vec<(String, String, String, String)> =
+            self.rows("SELECT connection, object, external_id, state FROM record").await?;
+        let row =
+            |(connection, object, external_id, state)| RecordRow { connection, object, external_id, state };
         Ok(rows.into_iter().map(row).collect())
     }
 

@@ -25,7 +25,7 @@ mod writes;
 
 use serde::Serialize;
 
-pub use self::evidence::{Evidence, Form, Resources, Scene};
+pub use self::evidence::{Came, Evidence, Form, Resources, Scene};
 pub use self::ledger::{LeadRow, Ledger, Mark, RecordRow, Standing, Waited};
 pub use self::owners::Owners;
 
@@ -58,6 +58,7 @@ type Rule = (&'static str, Phase, fn(&Evidence) -> Vec<String>);
 /// Every rule.
 const RULES: &[Rule] = &[
     ("I1 what was acknowledged is stored", Phase::Underway, arrivals::acknowledged_and_lost),
+    ("I1 everybody who came is looked at", Phase::Drained, arrivals::overlooked),
     ("I1 everything that arrived was seen", Phase::Drained, Evidence::unseen),
     ("I1 every record has ended", Phase::Drained, arrivals::unfinished_records),
     ("I1 every lead has closed", Phase::Drained, arrivals::unfinished_leads),
@@ -72,6 +73,8 @@ const RULES: &[Rule] = &[
     ("I2 no task twice at the CRM", Phase::Underway, writes::tasks_twice),
     ("I2 no lead or deal twice at the CRM", Phase::Underway, writes::inquiries_twice),
     ("I2 every lead or deal that we made is known", Phase::Drained, writes::orphan_inquiries),
+    // A merge at the CRM, too, until it is followed.
+    ("I2 nobody has several leads or deals", Phase::Drained, writes::several_inquiries),
     ("I2 each e-mail has one inquiry", Phase::Underway, writes::doubled_leads),
     // A merge at the CRM makes one person of two as soon as it is followed.
     ("I2 each e-mail is one person", Phase::Drained, writes::shared_emails),

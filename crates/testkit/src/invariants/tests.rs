@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
+use usher_model::ConnectionName;
 use usher_sandbox::{Change, CrmObject, CrmVendor, Duplicate, Options, Ownership, Sandbox, Summary};
+use usher_store::Intake as _;
 
 use super::evidence::{Answer, Happening, Inquiry};
 use super::*;
@@ -19,7 +21,8 @@ fn created(object: CrmObject, id: u64, by_us: bool) -> Happening {
 }
 
 fn record(connection: &str, id: &str, state: &str) -> RecordRow {
-    RecordRow { connection: connection.to_owned(), external_id: id.to_owned(), state: state.to_owned() }
+    let (connection, object) = (connection.to_owned(), "contacts".to_owned());
+    RecordRow { connection, object, external_id: id.to_owned(), state: state.to_owned() }
 }
 
 fn lead(id: &str, person: &str) -> LeadRow {
@@ -88,6 +91,7 @@ fn all_is_well() -> Evidence {
         tasks_given_up: HashSet::new(),
         inquiries: HashMap::new(),
         explained: HashSet::new(),
+        about: HashMap::new(),
         phones: vec!["+491511".to_owned(), "+491512".to_owned()],
         owners_unwritten: BTreeMap::new(),
         owners_kept: BTreeMap::new(),
@@ -111,6 +115,8 @@ type Damage = (&'static str, fn(&mut Evidence));
 fn breaks() -> Vec<Damage> {
     vec![
         ("I1 what was acknowledged is stored", |e| e.unsplit.clear()),
+        ("I1 everybody who came is looked at", |e| e.scene.came.entered = 2),
+        ("I1 everybody who came is looked at", |e| e.scene.came.answers = 2),
         ("I1 everything that arrived was seen", |e| {
             let late = Answer { connection: "form".to_owned(), token: "f2".to_owned(), at: 90_000 };
             e.answers.push(late);
@@ -138,6 +144,14 @@ fn breaks() -> Vec<Damage> {
         ("I2 every lead or deal that we made is known", |e| {
             e.happenings.push(created(CrmObject::Deal, 18, true));
         }),
+        ("I2 every lead or deal that we made is known", |e| {
+            e.happenings.push(created(CrmObject::Deal, 18, true));
+            // Of a task with the same number a write is unclear.
+            e.explained.insert((CrmObject::Task, "18".to_owned()));
+        }),
+        ("I2 nobody has several leads or deals", |e| {
+            e.about.extend([((CrmObject::Deal, 18), 7), ((CrmObject::Deal, 19), 7)]);
+        }),
         ("I2 each e-mail has one inquiry", |e| e.leads[1].email = e.leads[0].email.clone()),
         ("I2 each e-mail has one inquiry", |e| {
             e.leads[1].email = e.leads[0].email.clone();
@@ -164,6 +178,14 @@ fn breaks() -> Vec<Damage> {
             e.happenings.push(created(CrmObject::Person, 15, false));
             e.entered.insert(15);
         }),
+        ("I4 no cursor passes a record that is not stored", |e| {
+            e.happenings.push(created(CrmObject::Person, 15, false));
+            e.entered.insert(15);
+            // What happens to a deal of the same number moves nobody.
+            let deal = created(CrmObject::Deal, 15, false);
+            e.happenings.push(Happening { change: Change::Update, at: 70_000, ..deal });
+        }),
+        ("I4 no cursor passes a record that is not stored", |e| e.records[0].object = "deals".to_owned()),
         ("I4 no cursor passes a record that is not stored", |e| {
             e.answers.push(Answer { connection: "form".to_owned(), token: "f3".to_owned(), at: 59_000 });
         }),
@@ -286,17 +308,49 @@ fn where_leads_are_entered_the_cursor_of_leads_is_judged() {
     }
 }
 
+#[test]
+fn an_inquiry_beside_one_that_failed_is_none_too_many() {
+    let mut evidence = all_is_well();
+    for id in [18, 19] {
+        evidence.happenings.push(created(CrmObject::Lead, id, true));
+        evidence.about.insert((CrmObject::Lead, id), 7);
+    }
+    let made = |id| Inquiry { object: CrmObject::Lead, id, owner: Some(11) };
+    evidence.inquiries = HashMap::from([("l1".to_owned(), made(18)), ("l2".to_owned(), made(19))]);
+    assert_eq!(told(&evidence, Phase::Drained), ["I2 nobody has several leads or deals"]);
+    evidence.leads[0].state = "closed:failed".to_owned();
+    assert_eq!(told(&evidence, Phase::Drained), [] as [&str; 0]);
+}
+
+#[test]
+fn one_that_was_entered_and_opened_nothing_is_none_too_many() {
+    let mut evidence = all_is_well();
+    evidence.scene.entered = CrmObject::Lead;
+    evidence.happenings.extend([created(CrmObject::Lead, 18, false), created(CrmObject::Lead, 19, true)]);
+    evidence.about.extend([((CrmObject::Lead, 18), 7), ((CrmObject::Lead, 19), 7)]);
+    for (state, broken) in [("updated", false), ("opened", true)] {
+        evidence.records[0] = RecordRow { object: "leads".to_owned(), ..record("crm", "18", state) };
+        let told = told(&evidence, Phase::Drained);
+        assert_eq!(told.contains(&"I2 nobody has several leads or deals"), broken, "{state}: {told:?}");
+    }
+}
+
 #[tokio::test]
-async fn an_empty_house_breaks_nothing() {
+async fn an_empty_house_breaks_nothing_and_one_that_was_never_connected_proves_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("usher.db");
     let store = usher_store::SqliteStore::open(file.to_str().unwrap(), usher_store::OpenOptions::daemon());
     let store = store.await.unwrap();
     let sandbox = Sandbox::start(Options::default()).await.unwrap();
     let mut ledger = Ledger::open(file.to_str().unwrap()).await.unwrap();
-    let evidence =
-        Evidence::collect(&mut ledger, &sandbox, Scene::of(CrmVendor::Hubspot, "crm")).await.unwrap();
+    let mut scene = Scene::of(CrmVendor::Hubspot, "crm");
+    scene.forms.push(Form { connection: "form".to_owned(), id: "f".to_owned() });
+    for connection in ["crm", "form"] {
+        let told = Evidence::collect(&mut ledger, &sandbox, scene.clone()).await.unwrap_err().to_string();
+        assert!(told.contains(&format!("`{connection}` was never connected")), "{told}");
+        store.connect(&ConnectionName::new(connection), at(0)).await.unwrap();
+    }
+    let evidence = Evidence::collect(&mut ledger, &sandbox, scene).await.unwrap();
     assert_eq!(evidence.broken(Phase::Drained), []);
     assert_eq!(ledger.integrity().await.unwrap(), "ok");
-    drop(store);
 }

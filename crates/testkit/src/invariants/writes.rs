@@ -33,8 +33,45 @@ pub(super) fn orphan_inquiries(evidence: &Evidence) -> Vec<String> {
     let made = [CrmObject::Lead, CrmObject::Deal]
         .into_iter()
         .flat_map(|object| evidence.made_by_us(object).into_iter().map(move |id| (object, id)));
-    let orphans = made.filter(|made| !known.contains(made) && !evidence.explained.contains(&made.1));
+    let orphans = made.filter(|made| !known.contains(made) && !evidence.explained.contains(made));
     orphans.map(|(object, id)| format!("{object} {id}")).collect()
+}
+
+/// Persons about whom the CRM has several living leads or deals: made beside the one that somebody entered, or twice under
+/// different keys. One of an inquiry that failed may have another beside it, and merged persons bring their own along; so may
+/// one that somebody entered and that opened nothing here, because the person had come by another door.
+pub(super) fn several_inquiries(evidence: &Evidence) -> Vec<String> {
+    let disturbed = evidence.disturbed();
+    let opened: HashSet<&str> = evidence
+        .records
+        .iter()
+        .filter(|record| record.connection == evidence.scene.crm && record.state == "opened")
+        .filter(|record| CrmObject::named(&record.object) == Some(evidence.scene.entered))
+        .map(|record| record.external_id.as_str())
+        .collect();
+    let entered: HashSet<(CrmObject, u64)> = [CrmObject::Lead, CrmObject::Deal]
+        .into_iter()
+        .flat_map(|object| evidence.made_by_others(object).map(move |id| (object, id)))
+        .collect();
+    let came_otherwise = |at: &(CrmObject, u64)| {
+        let own = at.0 == evidence.scene.entered && opened.contains(at.1.to_string().as_str());
+        entered.contains(at) && !own
+    };
+    let failed: HashSet<(CrmObject, u64)> = evidence
+        .leads
+        .iter()
+        .filter(|lead| is_undone(lead))
+        .filter_map(|lead| evidence.inquiries.get(&lead.id))
+        .map(|inquiry| (inquiry.object, inquiry.id))
+        .collect();
+    let unclear = |at: &(CrmObject, u64)| evidence.explained.contains(&(at.0, at.1.to_string()));
+    let excused = |at: &(CrmObject, u64)| failed.contains(at) || came_otherwise(at) || unclear(at);
+    let mut of: BTreeMap<u64, Vec<String>> = BTreeMap::new();
+    for (at, person) in evidence.about.iter().filter(|(at, _)| !excused(at)) {
+        of.entry(*person).or_default().push(format!("{} {}", at.0, at.1));
+    }
+    let several = of.into_iter().filter(|(person, all)| all.len() > 1 && !disturbed.contains(person));
+    several.map(|(person, all)| format!("person {person}: {}", all.join(", "))).collect()
 }
 
 /// The simulator lists only the first hundred; the count must not get lost.
@@ -72,12 +109,7 @@ impl Evidence {
 /// Addresses with several inquiries that were carried out, or that somebody works on. One that ended because the CRM's
 /// people deleted the contact is over: who is heard of after that asks anew.
 pub(super) fn doubled_leads(evidence: &Evidence) -> Vec<String> {
-    let undone = |lead: &LeadRow| match lead.state.as_str() {
-        "closed:failed" => true,
-        "closed:suppressed" | "closed:merged" => lead.tasks == 0,
-        _ => false,
-    };
-    let inquiries = evidence.inquiries(|lead| !undone(lead));
+    let inquiries = evidence.inquiries(|lead| !is_undone(lead));
     let doubled = inquiries.into_iter().filter(|(_, leads)| {
         let over = |lead: &LeadRow| {
             let later = |other: &&LeadRow| other.id == lead.id || other.decided_at >= lead.deleted_at;
@@ -94,6 +126,15 @@ pub(super) fn doubled_leads(evidence: &Evidence) -> Vec<String> {
             format!("{email}: {}", leads.into_iter().map(told).collect::<Vec<_>>().join(", "))
         })
         .collect()
+}
+
+/// Ended without a task, as far as it is known: whoever asks again is heard again.
+fn is_undone(lead: &LeadRow) -> bool {
+    match lead.state.as_str() {
+        "closed:failed" => true,
+        "closed:suppressed" | "closed:merged" => lead.tasks == 0,
+        _ => false,
+    }
 }
 
 pub(super) fn shared_emails(evidence: &Evidence) -> Vec<String> {
@@ -114,7 +155,8 @@ pub(super) fn wrong_task_counts(evidence: &Evidence) -> Vec<String> {
 pub(super) fn orphan_tasks(evidence: &Evidence) -> Vec<String> {
     let known: HashSet<&String> = evidence.tasks_done.iter().collect();
     let made = evidence.made_by_us(CrmObject::Task).into_iter();
-    made.filter(|id| !known.contains(id) && !evidence.explained.contains(id)).collect()
+    made.filter(|id| !known.contains(id) && !evidence.explained.contains(&(CrmObject::Task, id.clone())))
+        .collect()
 }
 
 /// A person whose creation got no answer counts as known if found again (the origin is then `found`), or if the write is
@@ -123,8 +165,8 @@ pub(super) fn orphan_persons(evidence: &Evidence) -> Vec<String> {
     let disturbed = evidence.disturbed();
     let gone = |id: &String| id.parse().is_ok_and(|id| disturbed.contains(&id));
     let made = evidence.made_by_us(CrmObject::Person).into_iter();
-    made.filter(|id| !evidence.persons.contains_key(id) && !evidence.explained.contains(id) && !gone(id))
-        .collect()
+    let explained = |id: &String| evidence.explained.contains(&(CrmObject::Person, id.clone()));
+    made.filter(|id| !evidence.persons.contains_key(id) && !explained(id) && !gone(id)).collect()
 }
 
 pub(super) fn phantom_tasks(evidence: &Evidence) -> Vec<String> {

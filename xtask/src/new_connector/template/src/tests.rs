@@ -77,6 +77,70 @@ mod pulls {
     }
 }
 
+#[cfg(feature = "directory")]
+mod lookups {
+    use serde_json::json;
+    use usher_connector::window::Spans;
+    use usher_connector::{Directory, FaultClass};
+    use usher_model::{IdentityKey, IdentityKind};
+    use usher_testkit::Script;
+
+    use crate::directory::SkeletonDirectory;
+    use crate::protocol::SkeletonProtocol;
+
+    #[tokio::test]
+    async fn who_comes_without_an_owner_or_address_is_not_taken_for_nobodys_or_absent() {
+        let whole = json!({ "id": 7, "email": "ana@acme.example", "owner": null, "company": null,
+            "created_at": "2026-11-23T09:30:00Z", "updated_at": "2026-11-23T09:30:00Z" });
+        for (lacks, told) in [("phone", Ok(Some(None))), ("owner", Err(())), ("email", Err(()))] {
+            let mut person = whole.clone();
+            person.as_object_mut().unwrap().remove(lacks);
+            let page = json!({ "rows": [person], "more": false });
+            let script = Script::new(SkeletonProtocol, move |_| (200, page.clone()));
+            let directory = SkeletonDirectory::new(script, Spans::default());
+            let key = IdentityKey { kind: IdentityKind::Email, value: "ana@acme.example".to_owned() };
+            let known = directory.people(&[key]).await;
+            let known = known.map(|mut people| people.remove(0).map(|person| person.owner));
+            let known = known.map_err(|fault| assert_eq!(fault.class(), FaultClass::Transient));
+            assert_eq!(known, told, "without its {lacks}");
+        }
+    }
+}
+
+#[cfg(feature = "target")]
+mod writes {
+    use std::time::{Duration, Instant};
+
+    use serde_json::json;
+    use usher_connector::{FaultClass, OwnerRead, SendFailure, Target, Write};
+    use usher_model::{EffectBody, EffectKey, ExternalId, ObjectRef, OwnerChange, SlotKind};
+    use usher_testkit::Script;
+
+    use crate::protocol::SkeletonProtocol;
+    use crate::target::SkeletonTarget;
+
+    #[tokio::test]
+    async fn an_owner_who_is_not_shown_is_not_overwritten() {
+        let person = json!({ "id": 7, "email": "ana@acme.example", "company": null,
+            "created_at": "2026-11-23T09:30:00Z", "updated_at": "2026-11-23T09:30:00Z" });
+        let script = Script::new(SkeletonProtocol, move |_| (200, person.clone()));
+        let to = Some(ExternalId::new("11"));
+        let body = EffectBody::UpdateObject {
+            target: ObjectRef::Id { kind: SlotKind::Person, id: ExternalId::new("7") },
+            owner: Some(OwnerChange { to, ..OwnerChange::default() }),
+            fields: [].into(),
+            slot: None,
+            after: None,
+        };
+        let owner_read = OwnerRead { fresh: false, until: Instant::now() + Duration::from_secs(60) };
+        let write = Write { key: EffectKey::new("k1"), body, owner_read, owner: None };
+        let sent = SkeletonTarget::new(script.clone()).send(&[write]).await.remove(0);
+        let Err(SendFailure::Fault(fault)) = sent else { panic!("{sent:?}") };
+        assert_eq!(fault.class(), FaultClass::Transient);
+        assert_eq!(script.writes().len(), 0);
+    }
+}
+
 #[cfg(feature = "records")]
 mod records {
     use usher_model::ConnectionName;

@@ -31,18 +31,18 @@ impl Page {
     }
 }
 
-/// A person.
+/// A person. What nobody owns has `null` there: a row without the key does not say whether somebody does.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Person {
     pub(crate) id: u64,
     #[cfg(feature = "directory")]
-    #[serde(default)]
+    #[serde(deserialize_with = "Option::deserialize")]
     pub(crate) email: Option<String>,
     #[cfg(feature = "directory")]
-    #[serde(default)]
+    #[serde(deserialize_with = "Option::deserialize")]
     pub(crate) owner: Option<u64>,
     #[cfg(feature = "target")]
-    #[serde(default)]
+    #[serde(deserialize_with = "Option::deserialize")]
     pub(crate) company: Option<u64>,
     #[cfg(feature = "records")]
     pub(crate) created_at: jiff::Timestamp,
@@ -68,7 +68,7 @@ pub(crate) struct Company {
     pub(crate) name: String,
     #[serde(default)]
     pub(crate) website: Option<String>,
-    #[serde(default)]
+    #[serde(deserialize_with = "Option::deserialize")]
     pub(crate) owner: Option<u64>,
     pub(crate) updated_at: jiff::Timestamp,
 }
@@ -79,6 +79,7 @@ pub(crate) struct Company {
 pub(crate) struct Task {
     pub(crate) id: u64,
     pub(crate) body: String,
+    #[serde(deserialize_with = "Option::deserialize")]
     pub(crate) owner: Option<u64>,
     pub(crate) done: bool,
     pub(crate) created_at: jiff::Timestamp,

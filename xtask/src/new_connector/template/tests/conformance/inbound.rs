@@ -43,8 +43,8 @@ impl InboundWorld for Vendor {
     }
 
     fn with_one_bad(&self) -> (Vec<u8>, usize) {
-        let person =
-            json!({ "id": 1, "created_at": "2026-11-23T10:00:00Z", "updated_at": "2026-11-23T10:00:00Z" });
+        let person = json!({ "id": 1, "email": null, "owner": null, "company": null,
+            "created_at": "2026-11-23T10:00:00Z", "updated_at": "2026-11-23T10:00:00Z" });
         (json!({ "people": [person, { "id": "seven" }, person] }).to_string().into_bytes(), 2)
     }
 }

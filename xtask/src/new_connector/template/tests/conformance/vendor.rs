@@ -85,9 +85,12 @@ impl Vendor {
 }
 
 impl State {
-    /// Adds a row with id and times.
+    /// A row with id and times, which shows what it lacks as `null`.
     pub(crate) fn stamped(&mut self, mut row: Value, at: Timestamp) -> Value {
         self.last_id += 1;
+        for key in ["email", "owner", "company"] {
+            row.as_object_mut().unwrap().entry(key).or_insert(Value::Null);
+        }
         row["id"] = json!(self.last_id);
         row["created_at"] = json!(at);
         row["updated_at"] = json!(at);
