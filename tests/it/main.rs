@@ -23,5 +23,6 @@ mod postgres;
 mod restore;
 mod stop;
 mod tokens;
+mod touches;
 mod undo;
 mod verbs;

@@ -17,3 +17,4 @@ pub(crate) mod refresh;
 pub(crate) mod split;
 pub(crate) mod subscribe;
 mod verify;
+pub(crate) mod watch;
