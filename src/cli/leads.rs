@@ -171,8 +171,10 @@ async fn show(common: &Common, what: &str) -> Outcome {
         let id = effect.external_id.as_ref().map(|id| format!("  → {id}")).unwrap_or_default();
         output::data(&format!("  write {}: {}{id}{problem}", effect.kind.as_str(), effect.state.as_str()));
     }
-    for line in touches::lines(&events, &touches::Names::of(owners)) {
-        output::data(&line);
+    if touches::are_watched(&loaded.settings) || !events.events.is_empty() {
+        for line in touches::lines(&events, &touches::Names::of(owners)) {
+            output::data(&line);
+        }
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use usher_connector::LimitStanding;
-use usher_engine::settings::ConnectionSettings;
+use usher_engine::settings::Settings;
 use usher_model::{ConnectionName, TokenRow};
 use usher_store::{
     Alert, ConnectionStatus, Counts, Discrepancy, HookTally, NodeStatus, Recount, Responses, RestingEndpoint,
@@ -37,7 +37,7 @@ pub(crate) async fn run(common: &Common, args: &Status) -> Outcome {
     if common.json {
         output::json(&status.json(now));
     } else {
-        for line in status.lines(&loaded.settings.connections, now) {
+        for line in status.lines(&loaded.settings, now) {
             output::data(&line);
         }
     }
@@ -86,7 +86,7 @@ impl Summary {
         })
     }
 
-    fn lines(&self, settings: &[ConnectionSettings], now: Timestamp) -> Vec<String> {
+    fn lines(&self, settings: &Settings, now: Timestamp) -> Vec<String> {
         let mut lines = vec![format!("mode: {}", self.mode)];
         lines.extend(self.paused.as_ref().map(|(since, reason)| format!("PAUSED since {since}: {reason}")));
         let alerts = self.alerts.iter();
@@ -97,7 +97,7 @@ impl Summary {
             let held = held.map(|(since, reason)| format!("  HELD since {since}: {reason}"));
             let seen = connection.seen;
             lines.push(format!("{}: {seen} records seen{}", connection.name, held.unwrap_or_default()));
-            let settings = settings.iter().find(|settings| settings.name == connection.name);
+            let settings = settings.connections.iter().find(|settings| settings.name == connection.name);
             let token = settings.and_then(|of| crate::tokens::describe(of, &self.tokens, now));
             let further = token.into_iter().chain(self.about(&connection.name, now));
             lines.extend(further.map(|line| format!("  {line}")));
@@ -111,7 +111,8 @@ impl Summary {
         if self.discrepancies.is_empty() {
             lines.push("the counts add up".to_owned());
         }
-        lines.extend(touches::response_line(&self.responses));
+        let responses = touches::response_line(&self.responses);
+        lines.extend(responses.filter(|_| touches::are_watched(settings)));
         lines.push(format!("oldest undecided: {}", age(self.counts.oldest_undecided, now)));
         lines.push(format!("oldest unwritten: {}", age(self.counts.oldest_unwritten, now)));
         lines

@@ -3,8 +3,15 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use usher_engine::settings::Settings;
 use usher_model::{ChangedBy, CrmEvent, CrmOwner, ExternalId, Happening};
 use usher_store::{LeadEvents, Responses};
+
+/// Whether the CRM is asked what people did: else nobody knows whom nobody has touched.
+pub(crate) fn are_watched(settings: &Settings) -> bool {
+    let crm = settings.connections.iter().find(|connection| connection.name == settings.crm);
+    crm.is_some_and(|connection| connection.watch_every.is_some())
+}
 
 /// Owners by their ids at the CRM.
 pub(crate) struct Names(BTreeMap<ExternalId, String>);

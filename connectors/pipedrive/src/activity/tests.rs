@@ -38,16 +38,16 @@ async fn read(script: &Arc<Script>, list: &str) -> ActivityBatch {
     activity.pull(&ask).await.unwrap()
 }
 
-fn row(id: u64, further: Value) -> Value {
+fn row(id: u64, further: &Value) -> Value {
     let mut row = json!({ "id": id, "owner_id": 11, "add_time": AT, "update_time": AT, "is_deleted": false });
     row.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
     row
 }
 
-fn done(id: u64, kind: &str, further: Value) -> Value {
+fn done(id: u64, kind: &str, further: &Value) -> Value {
     let mut row = row(
         id,
-        json!({ "type": kind, "done": true, "marked_as_done_time": "2026-11-23T10:00:05Z",
+        &json!({ "type": kind, "done": true, "marked_as_done_time": "2026-11-23T10:00:05Z",
         "due_date": "2026-11-20", "due_time": "09:00", "note": null, "participants": [{ "person_id": 7, "primary": true }] }),
     );
     row.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
@@ -67,13 +67,13 @@ async fn an_activity_that_was_done_is_a_touch_of_all_who_took_part() {
     let both = json!({ "participants": [{ "person_id": 7, "primary": true }, { "person_id": 8, "primary": false }],
         "person_id": 7, "deal_id": 5, "lead_id": "adf21080-0e10-11eb-879b-05d71fb426ec", "org_id": 3 });
     let rows = json!([
-        done(1, "call", both),
-        done(2, "email", json!({})),
-        done(3, "lunch", json!({})),
-        done(4, "site_visit", json!({})),
-        done(5, "call", json!({ "note": "Call Ana<br>usher:0a1b" })),
-        row(6, json!({ "type": "call", "done": false })),
-        done(9, "call", json!({ "owner_id": ME })),
+        done(1, "call", &both),
+        done(2, "email", &json!({})),
+        done(3, "lunch", &json!({})),
+        done(4, "site_visit", &json!({})),
+        done(5, "call", &json!({ "note": "Call Ana<br>usher:0a1b" })),
+        row(6, &json!({ "type": "call", "done": false })),
+        done(9, "call", &json!({ "owner_id": ME })),
         json!({ "done": true }),
     ]);
     let script = having("activities", rows);
@@ -122,7 +122,7 @@ async fn a_deal_tells_how_it_ended_and_how_it_looks() {
     let won = json!({ "status": "won", "won_time": AT, "value": 200.5, "currency": "EUR", "person_id": 7, "stage_id": 2 });
     let lost = json!({ "status": "lost", "lost_time": AT, "value": 0, "currency": "EUR", "person_id": null, "stage_id": 3 });
     let open = json!({ "status": "open", "person_id": 7, "stage_id": 3 });
-    let script = having("deals", json!([row(5, won), row(6, lost), row(8, open)]));
+    let script = having("deals", json!([row(5, &won), row(6, &lost), row(8, &open)]));
     let batch = read(&script, DEALS).await;
     let endings: Vec<_> = batch
         .events

@@ -212,7 +212,8 @@ pub(crate) async fn what_leads_hang_on_is_known_and_asked_about_once(backend: im
         print: format!("{owner}/new"),
         at: at(second),
     };
-    let known = async |seen: &SeenObject| store.known_objects(&crm(), &[seen.clone()]).await.unwrap();
+    let known =
+        async |seen: &SeenObject| store.known_objects(&crm(), std::slice::from_ref(seen)).await.unwrap();
     assert_eq!(known(&seen("c9", "501", 20)).await, [], "no lead hangs on it");
     let is = |changed: bool, owner: &str| {
         [KnownObject { index: 0, changed, owner: Some(owner.into()), since: at(10) }]

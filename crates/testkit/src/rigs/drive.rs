@@ -169,7 +169,7 @@ impl Drive {
     }
 
     /// A line that makes a record at its time.
-    pub(super) fn line(object: &str, index: usize, when: When, fields: Value) -> Value {
+    pub(super) fn line(object: &str, index: usize, when: When, fields: &Value) -> Value {
         let at = match when {
             When::At(at) => at,
             When::From(from) => {
@@ -252,7 +252,7 @@ impl SourceWorld for Drive {
     }
 
     fn add(&self, object: &ObjectType, count: usize, when: When) -> Vec<ExternalId> {
-        let line = |object: &str, index: usize, fields| Self::line(object, index, when, fields);
+        let line = |object: &str, index: usize, fields: Value| Self::line(object, index, when, &fields);
         let persons = (0..count).map(|index| line("persons", index, self.somebody()));
         let mut ids = self.seed(persons);
         if object.as_str() != "persons" {

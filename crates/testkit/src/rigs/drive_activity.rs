@@ -32,11 +32,11 @@ impl ActivityWorld for Drive {
         if of(0).is_none() {
             return Vec::new();
         }
-        let persons = self.seed((0..count).map(|index| Self::line("persons", index, when, self.somebody())));
+        let persons = self.seed((0..count).map(|index| Self::line("persons", index, when, &self.somebody())));
         let touches = persons
             .iter()
             .enumerate()
-            .filter_map(|(index, person)| Some(Self::line(stream.as_str(), index, when, of(*person)?)));
+            .filter_map(|(index, person)| Some(Self::line(stream.as_str(), index, when, &of(*person)?)));
         self.seed(touches);
         persons.into_iter().map(|id| ExternalId::new(id.to_string())).collect()
     }
