@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use usher_connector::{Activity, ActivityBatch, Cursor, Pull, RowProblem, Sight};
-use usher_model::{ChangedBy, CrmEvent, ExternalId, Happening, Lane, ObjectType, SlotKind, crash};
+use usher_model::{ChangedBy, CrmEvent, ExternalId, Happening, Lane, ObjectType, SlotKind};
 use usher_store::{Direction, Hanging, KnownObject, NewEvent, SeenObject, WatchCommit};
 
 use crate::breaker::Leave;
@@ -107,9 +107,7 @@ impl Engine {
                 seen,
                 now: self.now(),
             };
-            crash::point("watch.before_commit");
             report.new += self.store.commit_watch(commit).await?;
-            crash::point("watch.after_commit");
             problems.extend(bad);
             report.steps += 1;
             report.done = done;
