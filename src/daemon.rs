@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use usher_engine::{Connected, Engine, EngineError, Listener, PullReport, Step};
+use usher_engine::{Connected, Engine, EngineError, Listener, PullReport, Step, WatchReport};
 use usher_model::{ConnectionName, Lane, ObjectType};
 
 use crate::failure::chain;
@@ -20,6 +20,8 @@ use Where::{Anywhere, Leader};
 const TICK: Duration = Duration::from_secs(1);
 /// How often owners and their availability are read again.
 const OWNERS_EVERY: Duration = Duration::from_secs(300);
+/// The slower second look at what people do comes once for so many first ones.
+const SWEEP_EACH: u32 = 6;
 /// How often changed companies are read.
 const ACCOUNTS_EVERY: Duration = Duration::from_secs(300);
 /// How often the vendors' webhooks are looked after.
@@ -92,6 +94,7 @@ impl Daemon {
         daemon.repeat("reconciling", Leader, None, RECONCILE_EVERY, |engine| async move {
             engine.reconcile_due().await.map(|_| 0)
         });
+        daemon.start_watching();
         daemon.start_deciding();
         daemon.tasks.close();
         daemon
@@ -123,6 +126,20 @@ impl Daemon {
                     });
                 }
             }
+        }
+    }
+
+    /// What people do at the CRM, at the edge of now and again behind it: more seldom, for what was entered before its lead
+    /// was known.
+    fn start_watching(&self) {
+        let crm = self.engine.connection(self.engine.crm());
+        let Some(every) = crm.ok().and_then(|connected| connected.watch_every) else { return };
+        for (object, lane) in self.engine.watched_streams() {
+            let every = if lane == Lane::Live { every } else { every * SWEEP_EACH };
+            self.repeat("watching", Leader, None, every, move |engine| {
+                let object = object.clone();
+                async move { watch(&engine, &object, lane).await }
+            });
         }
     }
 
@@ -266,6 +283,15 @@ async fn pull(
     Ok(usize::from(!report?.done))
 }
 
+/// One pass over a stream of what people do; 0 if it is read up to now.
+async fn watch(engine: &Engine, object: &ObjectType, lane: Lane) -> Result<usize, EngineError> {
+    let report = engine.watch(object, lane, PULL_STEPS).await;
+    if !matches!(report, Ok(WatchReport { steps: 0, .. })) {
+        engine.signs().judge(engine.crm(), &format!("watching {object}"), &report);
+    }
+    Ok(usize::from(!report?.done))
+}
+
 /// Fetches hinted objects of a connection.
 async fn fetch(engine: &Engine, connection: &ConnectionName) -> Result<usize, EngineError> {
     let fetched = engine.fetch(connection).await;
@@ -322,12 +348,24 @@ pub(crate) async fn run_once(engine: &Engine) -> Result<(), EngineError> {
         complain("reconciling", &error);
         failed = failed.or(Some(error));
     }
+    if leads && let Err(error) = watch_all(engine).await {
+        complain("watching", &error);
+        failed = failed.or(Some(error));
+    }
     // Without owners and companies nothing is decided: the next pass does it.
     let settled = if engine.knows_directory().await? { settle(engine).await } else { Ok(()) };
     match failed {
         Some(error) => Err(error),
         None => settled,
     }
+}
+
+/// Reads what people did, to the end.
+async fn watch_all(engine: &Engine) -> Result<(), EngineError> {
+    for (object, lane) in engine.watched_streams() {
+        while watch(engine, &object, lane).await? > 0 {}
+    }
+    Ok(())
 }
 
 async fn pull_all(engine: &Engine, connected: &Connected) -> Result<(), EngineError> {

@@ -225,6 +225,7 @@ pub(crate) async fn assemble_with(
             mapping: Arc::clone(mapping),
             every: connection.every,
             sweep_every: connection.sweep_every,
+            watch_every: connection.watch_every,
             timeout: connection.timeout,
             gauge,
             started_at: row.started_at,

@@ -9,7 +9,7 @@ use usher_model::field::CATALOGUE;
 use usher_model::{FieldType, LeadState};
 use usher_store::{LeadFilter, LeadStory, LeadSummary, Store};
 
-use crate::cli::{Common, Outcome};
+use crate::cli::{Common, Outcome, touches};
 use crate::failure::Failure;
 use crate::output;
 use crate::setup::{self, Access};
@@ -32,7 +32,7 @@ enum Verb {
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
-    /// One lead with its records, decisions and writes
+    /// One lead with its records, decisions and writes, and what people did to it
     Show {
         /// Its id, the person's e-mail address, or the CRM's id or URL
         lead: String,
@@ -135,11 +135,17 @@ pub(crate) async fn find(store: &dyn Store, what: &str) -> Result<LeadStory, Fai
 async fn show(common: &Common, what: &str) -> Outcome {
     let loaded = setup::load(&common.config)?;
     let store = setup::open_store(&loaded.settings, Access::Command).await?;
-    let story = find(&*store, what).await;
+    let found = match find(&*store, what).await {
+        Ok(story) => Ok((store.lead_events(story.lead.id).await?, story)),
+        Err(unknown) => Err(unknown),
+    };
+    let owners = store.owners(&loaded.settings.crm).await?.0;
     store.close().await?;
-    let story = story?;
+    let (events, story) = found?;
     if common.json {
-        output::json(&story_json(&story));
+        let mut shown = story_json(&story);
+        shown["touches"] = touches::as_json(&events);
+        output::json(&shown);
         return Ok(());
     }
     let lead = &story.lead;
@@ -164,6 +170,11 @@ async fn show(common: &Common, what: &str) -> Outcome {
         let problem = effect.problem.as_deref().map(|problem| format!("  {problem}")).unwrap_or_default();
         let id = effect.external_id.as_ref().map(|id| format!("  → {id}")).unwrap_or_default();
         output::data(&format!("  write {}: {}{id}{problem}", effect.kind.as_str(), effect.state.as_str()));
+    }
+    if touches::are_watched(&loaded.settings) || !events.events.is_empty() {
+        for line in touches::lines(&events, &touches::Names::of(owners)) {
+            output::data(&line);
+        }
     }
     Ok(())
 }

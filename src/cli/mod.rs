@@ -17,6 +17,7 @@ mod properties;
 mod run;
 mod sandbox;
 mod status;
+mod touches;
 mod trial;
 mod undo;
 mod when;

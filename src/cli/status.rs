@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use usher_connector::LimitStanding;
-use usher_engine::settings::ConnectionSettings;
+use usher_engine::settings::Settings;
 use usher_model::{ConnectionName, TokenRow};
 use usher_store::{
-    Alert, ConnectionStatus, Counts, Discrepancy, HookTally, NodeStatus, Recount, RestingEndpoint, Store,
-    StoreError, Trouble,
+    Alert, ConnectionStatus, Counts, Discrepancy, HookTally, NodeStatus, Recount, Responses, RestingEndpoint,
+    Store, StoreError, Trouble,
 };
 
-use crate::cli::{Common, Outcome, capabilities};
+use crate::cli::{Common, Outcome, capabilities, touches};
 use crate::output;
 use crate::setup::{self, Access};
 
@@ -37,7 +37,7 @@ pub(crate) async fn run(common: &Common, args: &Status) -> Outcome {
     if common.json {
         output::json(&status.json(now));
     } else {
-        for line in status.lines(&loaded.settings.connections, now) {
+        for line in status.lines(&loaded.settings, now) {
             output::data(&line);
         }
     }
@@ -60,6 +60,8 @@ struct Summary {
     hooks: Vec<(ConnectionName, HookTally)>,
     tokens: Vec<TokenRow>,
     alerts: Vec<Alert>,
+    /// How soon the leads of a week were touched.
+    responses: Responses,
 }
 
 impl Summary {
@@ -80,10 +82,11 @@ impl Summary {
             hooks: store.hook_tallies().await?,
             tokens: store.tokens().await?,
             alerts,
+            responses: store.responses(week_ago()).await?,
         })
     }
 
-    fn lines(&self, settings: &[ConnectionSettings], now: Timestamp) -> Vec<String> {
+    fn lines(&self, settings: &Settings, now: Timestamp) -> Vec<String> {
         let mut lines = vec![format!("mode: {}", self.mode)];
         lines.extend(self.paused.as_ref().map(|(since, reason)| format!("PAUSED since {since}: {reason}")));
         let alerts = self.alerts.iter();
@@ -94,7 +97,7 @@ impl Summary {
             let held = held.map(|(since, reason)| format!("  HELD since {since}: {reason}"));
             let seen = connection.seen;
             lines.push(format!("{}: {seen} records seen{}", connection.name, held.unwrap_or_default()));
-            let settings = settings.iter().find(|settings| settings.name == connection.name);
+            let settings = settings.connections.iter().find(|settings| settings.name == connection.name);
             let token = settings.and_then(|of| crate::tokens::describe(of, &self.tokens, now));
             let further = token.into_iter().chain(self.about(&connection.name, now));
             lines.extend(further.map(|line| format!("  {line}")));
@@ -108,6 +111,8 @@ impl Summary {
         if self.discrepancies.is_empty() {
             lines.push("the counts add up".to_owned());
         }
+        let responses = touches::response_line(&self.responses);
+        lines.extend(responses.filter(|_| touches::are_watched(settings)));
         lines.push(format!("oldest undecided: {}", age(self.counts.oldest_undecided, now)));
         lines.push(format!("oldest unwritten: {}", age(self.counts.oldest_unwritten, now)));
         lines
@@ -157,6 +162,7 @@ impl Summary {
             "records": counts.records, "ignored": counts.ignored, "leads": counts.leads, "writes": counts.effects,
             "deliveries_waiting": counts.deliveries_waiting, "hints_waiting": counts.hints_waiting,
             "oldest_undecided": counts.oldest_undecided, "oldest_unwritten": counts.oldest_unwritten,
+            "first_touch": touches::responses_json(&self.responses),
             "discrepancies": list(&self.discrepancies, |found| json!({ "what": found.what, "rows": found.rows })),
             "nodes": list(&self.nodes, |node| json!({
                 "name": node.name, "since": node.since, "alive": node.alive, "leads": node.leads })),
@@ -188,6 +194,10 @@ impl Summary {
 fn quotas(stored: Vec<(ConnectionName, Value)>) -> Vec<(ConnectionName, Vec<LimitStanding>)> {
     let read = |(name, value)| (name, serde_json::from_value(value).unwrap_or_default());
     stored.into_iter().map(read).collect()
+}
+
+fn week_ago() -> Timestamp {
+    crate::daemon::now().saturating_sub(SignedDuration::from_hours(7 * 24)).unwrap_or(Timestamp::MIN)
 }
 
 fn list<T>(rows: &[T], shape: impl Fn(&T) -> Value) -> Value {

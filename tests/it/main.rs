@@ -24,5 +24,6 @@ mod postgres;
 mod restore;
 mod stop;
 mod tokens;
+mod touches;
 mod undo;
 mod verbs;

@@ -17,7 +17,8 @@ async fn conformance() {
             "signed time",
             "directory",
             "target",
-            "batches"
+            "batches",
+            "activity"
         ]
     );
 }

@@ -126,6 +126,7 @@ impl Configured for Settings {
             subscriber: None,
             directory: Some(Arc::new(HubSpotDirectory::new(http.clone(), self.availability, windows))),
             target: Some(Arc::new(HubSpotTarget::new(http, self.keys.clone(), self.carrier.clone()))),
+            activity: None,
         }
     }
 }

@@ -12,6 +12,7 @@ pub(crate) const ORGANIZATIONS: &str = "organizations";
 pub(crate) const DEALS: &str = "deals";
 pub(crate) const LEADS: &str = "leads";
 pub(crate) const ACTIVITIES: &str = "activities";
+pub(crate) const NOTES: &str = "notes";
 
 /// Rows per page; the vendor's maximum.
 pub(crate) const PAGE: usize = 500;
@@ -67,9 +68,14 @@ pub(crate) fn list(objects: &str, lane: CallLane) -> Request {
     get(v2(objects), 10, lane).query("limit", PAGE.to_string())
 }
 
+/// A page of a list of v1: leads that are not archived, or notes.
+pub(crate) fn old_list(objects: &str, lane: CallLane) -> Request {
+    get(v1(objects), 20, lane).query("limit", PAGE.to_string())
+}
+
 /// A page of leads that are not archived.
 pub(crate) fn leads(lane: CallLane) -> Request {
-    get(v1(LEADS), 20, lane).query("limit", PAGE.to_string())
+    old_list(LEADS, lane)
 }
 
 /// A page of a person's leads or deals. Those that somebody archived are a list of their own.

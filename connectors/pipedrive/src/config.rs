@@ -11,10 +11,12 @@ use usher_connector::{Configured, Connection, HookSecrets, Host, Protocol, Scope
 use usher_document::{Cursor, MapReader, SecretRef};
 use usher_model::SlotKind;
 
+use crate::activity::PipedriveActivity;
 use crate::api::ORGANIZATIONS;
 use crate::directory::PipedriveDirectory;
 use crate::fields::Fields;
 use crate::inbound::PipedriveInbound;
+use crate::me::Me;
 use crate::protocol::PipedriveProtocol;
 use crate::source::PipedriveSource;
 use crate::target::{Carrier, Custom, PipedriveTarget};
@@ -105,6 +107,13 @@ impl Configured for Settings {
         });
         let inbound =
             (!passwords.is_empty()).then(|| Arc::new(PipedriveInbound::new(&passwords, pulled)) as Arc<_>);
+        let me = Arc::new(Me::default());
+        let activity = PipedriveActivity::new(
+            http.clone(),
+            me.clone(),
+            objects::name_of(self.carrier.kind),
+            self.windows,
+        );
         let source = PipedriveSource::new(connection, http.clone(), fields.clone(), pulled, self.windows);
         Connection {
             source: Some(Arc::new(source)),
@@ -114,9 +123,11 @@ impl Configured for Settings {
             target: Some(Arc::new(PipedriveTarget::new(
                 http,
                 fields,
+                me,
                 self.custom.clone(),
                 self.carrier.clone(),
             ))),
+            activity: Some(Arc::new(activity)),
         }
     }
 }

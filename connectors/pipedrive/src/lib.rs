@@ -1,16 +1,20 @@
 //! The Pipedrive connector: persons, leads or deals in, users and organizations as directory, the same, their owners and
 //! activities out.
 //!
-//! Roles: source (persons, leads or deals by list, by id, and listed for history), inbound (webhooks with a password as hints, made and
+//! Roles: activity (touches, owners, outcomes), source (persons, leads or deals by list, by id, and listed for history), inbound (webhooks with a password as hints, made and
 //! repaired by itself), directory and target. What each promises, costs and needs stands in the README beside this file.
 
+mod activity;
 mod api;
+mod changelog;
 mod config;
 mod directory;
 mod fields;
 mod find;
 mod inbound;
+mod me;
 mod oauth;
+mod pages;
 mod protocol;
 mod source;
 mod target;
@@ -42,7 +46,7 @@ impl Connector for Pipedrive {
 static MANIFEST: Manifest = Manifest {
     id: "pipedrive",
     title: "Pipedrive",
-    roles: &[Role::Source, Role::Inbound, Role::Directory, Role::Target],
+    roles: &[Role::Source, Role::Inbound, Role::Directory, Role::Target, Role::Activity],
     auth: Auth::Header("x-api-token"),
     oauth: Some(oauth::OAUTH),
     base_url: Some("https://api.pipedrive.com"),
@@ -56,6 +60,11 @@ static MANIFEST: Manifest = Manifest {
         scope("users:read", Role::Directory, "know who can own a lead, and who has left"),
         scope("contacts:full", Role::Target, "create persons and organizations, set owners"),
         scope("activities:full", Role::Target, "create, close and reassign activities, and find them again"),
+        scope(
+            "deals:read",
+            Role::Activity,
+            "see notes, and which deals were won, lost or moved on (or set `watch: off`)",
+        ),
     ],
     docs: "https://developers.pipedrive.com/docs/api/v1",
     mapping: "pipedrive",

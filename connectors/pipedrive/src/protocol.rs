@@ -125,7 +125,7 @@ fn scope_of(request: &Request) -> &'static str {
         Access::Write if has("/deals") => "deals:full",
         Access::Write => "contacts:full",
         Access::Read if has("/leads") => "leads:read",
-        Access::Read if has("/deal") => "deals:read",
+        Access::Read if has("/deal") || has("/notes") => "deals:read",
         Access::Read => "contacts:read",
     }
 }
@@ -283,6 +283,7 @@ mod tests {
             (api::of_person(api::DEALS, "7", true), "deals:read"),
             (api::change(api::DEALS, "7", &json!({})).unwrap(), "deals:full"),
             (api::delete(api::DEALS, "7"), "deals:full"),
+            (api::old_list(api::NOTES, CallLane::Watch), "deals:read"),
             (api::leads(CallLane::Pull), "leads:read"),
             (api::of_person(api::LEADS, "7", true), "leads:read"),
             (api::one(api::LEADS, "7", CallLane::Write), "leads:read"),

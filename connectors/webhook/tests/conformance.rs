@@ -16,7 +16,8 @@ async fn conformance() {
             "calls",
             "directory",
             "target",
-            "batches"
+            "batches",
+            "activity"
         ]
     );
 }

@@ -29,6 +29,8 @@ pub enum CallLane {
     Verify,
     /// The poll at the edge of now.
     Pull,
+    /// What people do at the CRM: touches and outcomes.
+    Watch,
     /// Directory, accounts, metadata.
     Refresh,
     /// History.

@@ -7,6 +7,7 @@
 //! A connector is found by its [`Manifest`], configured without any I/O ([`Connector::configure`]), and connected with
 //! a [`Host`]. A [`Connection`] has each role present or absent; no default method pretends success.
 
+mod activity;
 mod directory;
 mod fault;
 mod hook_secrets;
@@ -26,6 +27,7 @@ mod subscription;
 mod target;
 pub mod window;
 
+pub use crate::activity::{Activity, ActivityBatch, Sight};
 pub use crate::directory::{AccountBatch, CrmAccount, CrmPerson, Directory};
 pub use crate::fault::{Fault, FaultClass};
 pub use crate::hook_secrets::HookSecrets;
@@ -42,6 +44,7 @@ pub use crate::secret::Secret;
 pub use crate::source::{Batch, Cursor, Fetched, Merge, Pull, RowProblem, Source, StreamSpec};
 pub use crate::subscription::{Subscribed, Subscriber, Subscription};
 pub use crate::target::{
-    Capability, ChangedBy, KeyProperty, KeyState, MARKER, OwnerEntry, OwnerRead, SendFailure, Target,
-    Verdict, VerifyBy, Write, Written, bound,
+    Capability, KeyProperty, KeyState, MARKER, OwnerEntry, OwnerRead, SendFailure, Target, Verdict, VerifyBy,
+    Write, Written, bound,
 };
+pub use usher_model::ChangedBy;

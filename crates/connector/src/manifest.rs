@@ -13,11 +13,13 @@ pub enum Role {
     Directory,
     /// Writes.
     Target,
+    /// Tells of touches, changes of owner and outcomes.
+    Activity,
 }
 
 impl Role {
     /// Every role.
-    pub const ALL: [Role; 4] = [Self::Source, Self::Inbound, Self::Directory, Self::Target];
+    pub const ALL: [Role; 5] = [Self::Source, Self::Inbound, Self::Directory, Self::Target, Self::Activity];
 
     /// The name as shown.
     #[must_use]
@@ -27,6 +29,7 @@ impl Role {
             Self::Inbound => "inbound",
             Self::Directory => "directory",
             Self::Target => "target",
+            Self::Activity => "activity",
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use usher_document::{MapReader, SecretRef};
 use usher_model::ConnectionName;
 
+use crate::activity::Activity;
 use crate::directory::Directory;
 use crate::http::Http;
 use crate::inbound::Inbound;
@@ -107,4 +108,6 @@ pub struct Connection {
     pub directory: Option<Arc<dyn Directory>>,
     /// Writes.
     pub target: Option<Arc<dyn Target>>,
+    /// Tells of touches, changes of owner and outcomes.
+    pub activity: Option<Arc<dyn Activity>>,
 }

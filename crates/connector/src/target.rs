@@ -5,7 +5,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use usher_model::{
-    EffectBody, EffectKey, EffectKind, ExternalId, ObjectRef, ObjectType, SlotKind, SlotOrigin,
+    ChangedBy, EffectBody, EffectKey, EffectKind, ExternalId, ObjectRef, ObjectType, SlotKind, SlotOrigin,
 };
 
 use crate::fault::{Fault, FaultClass};
@@ -164,15 +164,6 @@ pub enum Verdict {
     Absent,
     /// No strong read can tell.
     Unsure,
-}
-
-/// Who gave an object its owner, by the vendor's history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChangedBy {
-    /// A person in the vendor's pages or apps.
-    Human,
-    /// A program: ours, another integration, a workflow, an import.
-    Program,
 }
 
 /// An owner that an object had, by the vendor's history.

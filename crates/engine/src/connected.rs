@@ -72,6 +72,8 @@ pub struct Connected {
     pub every: Duration,
     /// How often the slow second pass runs.
     pub sweep_every: Duration,
+    /// How often it is asked what people did; `None` for never.
+    pub watch_every: Option<Duration>,
     /// How long one of its calls may take.
     pub timeout: Duration,
     /// What is known of its vendor's limits.

@@ -28,6 +28,7 @@ pub use step::pull::PullReport;
 pub use step::receive::Received;
 pub use step::reconcile::ReconcileReport;
 pub use step::refresh::RefreshReport;
+pub use step::watch::WatchReport;
 pub use tokens::StoredTokens;
 pub use wake::{Listener, Step, Wake};
 

@@ -8,6 +8,7 @@ mod clock;
 pub mod crash;
 mod decision;
 mod effect;
+mod event;
 pub mod field;
 mod id;
 mod lead;
@@ -25,6 +26,7 @@ pub use effect::{
     Effect, EffectBody, EffectKey, EffectKind, EffectState, InstallKey, ObjectRef, OwnerChange, Slot,
     SlotKind, SlotOrigin, SlotOwner,
 };
+pub use event::{ChangedBy, CrmEvent, Happening, Outcome, TouchKind};
 pub use field::{FieldSpec, FieldType, Fields, Provenance};
 pub use id::{
     AccountId, ConnectionName, DecisionId, DeliveryId, EpisodeId, ExternalId, LeadId, ObjectType,

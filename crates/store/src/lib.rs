@@ -1,7 +1,7 @@
 //! Durable storage: one trait set, SQLite and Postgres behind it, one suite of tests for both.
 //!
 //! Each trait belongs to one step of a lead's way ([`Intake`], [`Preparation`], [`Deciding`], [`Delivering`],
-//! [`Ownership`], [`DirectoryStore`]), to what happens at the vendors meanwhile ([`Following`], [`Standing`]), to the
+//! [`Ownership`], [`DirectoryStore`]), to what happens at the vendors meanwhile ([`Following`], [`Watching`], [`Standing`]), to the
 //! operator ([`Inspection`], [`Operation`], [`Undoing`], [`Upkeep`]), to the vendors' limits ([`Quotas`]) or to the processes
 //! that share a database ([`Nodes`]); [`Tokens`] keeps what OAuth granted; [`Store`] is all of them. Every call is set-based
 //! and one transaction: it happened or it did not. Times are UTC instants with the grain of a millisecond.
@@ -33,6 +33,7 @@ mod undo_rows;
 mod undoing;
 mod upkeep;
 mod view_rows;
+mod watching;
 
 pub use deciding::{
     BalanceDelta, Deciding, DecisionCommit, DecisionView, IdentityBinding, KnownPerson, LinkBinding, LinkKey,
@@ -63,6 +64,10 @@ pub use tokens::Tokens;
 pub use undoing::{UndoFilter, UndoLead, Undoing, WrittenOwner};
 pub use upkeep::{Alert, Backup, Cutoffs, Discrepancy, Overdue, Pruned, Restored, Told, Upkeep, Vitals};
 
+pub use watching::{
+    FirstTouch, Hanging, KnownObject, LeadEvents, NewEvent, Responses, SeenObject, WatchCommit, Watching,
+};
+
 /// The whole storage.
 pub trait Store:
     Intake
@@ -80,6 +85,7 @@ pub trait Store:
     + Tokens
     + Upkeep
     + Quotas
+    + Watching
     + std::fmt::Debug
 {
 }
@@ -100,6 +106,7 @@ impl<T> Store for T where
         + Tokens
         + Upkeep
         + Quotas
+        + Watching
         + std::fmt::Debug
 {
 }

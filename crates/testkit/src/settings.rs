@@ -4,7 +4,8 @@ use usher_connector::Manifest;
 use usher_document::{Cursor, Diagnostics, MapReader, SourceFile, parse};
 
 /// The keys of a connection that the host reads itself; of `pull` it reads `every`.
-pub(crate) const COMMON: [&str; 6] = ["connector", "auth", "base_url", "mapping", "timeout", "limits"];
+pub(crate) const COMMON: [&str; 7] =
+    ["connector", "auth", "base_url", "mapping", "timeout", "limits", "watch"];
 
 /// What a connector reads from its keys of a connection's YAML, and every problem found in it, in words. The keys that
 /// are the host's are passed over.

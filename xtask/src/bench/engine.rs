@@ -69,6 +69,7 @@ pub(super) async fn engine(
         mapping,
         every: Duration::from_secs(30),
         sweep_every: Duration::from_secs(600),
+        watch_every: None,
         timeout: connection.timeout,
         gauge,
         started_at,

@@ -16,11 +16,11 @@ use usher_store::{
     AccountRow, Alert, Backup, ClaimedEffect, Comparison, ConnectionRow, ConnectionStatus, Counts, Cutoffs,
     DecidedOwner, Deciding, DecisionCommit, DecisionView, Delivering, Delivery, Direction, DirectoryStore,
     Discrepancy, DueEffects, EffectOutcome, FailedFilter, FailedItem, Fence, FetchCommit, Followed,
-    Following, Hint, HookTally, Inspection, Intake, LeadFilter, LeadStory, LeadSummary, LinkKey, Merged,
-    NewDelivery, NewRecord, NodeStatus, Nodes, Operation, Owned, OwnerCheck, OwnerChecked, OwnerWrite,
-    Ownership, Preparation, Prepared, Pruned, PullCommit, Quotas, Ready, Recount, RestingEndpoint, Split,
-    Standing, Store, StoreError, Stored, StoredRecord, Tokens, Trouble, UndoFilter, UndoLead, Undoing,
-    Upkeep, Vanished, ViewAsk, Vitals,
+    Following, Hint, HookTally, Inspection, Intake, KnownObject, LeadEvents, LeadFilter, LeadStory,
+    LeadSummary, LinkKey, Merged, NewDelivery, NewRecord, NodeStatus, Nodes, Operation, Owned, OwnerCheck,
+    OwnerChecked, OwnerWrite, Ownership, Preparation, Prepared, Pruned, PullCommit, Quotas, Ready, Recount,
+    Responses, RestingEndpoint, SeenObject, Split, Standing, Store, StoreError, Stored, StoredRecord, Tokens,
+    Trouble, UndoFilter, UndoLead, Undoing, Upkeep, Vanished, ViewAsk, Vitals, WatchCommit, Watching,
 };
 
 type Answer<T> = Result<T, StoreError>;
@@ -213,4 +213,11 @@ timed! { Upkeep {
     fn shift(by: SignedDuration) -> ();
     fn alerts() -> Vec<Alert>;
     fn put_alerts(alerts: Vec<Alert>, forget: Timestamp) -> ();
+} }
+
+timed! { Watching {
+    fn known_objects(connection: &ConnectionName, seen: &[SeenObject]) -> Vec<KnownObject>;
+    fn commit_watch(commit: WatchCommit) -> u64;
+    fn lead_events(lead: LeadId) -> LeadEvents;
+    fn responses(since: Timestamp) -> Responses;
 } }

@@ -50,7 +50,8 @@ pub(crate) fn run(args: &NewConnector) -> anyhow::Result<()> {
 
 /// The roles by name, each once.
 fn roles(names: &[String]) -> anyhow::Result<Vec<Role>> {
-    let known = || Role::ALL.map(Role::as_str).join(", ");
+    let known = || Role::ALL.into_iter().filter(|role| *role != Role::Activity).map(Role::as_str);
+    let known = || known().collect::<Vec<_>>().join(", ");
     for name in names {
         if !Role::ALL.iter().any(|role| role.as_str() == name) {
             bail!("there is no role `{name}`: write --roles with some of {}", known());
@@ -63,6 +64,11 @@ fn roles(names: &[String]) -> anyhow::Result<Vec<Role>> {
     }
     if roles.contains(&Role::Target) && !roles.contains(&Role::Directory) {
         bail!("a target needs the directory, which knows who can own a lead: add it to --roles");
+    }
+    if roles.contains(&Role::Activity) {
+        bail!(
+            "the template has no activity to begin with: leave it out, and see docs/connector.md for adding it"
+        );
     }
     Ok(roles)
 }

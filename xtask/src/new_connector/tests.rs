@@ -213,6 +213,7 @@ fn only_names_that_every_place_takes_are_taken() {
     let given = |names: &[&str]| roles(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     assert!(given(&["sink"]).unwrap_err().to_string().contains("source, inbound, directory, target"));
     assert!(given(&["target"]).unwrap_err().to_string().contains("needs the directory"));
+    assert!(given(&["source", "activity"]).unwrap_err().to_string().contains("docs/connector.md"));
     assert!(given(&[]).is_err());
     assert_eq!(given(&["inbound", "source", "inbound"]).unwrap(), [Role::Source, Role::Inbound]);
 }

@@ -1,7 +1,6 @@
 //! The source role: persons, deals and leads at the edge of now, again an hour behind it, history by listing, single ones
 //! by id. The lists are read as they are, not through an index.
 
-mod page;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -9,10 +8,9 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use usher_connector::window::{Ask, Window, WindowState};
+use usher_connector::window::{Window, WindowState};
 use usher_connector::{
     Batch, CallLane, Cursor, Fault, FaultClass, Fetched, Http, Pull, RowProblem, Source, StreamSpec,
 };
@@ -22,7 +20,8 @@ use crate::api::{IDS, PERSONS};
 use crate::config::Windows;
 use crate::fields::Fields;
 use crate::find;
-use crate::wire::{self, Next, Object, second};
+use crate::pages;
+use crate::wire::{self, Next, Object};
 
 /// The source role.
 pub(crate) struct PipedriveSource {
@@ -76,27 +75,15 @@ impl PipedriveSource {
             Some(cursor) => WindowState::from_cursor(cursor)?,
             None => WindowState::starting_at(ask.start),
         };
-        let Some(question) = window.ask(&mut state, ask.now) else {
+        let list = (object, CallLane::Pull);
+        let Some(mut asked) = pages::ask(&*self.http, list, window, &mut state, ask.now).await? else {
             return Ok(Rows::default().batch(state.to_cursor()?, true));
         };
-        let (from, rows, more) = match question {
-            Ask::Range { from, to } => {
-                let page = self.between(object, from, to, None).await?;
-                (from, page.rows, page.next.is_some())
-            }
-            // More of one second than a page holds: read to its end at once.
-            Ask::Ties { at, .. } => (at, self.ties(object, at).await?, false),
-        };
-        let rows = self.rows(object, rows, CallLane::Pull).await?;
-        // Filters know seconds only: what is of one second is one, and that in which the question begins belongs to it.
-        let counted = |at: Timestamp| if second(at) == second(from) { from } else { second(at) };
-        let times: Vec<(Timestamp, ExternalId)> = rows
-            .records
-            .iter()
-            .filter_map(|record| Some((counted(record.modified_at?), record.external_id.clone())))
-            .collect();
-        let progress = window.absorb(&mut state, &times, more)?;
-        Ok(rows.batch(state.to_cursor()?, progress.done))
+        let rows = self.rows(object, std::mem::take(&mut asked.rows), CallLane::Pull).await?;
+        let changed = rows.records.iter();
+        let changed = changed.filter_map(|record| Some((record.modified_at?, record.external_id.clone())));
+        let done = asked.absorb(window, &mut state, changed)?;
+        Ok(rows.batch(state.to_cursor()?, done))
     }
 
     async fn list(&self, object: &'static str, ask: &Pull) -> Result<Batch, Fault> {
@@ -109,7 +96,7 @@ impl PipedriveSource {
         }
         let from = listing.cursor.clone().map(Next::Cursor).or(listing.start.map(Next::Start));
         // A cursor that is no good any more: the list begins anew, and what is known is dropped.
-        let Some(page) = self.whole(object, from.as_ref()).await? else {
+        let Some(page) = pages::whole(&*self.http, object, from.as_ref()).await? else {
             return Ok(Rows::default().batch(Cursor::of(LISTING_VERSION, &Listing::default())?, false));
         };
         if page.next.is_some() && page.next == from {

@@ -1,6 +1,7 @@
 //! The source role against a scripted vendor: what the questions are, and what becomes of leads and deals.
 #![allow(clippy::unwrap_used)]
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;

@@ -168,7 +168,13 @@ mod tests {
             _ => (200, json!({ "success": true, "data": { "id": 1 } })),
         });
         let fields = Arc::new(Fields::new(script.clone()));
-        let target = PipedriveTarget::new(script.clone(), fields, Custom::default(), Carrier::default());
+        let target = PipedriveTarget::new(
+            script.clone(),
+            fields,
+            Arc::default(),
+            Custom::default(),
+            Carrier::default(),
+        );
         let made = json!({ "id": 7, "owner_id": shown });
         let ended = with_owner(&target, api::LEADS, made.as_object().unwrap(), "11").await;
         (ended, script.writes().len())
@@ -207,7 +213,8 @@ mod tests {
             (false, true) => (200, json!({ "success": true, "data": { "id": 7, "name": "Ana" } })),
         });
         let fields = Arc::new(Fields::new(script.clone()));
-        let target = PipedriveTarget::new(script, fields, Custom::default(), Carrier::default());
+        let target =
+            PipedriveTarget::new(script, fields, Arc::default(), Custom::default(), Carrier::default());
         let body = EffectBody::CreateTask {
             subject: "Call Ana".to_owned(),
             body: String::new(),

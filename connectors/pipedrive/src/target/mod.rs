@@ -4,7 +4,6 @@ mod companies;
 mod history;
 mod inquiries;
 mod made;
-mod me;
 mod owners;
 mod persons;
 mod tasks;
@@ -24,10 +23,10 @@ use usher_model::{EffectBody, EffectKind, ExternalId, ObjectRef, ObjectType, Slo
 use crate::api::{self, ACTIVITIES, DEALS, LEADS, ORGANIZATIONS, PERSONS};
 use crate::fields::Fields;
 use crate::find::is_id;
+use crate::me::Me;
 use crate::protocol::refusal;
 use crate::wire::{self, Object, data};
 pub(crate) use inquiries::Carrier;
-use me::Me;
 
 /// What an account has of its own: custom fields by name, and a type of activity.
 #[derive(Debug, Clone)]
@@ -52,15 +51,21 @@ pub(crate) struct PipedriveTarget {
     fields: Arc<Fields>,
     custom: Custom,
     carrier: Carrier,
-    me: Me,
+    me: Arc<Me>,
 }
 
 /// The outcome of one write.
 type Sent = Result<Written, SendFailure>;
 
 impl PipedriveTarget {
-    pub(crate) fn new(http: Arc<dyn Http>, fields: Arc<Fields>, custom: Custom, carrier: Carrier) -> Self {
-        Self { http, fields, custom, carrier, me: Me::default() }
+    pub(crate) fn new(
+        http: Arc<dyn Http>,
+        fields: Arc<Fields>,
+        me: Arc<Me>,
+        custom: Custom,
+        carrier: Carrier,
+    ) -> Self {
+        Self { http, fields, custom, carrier, me }
     }
 
     async fn send_one(&self, item: &Write) -> Sent {

@@ -212,7 +212,7 @@ mod tests {
         let named = [("message", "First message"), ("source", "Lead source")];
         let named = named.map(|(field, name)| (field.to_owned(), name.to_owned()));
         let custom = Custom { fields: BTreeMap::from(named), ..Custom::default() };
-        let target = PipedriveTarget::new(script, fields, custom, Carrier::default());
+        let target = PipedriveTarget::new(script, fields, Arc::default(), custom, Carrier::default());
         let given =
             json!({ "full_name": "Ana", "email": "ana@acme.example", "message": "SEO", "source": "Fair" });
         let slot = Slot { connection: "main".into(), kind: SlotKind::Person, of: "test".to_owned() };

@@ -44,6 +44,12 @@ async fn all_roles(door: &Door, connection: &Connection, kind: SlotKind) -> Vec<
     let mut failed = Vec::new();
     failed.extend(source.pull(&door.pull_of(object.as_str(), Lane::Live, None, start)).await.err());
     failed.extend(source.fetch(&object, &[person.to_string().into()]).await.err());
+    let activity = connection.activity.clone().unwrap();
+    for stream in activity.streams() {
+        failed.extend(
+            activity.pull(&door.pull_of(stream.object.as_str(), Lane::Live, None, start)).await.err(),
+        );
+    }
     failed.extend(directory.owners().await.err());
     failed.extend(directory.accounts(None, start).await.err());
     let key = IdentityKey { kind: IdentityKind::Email, value: "ben@acme.example".to_owned() };

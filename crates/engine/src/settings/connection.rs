@@ -4,13 +4,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use usher_connector::{Configured, Scope};
+use usher_connector::{Configured, Manifest, Role, Scope};
 use usher_document::{Cursor, Decode, MapReader};
 use usher_model::ConnectionName;
 
 use crate::connected::{Connector, Registry};
 use crate::settings::REFERRALS;
 use crate::settings::auth::{self, AuthSettings};
+
+/// Often enough for reports, and cheap where each call costs a part of a day's budget.
+const WATCH_EVERY: Duration = Duration::from_secs(600);
 
 /// How much of a vendor's limits may be used.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,6 +43,8 @@ pub struct ConnectionSettings {
     pub every: Duration,
     /// How often the slow second pass runs.
     pub sweep_every: Duration,
+    /// How often it is asked what people did; `None` for never.
+    pub watch_every: Option<Duration>,
     /// How long one call may take.
     pub timeout: Duration,
     /// How much of the vendor's limits may be used.
@@ -51,7 +56,10 @@ pub struct ConnectionSettings {
 impl ConnectionSettings {
     /// Every permission that the connector can use with these settings.
     pub fn scopes(&self) -> impl Iterator<Item = &'static Scope> {
-        self.connector.manifest().scopes.iter().chain(self.further_scopes())
+        let known = |scope: &Scope| self.further_scopes().any(|further| further.name == scope.name);
+        let asked =
+            move |scope: &&Scope| scope.role != Role::Activity || self.watch_every.is_some() && !known(scope);
+        self.connector.manifest().scopes.iter().filter(asked).chain(self.further_scopes())
     }
 
     /// Those of them that only these settings need.
@@ -106,6 +114,7 @@ fn decode(name: &str, at: &Cursor<'_>, registry: &Registry) -> Option<Connection
     let base_url = map.optional::<String>("base_url").map(|url| url.trim_end_matches('/').to_owned());
     let mapping = map.optional::<String>("mapping").map(PathBuf::from);
     let every = map.optional_at("pull").and_then(|at| pull_every(&at, connector.manifest().pull_keys));
+    let watch_every = read_watch(&mut map, connector.manifest());
     let timeout = map.or("timeout", Duration::from_secs(30));
     let limits = map.or("limits", Limits::Share(0.5));
     map.not_in_this_version(&["also_feeds_crm"]);
@@ -120,6 +129,7 @@ fn decode(name: &str, at: &Cursor<'_>, registry: &Registry) -> Option<Connection
         mapping,
         every: every.unwrap_or(Duration::from_secs(30)),
         sweep_every: Duration::from_secs(600),
+        watch_every: watch_every?,
         timeout,
         limits,
         owns_open_deals: false,
@@ -135,6 +145,21 @@ fn pull_every(at: &Cursor<'_>, of_connector: &[&str]) -> Option<Duration> {
     }
     pull.finish();
     every
+}
+
+/// `watch: { every: 10m }`, or `watch: off`; a key of connectors that tell what people do.
+fn read_watch(map: &mut MapReader<'_>, manifest: &Manifest) -> Option<Option<Duration>> {
+    if !manifest.roles.contains(&Role::Activity) {
+        return Some(None);
+    }
+    let Some(at) = map.optional_at("watch") else { return Some(Some(WATCH_EVERY)) };
+    if at.is_scalar() {
+        return at.choice(&[("off", None)]);
+    }
+    let mut watch = at.map()?;
+    let every = watch.or("every", WATCH_EVERY);
+    watch.finish();
+    Some(Some(every))
 }
 
 fn valid_name(name: &str) -> bool {

@@ -18,3 +18,4 @@ pub(crate) mod refresh;
 pub(crate) mod split;
 pub(crate) mod subscribe;
 mod verify;
+pub(crate) mod watch;

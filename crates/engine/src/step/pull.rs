@@ -142,7 +142,7 @@ impl Engine {
         }
     }
 
-    async fn stored_cursor(
+    pub(super) async fn stored_cursor(
         &self,
         connection: &ConnectionName,
         stream: &str,

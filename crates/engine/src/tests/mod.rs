@@ -7,4 +7,5 @@ mod intake;
 mod objects;
 mod storage;
 mod vendor;
+mod watch;
 pub(crate) mod world;

@@ -284,6 +284,7 @@ async fn engine(vendor: &Arc<Vendor>, store: &Arc<dyn Store>, clock: &Arc<Hands>
         mapping: Arc::clone(&mapping),
         every: std::time::Duration::from_secs(30),
         sweep_every: std::time::Duration::from_secs(600),
+        watch_every: None,
         timeout: std::time::Duration::from_secs(30),
         gauge: Arc::new(usher_host::NoHttp),
         started_at: start(),

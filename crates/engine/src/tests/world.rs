@@ -109,6 +109,8 @@ pub(crate) struct Crm {
     pub(crate) room: Mutex<Option<u32>>,
     /// Calls that wait for it, beside those that it has been sent.
     pub(crate) waiting: Mutex<usize>,
+    /// What its lists of activity show, and what the history of an object tells.
+    pub(crate) diary: super::watch::Diary,
     /// How long its limit says to wait without room; two milliseconds unless set.
     pub(crate) pause: Mutex<Duration>,
 }
@@ -391,11 +393,13 @@ impl World {
             roles: Connection {
                 directory: Some(crm.clone()),
                 target: Some(crm.clone()),
+                activity: Some(crm.clone()),
                 ..Connection::default()
             },
             mapping: Arc::new(of_crm()),
             every: Duration::from_secs(30),
             sweep_every: Duration::from_secs(600),
+            watch_every: Some(Duration::from_secs(600)),
             timeout: Duration::from_secs(30),
             gauge: crm.clone(),
             started_at: clock.now(),

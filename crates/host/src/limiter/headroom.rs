@@ -9,7 +9,7 @@ pub(super) fn reserve(lane: CallLane, units: u32) -> u32 {
     let percent = match lane {
         CallLane::Write | CallLane::Verify => 0,
         CallLane::Pull => 5,
-        CallLane::Refresh => 10,
+        CallLane::Watch | CallLane::Refresh => 10,
         CallLane::Backfill => 20,
     };
     u32::try_from(u64::from(units) * percent / 100).unwrap_or(units)

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::call::By;
 use super::kinds::{Kind, lead_uuid};
 use super::later::Later;
+use super::notes::note;
 use super::row::Row;
 use super::show::{Want, lead, v2};
 use super::state::Drive;
@@ -99,10 +100,10 @@ fn typed(of: &str, value: &Value) -> Value {
 
 /// A record as webhooks carry it.
 fn data(drive: &Drive, kind: Kind, row: &Row) -> Map<String, Value> {
-    let shown = if kind == Kind::Lead {
-        lead(drive, &Row { custom: Map::new(), ..row.clone() })
-    } else {
-        v2(drive, kind, row, &Want::default())
+    let shown = match kind {
+        Kind::Lead => lead(drive, &Row { custom: Map::new(), ..row.clone() }),
+        Kind::Note => note(drive, row, row.owner()),
+        _ => v2(drive, kind, row, &Want::default()),
     };
     let Value::Object(mut map) = shown else { return Map::new() };
     map.shift_remove("is_deleted");
@@ -110,7 +111,7 @@ fn data(drive: &Drive, kind: Kind, row: &Row) -> Map<String, Value> {
         let text = number.to_string();
         map.insert("visible_to".to_owned(), text.into());
     }
-    if kind != Kind::Activity {
+    if !matches!(kind, Kind::Activity | Kind::Note) {
         let value = |key: &str| row.custom.get(key).unwrap_or(&Value::Null);
         let custom: Map<String, Value> = drive
             .fields

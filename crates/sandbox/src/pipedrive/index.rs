@@ -70,7 +70,10 @@ fn text_of(value: &Value) -> String {
 impl Drive {
     /// Shows search the record as it is now.
     pub(crate) fn reindex(&mut self, kind: Kind, id: u64) {
-        let doc = self.living(kind, id).filter(|_| kind != Kind::Activity).map(|row| self.doc(kind, row));
+        let doc = self
+            .living(kind, id)
+            .filter(|_| !matches!(kind, Kind::Activity | Kind::Note))
+            .map(|row| self.doc(kind, row));
         match doc {
             Some(doc) => {
                 self.index.docs.insert((kind, id), doc);

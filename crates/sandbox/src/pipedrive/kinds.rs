@@ -8,11 +8,12 @@ pub(crate) enum Kind {
     Deal,
     Activity,
     Lead,
+    Note,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Person, Self::Organization, Self::Deal, Self::Activity, Self::Lead];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Person, Self::Organization, Self::Deal, Self::Activity, Self::Lead, Self::Note];
 
     /// The name in paths.
     pub(crate) fn plural(self) -> &'static str {
@@ -22,6 +23,7 @@ impl Kind {
             Self::Deal => "deals",
             Self::Activity => "activities",
             Self::Lead => "leads",
+            Self::Note => "notes",
         }
     }
 
@@ -33,6 +35,7 @@ impl Kind {
             Self::Deal => "deal",
             Self::Activity => "activity",
             Self::Lead => "lead",
+            Self::Note => "note",
         }
     }
 
@@ -40,11 +43,11 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.plural() == name || kind.singular() == name)
     }
 
-    /// Whose custom fields it has: leads take those of deals, activities have none (v1 document, addLead; API-FACTS).
+    /// Whose custom fields it has: leads take those of deals, activities and notes have none (v1 document, addLead; API-FACTS).
     pub(crate) fn fields_of(self) -> Option<Self> {
         match self {
             Self::Lead => Some(Self::Deal),
-            Self::Activity => None,
+            Self::Activity | Self::Note => None,
             other => Some(other),
         }
     }

@@ -42,7 +42,7 @@ const SORTABLE: [&str; 9] = [
 ];
 
 /// `sort`: `field ASC, field DESC`; a direction is needed for none.
-fn order(call: &Call<'_>) -> Result<Vec<(String, bool)>, Problem> {
+pub(crate) fn order(call: &Call<'_>, sortable: &[&str]) -> Result<Vec<(String, bool)>, Problem> {
     let mut order = Vec::new();
     for part in call.query_list("sort") {
         let (field, direction) = part.split_once(' ').unwrap_or((part, "ASC"));
@@ -51,7 +51,7 @@ fn order(call: &Call<'_>) -> Result<Vec<(String, bool)>, Problem> {
             "DESC" => true,
             _ => return Err(Problem::schema("sort", "a direction is ASC or DESC")),
         };
-        if !SORTABLE.contains(&field) {
+        if !sortable.contains(&field) {
             return Err(Problem::schema("sort", "is not a field to sort by"));
         }
         order.push((field.to_owned(), descending));
@@ -65,7 +65,8 @@ fn compare(a: &Row, b: &Row, order: &[(String, bool)]) -> Ordering {
             "id" => a.id.cmp(&b.id),
             "add_time" => a.added.cmp(&b.added),
             "update_time" => a.updated.cmp(&b.updated),
-            "title" | "expected_close_date" => a.text(field).cmp(&b.text(field)),
+            "title" | "content" | "expected_close_date" => a.text(field).cmp(&b.text(field)),
+            "user_id" => a.owner().cmp(&b.owner()),
             "was_seen" => a.flag(field).cmp(&b.flag(field)),
             _ => a.number(field).cmp(&b.number(field)),
         };
@@ -77,9 +78,15 @@ fn compare(a: &Row, b: &Row, order: &[(String, bool)]) -> Ordering {
     (a.added, a.id).cmp(&(b.added, b.id))
 }
 
+/// The rows in that order.
+pub(crate) fn sorted<'a>(mut rows: Vec<&'a Row>, order: &[(String, bool)]) -> Vec<&'a Row> {
+    rows.sort_by(|a, b| compare(a, b, order));
+    rows
+}
+
 /// `GET /v1/leads` and `GET /v1/leads/archived`; any `filter_id` makes the other filters ignored.
 pub(crate) fn list(drive: &mut Drive, call: &Call<'_>, archived: bool) -> Answer {
-    let order = order(call)?;
+    let order = order(call, &SORTABLE)?;
     let filtered = call.query_number::<u64>("filter_id")?.is_some();
     let since = call.query_time("updated_since")?.filter(|_| !filtered && !archived);
     let mut equal = Vec::new();
@@ -88,15 +95,14 @@ pub(crate) fn list(drive: &mut Drive, call: &Call<'_>, archived: bool) -> Answer
             equal.push((name, id));
         }
     }
-    let mut rows: Vec<&Row> = drive
+    let rows: Vec<&Row> = drive
         .table(Kind::Lead)
         .all_living()
         .filter(|row| row.flag("is_archived") == archived)
         .filter(|row| since.is_none_or(|since| row.updated >= since))
         .filter(|row| equal.iter().all(|(name, id)| row.number(name) == Some(*id)))
         .collect();
-    rows.sort_by(|a, b| compare(a, b, &order));
-    let (page, additional) = pagination(call, rows)?;
+    let (page, additional) = pagination(call, sorted(rows, &order))?;
     let mut data: Vec<Value> = page.into_iter().map(|row| lead(drive, row)).collect();
     drive.untidy(call, &mut data);
     ok(&json!({"success": true, "data": data, "additional_data": additional}))

@@ -21,6 +21,7 @@ pub(crate) mod later;
 pub(crate) mod leads;
 pub(crate) mod limits;
 pub(crate) mod list;
+pub(crate) mod notes;
 pub(crate) mod oauth;
 pub(crate) mod pipelines;
 pub(crate) mod routes;

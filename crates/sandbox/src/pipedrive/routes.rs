@@ -4,7 +4,9 @@ use super::call::{Answer, Call};
 use super::kinds::Kind;
 use super::scopes::scopes;
 use super::state::Drive;
-use super::{changelog, entities, fields_api, hooks_api, labels, leads, list, pipelines, search, users};
+use super::{
+    changelog, entities, fields_api, hooks_api, labels, leads, list, notes, pipelines, search, users,
+};
 
 /// One operation of the API.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +76,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     op("GET", "v1/leads/{}", 2, leads::read),
     op("PATCH", "v1/leads/{}", 10, leads::patch),
     op("DELETE", "v1/leads/{}", 6, leads::delete),
+    op("GET", "v1/notes", 20, notes::list),
+    op("POST", "v1/notes", 10, notes::create),
     op("GET", "v1/leadLabels", 10, labels::list),
     op("GET", "v1/leadSources", 2, labels::sources),
     op("GET", "v1/leadFields", 20, |d, c| fields_api::list_v1(d, c, Lead)),

@@ -34,6 +34,8 @@ pub(crate) fn scopes(operation: &Operation) -> &'static [&'static str] {
         ("deals", _) => &["deals:full"],
         ("activities", _) if reads => &["activities:read", "activities:full"],
         ("activities", _) => &["activities:full"],
+        ("notes", _) if reads => &["deals:read", "deals:full", "contacts:read", "contacts:full"],
+        ("notes", _) => &["deals:full", "contacts:full"],
         ("leads" | "leadLabels" | "leadSources", _) if reads => &["leads:read", "leads:full"],
         ("leads", _) => &["leads:full"],
         _ => &[],

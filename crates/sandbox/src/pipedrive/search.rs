@@ -92,7 +92,7 @@ pub(crate) fn in_field(drive: &mut Drive, call: &Call<'_>) -> Answer {
     let term = term(call, how == "exact")?;
     let kind =
         call.query("entity_type").and_then(|name| Kind::ALL.into_iter().find(|kind| kind.singular() == name));
-    let kind = kind.filter(|kind| *kind != Kind::Activity).ok_or_else(|| {
+    let kind = kind.filter(|kind| !matches!(kind, Kind::Activity | Kind::Note)).ok_or_else(|| {
         Problem::schema("entity_type", "must be deal, lead, person, organization, product or project")
     })?;
     let key = call.query("field").ok_or_else(|| Problem::schema("field", "is required"))?;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::errors::Problem;
 use super::kinds::{Kind, lead_number};
+use super::notes::is_attached;
 use super::row::Row;
 use super::state::Drive;
 use super::values::{address, attendees, clock, contacts, is_date, money, participants};
@@ -137,6 +138,15 @@ const LEAD: &[Rule] = &[
     ("channel_id", Text, true),
 ];
 
+/// The author is the token's user (v1 document, addNote: only an admin can name another).
+const NOTE: &[Rule] = &[
+    ("content", Text, false),
+    ("lead_id", LeadId, true),
+    ("deal_id", Ref(Kind::Deal), true),
+    ("person_id", Ref(Kind::Person), true),
+    ("org_id", Ref(Kind::Organization), true),
+];
+
 /// Only on create (v1 document, addLead).
 const LEAD_CREATE: &[Rule] = &[("origin_id", Text, true)];
 /// Only on change (v1 document, updateLead).
@@ -148,6 +158,7 @@ fn rules(kind: Kind, create: bool) -> [&'static [Rule]; 2] {
         Kind::Organization => [ORGANIZATION, &[]],
         Kind::Deal => [DEAL, &[]],
         Kind::Activity => [ACTIVITY, &[]],
+        Kind::Note => [NOTE, &[]],
         Kind::Lead if create => [LEAD, LEAD_CREATE],
         Kind::Lead => [LEAD, LEAD_CHANGE],
     }
@@ -218,6 +229,8 @@ fn required(kind: Kind, given: &Map<String, Value>, before: Option<&Row>) -> Res
     let name = match kind {
         Kind::Person | Kind::Organization => "name",
         Kind::Deal | Kind::Lead => "title",
+        Kind::Note if is_attached(given) => "content",
+        Kind::Note => return Err(Problem::new(400, "a note must be attached to something")),
         Kind::Activity => return Ok(()),
     };
     match given.get(name).map(|text| text.as_str().unwrap_or_default().trim().is_empty()) {

@@ -40,6 +40,10 @@ pub(crate) fn blank(kind: Kind, by: By) -> Map<String, Value> {
             "conference_meeting_client": null, "conference_meeting_url": null, "conference_meeting_id": null,
             "public_description": null, "priority": null, "note": null})
         }
+        Kind::Note => {
+            json!({"content": null, "owner_id": null, "lead_id": null, "deal_id": null, "person_id": null,
+            "org_id": null, "project_id": null, "task_id": null})
+        }
         Kind::Lead => json!({"title": null, "owner_id": null, "creator_id": by.user, "label_ids": [],
             "person_id": null, "organization_id": null,
             "source_name": if api { "API" } else { "Manually created" }, "origin": origin, "origin_id": null,

@@ -11,6 +11,7 @@ use super::fields::PipedriveField;
 use super::kinds::Kind;
 use super::later::other;
 use super::limits::PipedriveLimits;
+use super::notes::note;
 use super::oauth::PipedriveApp;
 use super::seed::{self, changes, kind_of};
 use super::show::{Want, lead, v2};
@@ -240,7 +241,11 @@ impl PipedriveSim {
         let table = drive.table(kind);
         let row = table.rows.get(&table.resolve(id))?;
         let want = Want { custom: None, attendees: true };
-        Some(if kind == Kind::Lead { lead(&drive, row) } else { v2(&drive, kind, row, &want) })
+        Some(match kind {
+            Kind::Lead => lead(&drive, row),
+            Kind::Note => note(&drive, row, row.owner()),
+            _ => v2(&drive, kind, row, &want),
+        })
     }
 
     /// Ids of all living records of a type.

@@ -35,7 +35,7 @@ pub(crate) struct Token {
 /// The whole account. One lock guards it; nothing waits while holding that lock.
 #[derive(Debug)]
 pub(crate) struct Drive {
-    tables: [Table; 5],
+    tables: [Table; 6],
     pub(crate) users: BTreeMap<u64, PipedriveUser>,
     pub(crate) activity_types: Vec<ActivityType>,
     pub(crate) labels: Vec<Label>,

@@ -7,7 +7,7 @@ use serde_json::Value;
 /// Fields that the documents type without `nullable` although nothing can be there: the vendor sends null. That
 /// `next_cursor` is null at the end is in its description; webhook bodies that integrations have written down show null
 /// for what is unset.
-const NULL_WHEN_UNSET: [&str; 26] = [
+const NULL_WHEN_UNSET: [&str; 32] = [
     "next_cursor",
     // persons, organizations
     "last_name",
@@ -34,6 +34,13 @@ const NULL_WHEN_UNSET: [&str; 26] = [
     "public_description",
     "priority",
     "note",
+    // notes
+    "deal",
+    "person",
+    "project",
+    "task",
+    "task_id",
+    "icon_url",
     // results of searches
     "organization",
     "value",

@@ -115,7 +115,14 @@ impl Intake for PostgresStore {
         let _turn = self.pulls.lock().await;
         self.write("stores a pull", move |conn| {
             Box::pin(async move {
-                step_cursor(conn, &commit).await?;
+                step_cursor(
+                    conn,
+                    (&commit.connection, &commit.stream),
+                    commit.previous.as_ref(),
+                    &commit.cursor,
+                    commit.now,
+                )
+                .await?;
                 records::insert(conn, &commit.records).await
             })
         })
@@ -241,8 +248,14 @@ async fn answer_hints(conn: &mut PgConnection, commit: &FetchCommit) -> Result<(
 
 /// Moves a stream's cursor on from where the pull began. One row decides: whoever waits for it compares with what the
 /// other left there.
-async fn step_cursor(conn: &mut PgConnection, commit: &PullCommit) -> Result<(), Fault> {
-    let step = match &commit.previous {
+pub(super) async fn step_cursor(
+    conn: &mut PgConnection,
+    (connection, stream): (&ConnectionName, &str),
+    previous: Option<&Value>,
+    cursor: &Value,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let step = match previous {
         None => sqlx::query(
             "INSERT INTO cursor (connection, stream, value, moved_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
         ),
@@ -250,12 +263,8 @@ async fn step_cursor(conn: &mut PgConnection, commit: &PullCommit) -> Result<(),
             "UPDATE cursor SET value = $3, moved_at = $4 WHERE connection = $1 AND stream = $2 AND value = $5",
         ),
     };
-    let step = step
-        .bind(text(&commit.connection))
-        .bind(text(&commit.stream))
-        .bind(json(&commit.cursor)?)
-        .bind(ms(commit.now));
-    let step = match &commit.previous {
+    let step = step.bind(text(connection)).bind(text(stream)).bind(json(cursor)?).bind(ms(now));
+    let step = match previous {
         None => step,
         Some(previous) => step.bind(json(previous)?),
     };

@@ -36,6 +36,7 @@ mod undoing;
 mod upkeep;
 mod view;
 mod vitals;
+mod watching;
 
 use std::fmt;
 use std::time::Duration;

@@ -190,6 +190,7 @@ fn migrations() -> Vec<Migration> {
         migration(5, "quota", include_str!("../../migrations/postgres/0005_quota.sql")),
         migration(6, "intake", include_str!("../../migrations/postgres/0006_intake.sql")),
         migration(7, "objects", include_str!("../../migrations/postgres/0007_objects.sql")),
+        migration(8, "watching", include_str!("../../migrations/postgres/0008_watching.sql")),
     ]
 }
 

@@ -116,7 +116,14 @@ impl Intake for SqliteStore {
     async fn commit_pull(&self, commit: PullCommit) -> Result<Stored, StoreError> {
         self.write(Priority::Decide, "stores a pull", move |conn| {
             Box::pin(async move {
-                step_cursor(conn, &commit).await?;
+                step_cursor(
+                    conn,
+                    (&commit.connection, &commit.stream),
+                    commit.previous.as_ref(),
+                    &commit.cursor,
+                    commit.now,
+                )
+                .await?;
                 records::insert(conn, &commit.records).await
             })
         })
@@ -246,18 +253,24 @@ async fn answer_hints(conn: &mut SqliteConnection, commit: &FetchCommit) -> Resu
     Ok(())
 }
 
-/// Moves a stream's cursor on from where the pull began.
-async fn step_cursor(conn: &mut SqliteConnection, commit: &PullCommit) -> Result<(), Fault> {
+/// Moves a stream's cursor on from where the step began.
+pub(super) async fn step_cursor(
+    conn: &mut SqliteConnection,
+    (connection, stream): (&ConnectionName, &str),
+    previous: Option<&Value>,
+    cursor: &Value,
+    now: Timestamp,
+) -> Result<(), Fault> {
     let done = sqlx::query(
         "INSERT INTO cursor (connection, stream, value, moved_at) SELECT ?1, ?2, ?3, ?4 \
          WHERE (SELECT value FROM cursor WHERE connection = ?1 AND stream = ?2) IS ?5 \
          ON CONFLICT DO UPDATE SET value = excluded.value, moved_at = excluded.moved_at",
     )
-    .bind(text(&commit.connection))
-    .bind(text(&commit.stream))
-    .bind(json(&commit.cursor)?)
-    .bind(ms(commit.now))
-    .bind(commit.previous.as_ref().map(json).transpose()?)
+    .bind(text(connection))
+    .bind(text(stream))
+    .bind(json(cursor)?)
+    .bind(ms(now))
+    .bind(previous.map(json).transpose()?)
     .execute(conn)
     .await?;
     if done.rows_affected() == 0 { Err(Fault::Stale) } else { Ok(()) }

@@ -35,6 +35,7 @@ mod undoing;
 mod upkeep;
 mod view;
 mod vitals;
+mod watching;
 mod writer;
 
 use std::fmt;

@@ -35,7 +35,7 @@ fn deals(gone: &[&str]) -> Vanished {
 }
 
 /// A lead of person `n`, which has person and deal of those ids at the CRM.
-async fn with_deal(store: &Arc<dyn Store>, n: i64, person: &str, deal: &str) -> Opened {
+pub(crate) async fn with_deal(store: &Arc<dyn Store>, n: i64, person: &str, deal: &str) -> Opened {
     let record = mapped(store, new_record(n), at(n)).await;
     let mut opened = opening(record, n, PersonId::new(at(n)), Mode::Live, at(n));
     let ensure = opened.commit.effects.remove(0).effect;

@@ -27,6 +27,7 @@ mod standing;
 mod tokens;
 mod undoing;
 mod upkeep;
+mod watching;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -108,6 +109,12 @@ macro_rules! suite {
             following: fm_019_a_deleted_contact_ends_its_open_lead, following: fm_019_what_was_under_way_is_not_sent_again_for_who_is_gone,
             following: fm_019_after_a_deletion_the_person_is_written_anew, following: objects_behind_open_leads_are_listed,
             following: fm_019_a_deleted_deal_is_no_deleted_contact_of_the_same_id, following: fm_020_deals_that_become_one_leave_their_persons_two,
+            watching: a_touch_counts_for_the_leads_of_its_person_from_their_arrival_on,
+            watching: an_earlier_touch_that_comes_in_late_is_the_first, watching: a_touch_of_a_deal_counts_for_its_lead_alone,
+            watching: fm_008_events_and_cursor_are_stored_together_or_not_at_all,
+            watching: the_end_of_a_task_that_we_closed_is_no_touch, watching: an_owner_whom_we_wrote_is_no_news,
+            watching: an_outcome_belongs_to_its_deal_else_to_the_latest_lead_before_it,
+            watching: what_leads_hang_on_is_known_and_asked_about_once, watching: leads_that_nobody_has_touched_are_counted,
             standing: troubles_come_and_go, standing: hook_tallies_add_up, standing: the_last_recount_is_kept,
             tokens: a_grant_is_kept_whole, tokens: fm_058_only_the_version_that_was_read_is_replaced,
             tokens: fm_058_one_holder_at_a_time_renews, tokens: fm_061_trouble_is_noted_and_ends_with_a_new_grant,

@@ -7,7 +7,7 @@ use usher_model::{IdentityKey, IdentityKind, SlotKind};
 
 use super::bench::Bench;
 use super::source_paging::{Band, streams};
-use super::{CANARY, Outcome, target_samples};
+use super::{CANARY, Outcome, activity, target_samples};
 use crate::relay::{Aim, Answer, Meddle};
 
 /// Makes one call of each sort that reads, each over a connection of its own, since a call that is refused may rest
@@ -20,6 +20,14 @@ async fn probe(bench: &Bench) -> anyhow::Result<Vec<(String, Option<Fault>)>> {
             let name = format!("pull {object} {lane:?}");
             let ask = Pull { object, lane, cursor: None, now: band.now, start: band.start };
             let own = bench.connect()?.source.context("no source")?;
+            probes.push((name, own.pull(&ask).await.err()));
+        }
+    }
+    if let Some(activity) = bench.connection.activity.as_deref() {
+        for (object, lane) in activity::streams(activity) {
+            let name = format!("watch {object} {lane:?}");
+            let ask = Pull { object, lane, cursor: None, now: band.now, start: band.start };
+            let own = bench.connect()?.activity.context("no activity")?;
             probes.push((name, own.pull(&ask).await.err()));
         }
     }

@@ -4,7 +4,7 @@
 //! #[tokio::test]
 //! async fn conformance() {
 //!     let report = usher_testkit::conformance::run(usher_testkit::rigs::files(Csv)).await;
-//!     assert_eq!(report.passed_over(), ["cap", "fetch", "inbound", "directory", "target"]);
+//!     assert_eq!(report.passed_over(), ["cap", "fetch", "inbound", "directory", "target", "activity"]);
 //! }
 //! ```
 //!
@@ -12,6 +12,7 @@
 //! fetched by id. Whatever does not run is listed with the reason, and the test names what it expects to be passed
 //! over, so that nothing is skipped in silence.
 
+mod activity;
 mod bench;
 mod calls;
 mod directory;
@@ -33,7 +34,8 @@ use std::pin::Pin;
 use self::bench::Bench;
 pub use self::report::Report;
 pub use self::rig::{
-    CANARY, Call, DirectoryWorld, InboundWorld, Rig, Said, SourceWorld, TargetWorld, When, World,
+    ActivityWorld, CANARY, Call, DirectoryWorld, InboundWorld, Rig, Said, SourceWorld, TargetWorld, When,
+    World,
 };
 
 /// What a check comes to: nothing, or why it failed.
@@ -48,6 +50,7 @@ enum Needs {
     Inbound,
     Directory,
     Target,
+    Activity,
     /// It sends several writes in one call.
     Batches,
     /// It makes calls.
@@ -125,6 +128,13 @@ const CHECKS: &[Check] = checks![
     Target "an owner who left is rejected" => target::owner_left,
     Target "an object that is gone is told" => target::gone,
     Target "a dropped owner is noticed" => target::owner_dropped,
+    Activity "every touch is read though the process dies after each step" => activity::resume,
+    Activity "touches of one instant are all read" => activity::ties,
+    Activity "what is read again is the same event" => activity::repeats,
+    Activity "what nobody did is no touch" => activity::no_touches,
+    Activity "our own writes are no touches" => activity::own_writes,
+    Activity "an outcome is told with its worth" => activity::outcome,
+    Activity "another owner is seen, and who chose" => activity::owner_change,
     Nothing "no secret and no person in logs and faults" => redaction::canary,
 ];
 
@@ -139,6 +149,7 @@ impl Needs {
             Self::Inbound => (connection.inbound.is_some(), "inbound"),
             Self::Directory => (connection.directory.is_some(), "directory"),
             Self::Target => (connection.target.is_some(), "target"),
+            Self::Activity => (connection.activity.is_some(), "activity"),
             Self::Batches => {
                 let target = connection.target.as_ref();
                 (

@@ -93,6 +93,11 @@ pub trait World: Send + Sync {
     fn target(&self) -> Option<&dyn TargetWorld> {
         None
     }
+
+    /// For the activity role.
+    fn activity(&self) -> Option<&dyn ActivityWorld> {
+        None
+    }
 }
 
 /// Objects that a source reads.
@@ -197,4 +202,24 @@ pub trait TargetWorld: Send + Sync {
 
     /// Owners that are written are dropped without a word.
     fn drop_owners(&self);
+}
+
+/// What people do.
+pub trait ActivityWorld: Send + Sync {
+    /// The most rows that one step brings.
+    fn page(&self) -> usize;
+
+    /// People touch so many persons, one touch each, as this stream tells of; the persons. None for a stream that tells of
+    /// no touches.
+    fn touch(&self, stream: &ObjectType, count: usize, when: When) -> Vec<ExternalId>;
+
+    /// Everything that looks like a touch and is none happens to a person each: planned and not done, come from the other
+    /// side, entered by the token's own user.
+    fn no_touches(&self) -> Vec<ExternalId>;
+
+    /// A person does a task.
+    fn finish(&self, task: &ExternalId);
+
+    /// A person wins a deal that is worth something.
+    fn win(&self) -> ExternalId;
 }

@@ -79,6 +79,7 @@ pub(super) async fn roles(bench: &Bench) -> Outcome {
         (Role::Source, connection.source.is_some(), world.source().is_some()),
         (Role::Inbound, connection.inbound.is_some(), world.inbound().is_some()),
         (Role::Directory, connection.directory.is_some(), world.directory().is_some()),
+        (Role::Activity, connection.activity.is_some(), world.activity().is_some()),
         (Role::Target, connection.target.is_some(), world.target().is_some()),
     ] {
         let declared = bench.rig.connector.manifest().roles.contains(&role);

@@ -16,7 +16,8 @@ use super::catcher::Catcher;
 use super::hub::start;
 use super::{instant, number};
 use crate::conformance::{
-    CANARY, Call, DirectoryWorld, InboundWorld, Rig, Said, SourceWorld, TargetWorld, When, World,
+    ActivityWorld, CANARY, Call, DirectoryWorld, InboundWorld, Rig, Said, SourceWorld, TargetWorld, When,
+    World,
 };
 
 const TOKEN: &str = "canary-api-token";
@@ -24,7 +25,7 @@ const PASSWORD: &str = "canary-hook-password";
 /// Key of a custom field of deals and leads.
 const BUDGET: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 /// Rows of a page.
-const PAGE: usize = 500;
+pub(super) const PAGE: usize = 500;
 /// The token's own user, users who are there, and one who left.
 pub(super) const ME: u64 = 1;
 pub(super) const USERS: [u64; 2] = [11, 12];
@@ -162,12 +163,25 @@ impl Drive {
     }
 
     /// Somebody whom no record of the account has had.
-    fn somebody(&self) -> Value {
+    pub(super) fn somebody(&self) -> Value {
         let email = format!("{CANARY}.{}@acme.example", self.number());
         json!({"name": format!("Ana {CANARY}son"), "emails": [{"value": email, "primary": true, "label": "work"}]})
     }
 
-    fn seed(&self, lines: impl Iterator<Item = Value>) -> Vec<u64> {
+    /// A line that makes a record at its time.
+    pub(super) fn line(object: &str, index: usize, when: When, fields: &Value) -> Value {
+        let at = match when {
+            When::At(at) => at,
+            When::From(from) => {
+                let second = SignedDuration::from_secs(i64::try_from(index).unwrap_or_default());
+                from.checked_add(second).unwrap_or(from)
+            }
+        };
+        let at = at.to_string();
+        json!({"object": object, "add_time": at, "update_time": at, "fields": fields})
+    }
+
+    pub(super) fn seed(&self, lines: impl Iterator<Item = Value>) -> Vec<u64> {
         let lines: String = lines.map(|line| format!("{line}\n")).collect();
         self.sim.seed(&lines).unwrap_or_default()
     }
@@ -226,6 +240,10 @@ impl World for Drive {
     fn target(&self) -> Option<&dyn TargetWorld> {
         Some(self)
     }
+
+    fn activity(&self) -> Option<&dyn ActivityWorld> {
+        Some(self)
+    }
 }
 
 impl SourceWorld for Drive {
@@ -234,17 +252,7 @@ impl SourceWorld for Drive {
     }
 
     fn add(&self, object: &ObjectType, count: usize, when: When) -> Vec<ExternalId> {
-        let at = |index: usize| match when {
-            When::At(at) => at,
-            When::From(from) => {
-                let second = SignedDuration::from_secs(i64::try_from(index).unwrap_or_default());
-                from.checked_add(second).unwrap_or(from)
-            }
-        };
-        let line = |object: &str, index: usize, fields: Value| {
-            let at = at(index).to_string();
-            json!({"object": object, "add_time": at, "update_time": at, "fields": fields})
-        };
+        let line = |object: &str, index: usize, fields: Value| Self::line(object, index, when, &fields);
         let persons = (0..count).map(|index| line("persons", index, self.somebody()));
         let mut ids = self.seed(persons);
         if object.as_str() != "persons" {

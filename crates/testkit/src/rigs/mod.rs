@@ -2,6 +2,7 @@
 
 mod catcher;
 mod drive;
+mod drive_activity;
 mod drive_counter;
 mod files;
 mod forms;

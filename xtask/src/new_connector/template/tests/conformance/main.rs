@@ -49,6 +49,7 @@ const PASSED_OVER: &[&str] = &[
     #[cfg(not(feature = "target"))]
     "target",
     "batches",
+    "activity",
 ];
 
 #[tokio::test]

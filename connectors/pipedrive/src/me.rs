@@ -10,7 +10,7 @@ use crate::api;
 use crate::wire::data;
 
 #[derive(Debug, Default)]
-pub(super) struct Me {
+pub(crate) struct Me {
     id: Mutex<Option<u64>>,
 }
 
@@ -21,7 +21,7 @@ struct User {
 
 impl Me {
     /// The id, asked for once.
-    pub(super) async fn id(&self, http: &dyn Http, lane: CallLane) -> Result<u64, Fault> {
+    pub(crate) async fn id(&self, http: &dyn Http, lane: CallLane) -> Result<u64, Fault> {
         if let Some(id) = self.known() {
             return Ok(id);
         }
@@ -31,7 +31,7 @@ impl Me {
     }
 
     /// The id, if it was asked for.
-    pub(super) fn known(&self) -> Option<u64> {
+    pub(crate) fn known(&self) -> Option<u64> {
         *self.id.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
