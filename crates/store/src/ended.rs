@@ -178,6 +178,11 @@ impl Ended {
         self.was == EffectState::Unknown && self.state == EffectState::Unknown
     }
 
+    /// Its first try did it, without a word to add: its own row says all that a row of that try would.
+    pub(crate) fn done_at_once(&self) -> bool {
+        self.attempt == 1 && self.state == EffectState::Done && self.problem.is_none()
+    }
+
     /// It is to be sent, now or later.
     pub(crate) fn waits(&self) -> bool {
         matches!(self.state, EffectState::Planned | EffectState::Blocked)

@@ -113,7 +113,7 @@ pub struct EffectRow {
     pub external_id: Option<ExternalId>,
 }
 
-/// One try of a write.
+/// One try of a write. The only try of one that was done at once has no row.
 #[derive(Debug, Clone)]
 pub struct AttemptRow {
     /// The effect.

@@ -180,15 +180,19 @@ async fn update(conn: &mut PgConnection, ended: &[Ended], now: Timestamp) -> Res
     .bind(column(ended, |end| i64::from(end.lapsed)))
     .execute(&mut *conn)
     .await?;
+    let told: Vec<&Ended> = ended.iter().filter(|end| !end.done_at_once()).collect();
+    if told.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "INSERT INTO attempt (effect, number, at, outcome, detail) SELECT v.effect, v.number, $5, v.outcome, v.detail \
          FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) AS v (effect, number, outcome, detail) \
          ON CONFLICT (effect, number) DO UPDATE SET at = excluded.at, outcome = excluded.outcome, detail = excluded.detail",
     )
-    .bind(column(ended, |end| end.seq))
-    .bind(column(ended, |end| i64::from(end.attempt)))
-    .bind(column(ended, |end| end.state.as_str()))
-    .bind(column(ended, |end| end.problem.as_deref()))
+    .bind(column(&told, |end| end.seq))
+    .bind(column(&told, |end| i64::from(end.attempt)))
+    .bind(column(&told, |end| end.state.as_str()))
+    .bind(column(&told, |end| end.problem.as_deref()))
     .bind(ms(now))
     .execute(conn)
     .await?;

@@ -159,6 +159,7 @@ async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) ->
     let bindings: Vec<Binding> =
         ended.iter().flat_map(|end| [end.binding(), end.owner_along()]).flatten().collect();
     let ties = ended::ties(&bindings);
+    let told: Vec<&Ended> = ended.iter().filter(|end| !end.done_at_once()).collect();
     let script = Script::new()
         .then(&OUTCOME, ended, |query, end| {
             query
@@ -173,7 +174,7 @@ async fn update(conn: &mut SqliteConnection, ended: &[Ended], now: Timestamp) ->
                 .bind(end.bound.as_ref().map(|(id, _, _)| id.clone()))
                 .bind(ms(now))
         })
-        .then(&ATTEMPT, ended, |query, end| {
+        .then(&ATTEMPT, &told, |query, end| {
             query
                 .bind(end.seq)
                 .bind(end.attempt)
