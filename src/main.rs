@@ -13,7 +13,6 @@ mod setup;
 mod tokens;
 
 use std::process::ExitCode;
-use std::thread;
 
 /// Also what SQLite allocates from; the feature's reason stands in Cargo.toml.
 #[cfg(all(feature = "jemalloc", not(target_env = "msvc")))]
@@ -23,16 +22,12 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     // The TLS provider is chosen once for the process; a second choice would be a defect, and harmless.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // The other half of the cores is for the storage: SQLite works in threads of its own, and handing each statement from
-    // one to the other is cheaper where they do not push each other off a core.
-    let workers = thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1));
-    let runtime =
-        match tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                output::note(&format!("error: the program could not start its threads: {error}"));
-                return ExitCode::from(2);
-            }
-        };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::note(&format!("error: the program could not start its threads: {error}"));
+            return ExitCode::from(2);
+        }
+    };
     runtime.block_on(cli::main())
 }
